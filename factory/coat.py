@@ -71,7 +71,8 @@ def problems_of(text: str) -> list[str]:
         return [str(error)]
     found = []
     actions = [step.action for step in steps if step.action]
-    for action, following in zip(actions, [*actions[1:], None], strict=True):
+    for number, action in enumerate(actions):
+        following = actions[number + 1] if number + 1 < len(actions) else None
         if action == "explore" and following != "continue":
             found.append("an explore is not followed by a continue")
     found += [f"an empty {step.action} step" for step in steps if step.action and not step.text.strip()]

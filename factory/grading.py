@@ -13,7 +13,7 @@ from factory.errors import DataError
 from factory.schemas import AnswerKind, Verdict
 
 _BOX = r"\boxed{"
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?:\.\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?: \d{3})+|\d+)?(?:\.\d+)?", re.ASCII)
 _MIXED = re.compile(r"([-+]?)(\d+) (\d+)/(\d+)", re.ASCII)
 _DRESS = str.maketrans({"\\": "", "$": "", "€": "", "£": "", "\N{MINUS SIGN}": "-"})
 

@@ -71,9 +71,11 @@ class BaseModelParams(Strict):
     heads: int
     intermediate: int
     max_length: int
+    init: float = Field(gt=0)  # standard deviation of the first weights
     epochs: int
     batch: int
-    lr: float
+    lr: float  # AdamW's: embeddings and norms
+    muon_lr: float  # of the hidden matrices
 
 
 class Sampling(Strict):

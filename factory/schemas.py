@@ -67,11 +67,14 @@ class CorpusText(Row):
     role: str
     family: str
     instance: str
-    text: str
+    prompt: str
+    completion: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Made):
+    """One graded completion of a problem, sampled by a policy or recorded. `verdict` is the grader's."""
+
     problem_id: str
     prompt: str
     completion: str
@@ -96,6 +99,27 @@ class Demonstration(Made):
     score: float
     critic: Literal["llm", "reference", "none"]
     critique: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticJudgement(Row):
+    """One remark of a critic beside the reference critic's finding. A step is the first wrong one, None: no step is wrong. `compared`
+    says that the reference had equations to compare; only then do `said_step` and `reference_step` agree or differ."""
+
+    critic: Literal["llm", "reference"]
+    kind: Literal["verify", "critique"]
+    problem_id: str
+    parent_id: str
+    request_id: str
+    text: str
+    parsed: bool
+    leaks: bool
+    said_step: int | None
+    reference_step: int | None
+    compared: bool
+    accepted: bool
+    reason: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +200,8 @@ class Trajectory(Made):
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryPair(Made):
+    """Two plans of one problem, the chosen one with the higher reward R (ReasonFlux §3.2)."""
+
     problem_id: str
     prompt: str
     chosen: str
@@ -218,8 +244,9 @@ R = TypeVar("R", bound=Row)
 
 TABLES: dict[str, type[Row]] = {
     "problems": Problem, "corpus": CorpusText, "rollouts": Rollout, "demonstrations": Demonstration, "cot_demonstrations": Demonstration,
-    "restarts": Restart, "orm_pairs": OrmPair, "templates": Template, "structure": Example, "plans": Example, "distillation": Example,
-    "trajectories": Trajectory, "trajectory_pairs": TrajectoryPair, "answers": Answer, "rejects": Reject,
+    "critic_judgements": CriticJudgement, "restarts": Restart, "orm_pairs": OrmPair, "templates": Template, "structure": Example,
+    "plans": Example, "distillation": Example, "trajectories": Trajectory, "trajectory_pairs": TrajectoryPair, "answers": Answer,
+    "rejects": Reject,
 }  # fmt: skip
 
 

@@ -1,0 +1,95 @@
+"""Charts as inline SVG, without a library or a script, so that a report opens anywhere.
+
+bars([Bar("base", "heldout", 0.41, 0.38, 0.44), …])      → "<svg …>": one bar a series within each label, whiskers for the interval
+curves({"policy_r1": [(1, -0.2), (2, -0.18), …]})        → "<svg …>"
+histogram([0.0, 0.25, 1.0, …])                           → "<svg …>": shares of ten equal bins of [0, 1]
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+COLOURS = ("#2c6fbb", "#e08a2e", "#3f9b6c", "#a3486b", "#6b6b6b")
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 260, 46, 28, 52
+
+
+@dataclass(frozen=True)
+class Bar:
+    label: str
+    series: str
+    value: float
+    low: float
+    high: float
+
+
+def _y(value: float, low: float, high: float) -> float:
+    return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / ((high - low) or 1.0))
+
+
+def _text(x: float, y: float, words: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _box(x: float, y: float, width: float, height: float, colour: int) -> str:
+    fill = COLOURS[colour % len(COLOURS)]
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>'
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
+
+
+def _frame(title: str, low: float, high: float, body: Sequence[str], series: Sequence[str]) -> str:
+    """Horizontal grid with five values, a legend, then the body."""
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>']
+    for step in range(5):
+        value = low + (high - low) * step / 4
+        y = _y(value, low, high)
+        parts += [_line(LEFT, y, WIDTH - 8, y, "#ddd"), _text(LEFT - 6, y + 4, f"{value:.2f}", "end")]
+    for number, name in enumerate(series):
+        x = LEFT + 130 * number
+        parts += [_box(x, 6, 10, 10, number), _text(x + 15, 15, name, "start")]
+    return "".join([*parts, *body, "</svg>"])
+
+
+def bars(values: Sequence[Bar], title: str = "accuracy with 95 % intervals") -> str:
+    labels, series = list(dict.fromkeys(bar.label for bar in values)), list(dict.fromkeys(bar.series for bar in values))
+    slot = (WIDTH - LEFT - 12) / max(1, len(labels))
+    width = min(34.0, slot * 0.8 / max(1, len(series)))
+    body = []
+    for bar in values:
+        place, order = labels.index(bar.label), series.index(bar.series)
+        x = LEFT + slot * (place + 0.5) + width * (order - len(series) / 2)
+        top, foot, middle = _y(bar.value, 0, 1), _y(0, 0, 1), x + width / 2
+        body.append(_box(x, top, width - 2, foot - top, order))
+        body.append(_line(middle, _y(bar.low, 0, 1), middle, _y(bar.high, 0, 1), "#222"))
+        body.append(_text(middle, _y(bar.high, 0, 1) - 4, f"{bar.value:.2f}"))
+    body += [_text(LEFT + slot * (number + 0.5), HEIGHT - BOTTOM + 18, label) for number, label in enumerate(labels)]
+    return _frame(title, 0, 1, body, series)
+
+
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str = "reward by iteration") -> str:
+    points = [point for line in series.values() for point in line]
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    first, last = min(x for x, _ in points), max(x for x, _ in points)
+    scale = (WIDTH - LEFT - 16) / ((last - first) or 1)
+    body = []
+    for number, line in enumerate(series.values()):
+        path = " ".join(f"{LEFT + (x - first) * scale:.1f},{_y(y, low, high):.1f}" for x, y in line)
+        body.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[number % len(COLOURS)]}" stroke-width="2"/>')
+    body += [_text(LEFT, HEIGHT - BOTTOM + 18, f"{first:g}"), _text(WIDTH - 16, HEIGHT - BOTTOM + 18, f"{last:g}")]
+    return _frame(title, low, high, body, list(series))
+
+
+def histogram(values: Sequence[float], title: str = "distribution", bins: int = 10) -> str:
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, max(0, int(value * bins)))] += 1
+    top = max(counts) / max(1, len(values)) or 1.0
+    slot = (WIDTH - LEFT - 12) / bins
+    body = []
+    for number, count in enumerate(counts):
+        y = _y(count / max(1, len(values)), 0, top)
+        body.append(_box(LEFT + slot * number + 2, y, slot - 4, _y(0, 0, top) - y, 0))
+        body.append(_text(LEFT + slot * (number + 0.5), HEIGHT - BOTTOM + 18, f"{number / bins:.1f}-{(number + 1) / bins:.1f}"))
+    return _frame(title, 0, top, body, ())

@@ -1,0 +1,37 @@
+"""Rows for people: one field a line, long texts as they are, control characters made visible.
+
+    fields_of(restart)   → [("id", "8c1f…"), ("problem_id", "a07b…"), ("buffer", "-"), ("prompt", "Tom has …\\nSolve:\\n"), …]
+    visible("a\\x1b[31mb")   → "a\\\\x1b[31mb"
+
+Rows are model output: a terminal must not obey what they say.
+"""
+
+import unicodedata
+
+from factory.schemas import Row, field_types
+
+LINEAGE = ("model", "request_ids", "prompt_version", "seed", "round", "parents")
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # controls, formats (bidirectional marks too), surrogates, private use, separators
+
+
+def visible(text: str) -> str:
+    """Everything that is no plain character becomes its escape; newlines stay, tabs become spaces."""
+    return "".join(_escaped(character) for character in text.replace("\t", "    "))
+
+
+def _escaped(character: str) -> str:
+    if character == "\n" or unicodedata.category(character) not in _UNSEEN:
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def fields_of(row: Row, *, lineage: bool = False) -> list[tuple[str, str]]:
+    """(column, visible text) of every column with something in it; lineage columns only when asked for."""
+    found = []
+    for name in field_types(type(row)):
+        value = getattr(row, name)
+        if value is None or value in ("", ()) or (name in LINEAGE and not lineage):
+            continue
+        items = value if isinstance(value, tuple) else (value,)
+        found.append((name, visible("\n".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in items))))
+    return found

@@ -1,0 +1,58 @@
+"""Stitch attempts, verifications and critiques into one COAT text, and remember where the wrong attempts stand.
+
+Trajectory().attempt(("12 + 7 = 19", "19 - 4 = 14"), wrong=True).correct("But wait:", "19 - 4 is not 14.", "This time,", "take away 4.")
+    .attempt(("19 - 4 = 15", "\\\\boxed{15}"))
+→ 12 + 7 = 19
+  19 - 4 = 14
+  <|reflect|>But wait: 19 - 4 is not 14.
+  <|explore|>This time, take away 4.
+  <|continue|>19 - 4 = 15
+  \\boxed{15}                                with wrong_spans (0, 23)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from factory.coat import CONTINUE, EXPLORE, REFLECT
+
+_OPENINGS = frozenset({"The", "This", "That", "There", "It", "You", "We", "In", "On", "At", "To", "For", "From", "First", "Instead"}
+                      | {"Use", "Try", "Add", "Subtract", "Multiply", "Divide", "Take", "Do", "Check"})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """`text` is empty, ends with an attempt, or ends in `<|continue|>`, which the next attempt follows.
+
+    `wrong_spans` are character offsets (start, end, …): from a wrong attempt's first character to just before its "\\n<|reflect|>".
+    """
+
+    text: str = ""
+    wrong_spans: tuple[int, ...] = ()
+
+    def attempt(self, steps: Sequence[str], *, wrong: bool = False) -> "Trajectory":
+        text = self.text + "\n".join(steps)
+        return Trajectory(text, (*self.wrong_spans, len(self.text), len(text)) if wrong else self.wrong_spans)
+
+    def verify(self, lead_in: str, verification: str) -> "Trajectory":
+        return Trajectory(f"{self.text}\n{REFLECT}{lead_in} {one_line(verification)}\n{CONTINUE}", self.wrong_spans)
+
+    def correct(self, lead_in: str, statement: str, explore_lead_in: str, hint: str) -> "Trajectory":
+        reflection = f"{REFLECT}{lead_in} {_inside(one_line(statement))}"
+        exploration = f"{EXPLORE}{explore_lead_in} {_inside(one_line(hint))}"
+        return Trajectory(f"{self.text}\n{reflection}\n{exploration}\n{CONTINUE}", self.wrong_spans)
+
+    @property
+    def right_parts(self) -> tuple[str, ...]:
+        """The text outside the wrong attempts."""
+        cuts = (0, *self.wrong_spans, len(self.text))
+        return tuple(self.text[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _inside(sentence: str) -> str:
+    """A sentence goes on behind a lead-in: its first word loses its capital when it is a common opening, never when it may be a name."""
+    word = sentence.split(" ", 1)[0]
+    return word.lower() + sentence[len(word) :] if word in _OPENINGS else sentence

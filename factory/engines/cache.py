@@ -1,0 +1,67 @@
+"""A key-value cache that is allocated once and written in place.
+
+transformers' own cache grows by concatenation: every token copies all that came before. Here each layer owns one buffer
+(rows, heads, capacity, head size); a forward pass writes its columns and attends to a view of the filled part:
+
+    cache = InPlaceCache(model.config, rows=256, capacity=224)
+    model(input_ids, attention_mask=mask_4d, position_ids=positions, past_key_values=cache, use_cache=True)
+    cache.filled += input_ids.shape[1]
+"""
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.configuration_utils import PretrainedConfig
+
+
+class _Layer(CacheLayerMixin):
+    is_sliding = False
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def __init__(self, owner: "InPlaceCache") -> None:
+        super().__init__()
+        self.owner = owner
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        rows, capacity = self.owner.rows, self.owner.capacity
+        self.keys = key_states.new_empty(rows, key_states.shape[1], capacity, key_states.shape[3])
+        self.values = value_states.new_empty(rows, value_states.shape[1], capacity, value_states.shape[3])
+        self.is_initialized = True
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write (B, H, Q, D) at the owner's rows behind its filled columns; return views (B, H, filled + Q, D)."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        begin, end = self.owner.filled, self.owner.filled + key_states.shape[2]
+        assert end <= self.owner.capacity, f"{end} columns in a cache of {self.owner.capacity}"
+        keys, values = self.keys[self.owner.window, :, :end], self.values[self.owner.window, :, :end]
+        keys[:, :, begin:] = key_states
+        values[:, :, begin:] = value_states
+        return keys, values
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.owner.filled + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.owner.filled
+
+    def get_max_length(self) -> int:
+        return self.owner.capacity
+
+
+class InPlaceCache(Cache):
+    """`window` says which rows the next forward pass reads and writes, `filled` how many columns are already there."""
+
+    def __init__(self, config: PretrainedConfig, rows: int, capacity: int) -> None:
+        self.rows, self.capacity, self.filled, self.window = rows, capacity, 0, slice(0, rows)
+        self.buffers = [_Layer(self) for _ in range(config.num_hidden_layers)]
+        super().__init__(layers=list(self.buffers))
+
+    def copy_rows(self, origins: torch.Tensor, targets: torch.Tensor) -> None:
+        """Copy the filled columns of rows `origins` over rows `targets` (both (n,))."""
+        for layer in self.buffers:
+            for states in (layer.keys, layer.values):
+                filled = states[:, :, : self.filled]
+                filled.index_copy_(0, targets, filled.index_select(0, origins))

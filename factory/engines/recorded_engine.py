@@ -1,0 +1,123 @@
+"""Answers that somebody else's models wrote, from a JSONL file: the same line of production on real solutions, without any model.
+
+    {"question": "Janet’s ducks lay 16 eggs …", "ground_truth": "…",
+     "6b_finetuning": {"is_correct": false, "solution": "… 16 - 3 = <<16-3=13>>13 ducks eggs left\\n…\\nA: 26"}, …}
+
+A request is addressed by its prompt (the rendered `solve` prompt of the question, white space aside); its ordinal picks the model. The
+recorded solution is brought to our conventions: calculator annotations and special-looking tokens are removed, a last line `A: X` becomes
+`\\boxed{X}`.
+What the file does not say is not invented: there are no token ids and no token counts (0), and a solution without an answer line, which
+broke off before its answer, has finish_reason "length".
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.engines.protocol import Completion, Request
+from factory.errors import EngineError
+from factory.identity import digest, hash_files
+from factory.prompting import render
+
+CONVENTION = 1  # part of the model's revision: raise when `normalise` changes
+
+_ANNOTATION = re.compile(r"<<[^<>\n]*(?:>>|\Z)")  # the last one may be cut off
+_SPECIAL = re.compile(r"<\|[^|<>\n]*\|>")
+_ANSWER = re.compile(r"\nA:[ \t]*(\S[^\n]*)\Z")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """`solutions` and `labels`: question → model → recorded solution, and whether its authors graded it correct."""
+
+    solutions: dict[str, dict[str, str]]
+    labels: dict[str, dict[str, bool]]
+    malformed: list[str]  # "file:line: reason"
+
+
+class RecordedEngine:
+    family = "recorded"
+
+    def __init__(self, path: Path, models: Sequence[str]) -> None:
+        """`models`: the keys of the file whose answers are read, in the order of the requests' ordinals. Raises EngineError for a missing
+        file or a model that it does not hold."""
+        recorded = read_recorded(path)
+        self.models, self.malformed, self.labels = tuple(models), recorded.malformed, recorded.labels
+        known = sorted({model for answers in recorded.solutions.values() for model in answers})
+        if not models or (unknown := sorted(set(models) - set(known))):
+            wrong = f"lacks the models {', '.join(unknown)}" if models else "is named without models"
+            raise EngineError(f"{path} {wrong}: name some of {', '.join(known)} in the role's `models`")
+        self.model = f"{path.stem}@{digest(hash_files([path], path.parent), self.models, CONVENTION)[:20]}"
+        self._by_prompt = {_fold(render("solve", problem=question)): answers for question, answers in recorded.solutions.items()}
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        return [self._find(request) for request in requests]
+
+    def _find(self, request: Request) -> Completion:
+        if not isinstance(request.prompt, str):
+            return _failure("recorded answers are found by the text of the prompt, this one is no text")
+        if not 0 <= request.ordinal < len(self.models):
+            return _failure(f"sample {request.ordinal} was asked for, {len(self.models)} models are recorded")
+        answers = self._by_prompt.get(_fold(request.prompt))
+        if answers is None:
+            return _failure("the problem is not in the file of recorded answers")
+        solution = answers.get(self.models[request.ordinal])
+        if solution is None:
+            return _failure(f"{self.models[request.ordinal]} has no recorded answer to the problem")
+        text, complete = normalise(solution)
+        return Completion(text=text, token_ids=(), finish_reason="stop" if complete else "length", prompt_tokens=0)
+
+
+def normalise(solution: str) -> tuple[str, bool]:
+    """A recorded solution in our conventions, and whether it came to an answer line."""
+    text = _SPECIAL.sub("", _ANNOTATION.sub("", solution)).strip()
+    boxed, answers = _ANSWER.subn(lambda found: f"\n\\boxed{{{found[1].strip()}}}", "\n" + text)
+    return boxed[1:], bool(answers)
+
+
+def read_recorded(path: Path) -> Recorded:
+    """Every readable line; the others are named in `malformed`. Raises EngineError when the file is missing or has no readable line."""
+    solutions: dict[str, dict[str, str]] = {}
+    labels: dict[str, dict[str, bool]] = {}
+    malformed = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise EngineError(f"recorded answers {path}: {error.strerror}: fetch the file or correct the role's `model`") from None
+    for number, line in enumerate(lines, start=1):
+        question, answers, reason = _parse(line)
+        if not reason and question in solutions:
+            reason = "its question stands in an earlier line too"
+        if reason:
+            malformed.append(f"{path}:{number}: {reason}")
+            continue
+        solutions[question] = {model: answer["solution"] for model, answer in answers.items()}
+        labels[question] = {model: answer["is_correct"] for model, answer in answers.items()}
+    if not solutions:
+        raise EngineError(f"{path} holds no readable line of recorded answers ({malformed[0] if malformed else 'it is empty'})")
+    return Recorded(solutions, labels, malformed)
+
+
+def _parse(line: bytes) -> tuple[str, dict[str, dict], str | None]:
+    """(question, model → {"solution", "is_correct"}, what is wrong)."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        return "", {}, f"no JSON ({error})"
+    if not isinstance(row, dict) or not isinstance(row.get("question"), str):
+        return "", {}, "no object with a text `question`"
+    answers = {name: value for name, value in row.items() if isinstance(value, dict)}
+    for name, value in answers.items():
+        if not isinstance(value.get("solution"), str) or not isinstance(value.get("is_correct"), bool):
+            return "", {}, f"{name} has no text `solution` or no true-or-false `is_correct`"
+    return row["question"], answers, None if answers else "no model's answer"
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _failure(reason: str) -> Completion:
+    return Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=0, error=reason)

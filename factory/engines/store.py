@@ -1,0 +1,243 @@
+"""The durable store of requests: what was once answered is never asked again, whatever kills the process.
+
+One SQLite file (WAL, one transaction a chunk, safe from several processes at once, not on a network file system), outside DVC's
+outs. A row of `answers`:
+
+    key 9f0c…  stage rollouts  model base@1c3f…  prompt_tokens 19  completion_tokens 12  request, answer: JSON, compressed
+
+The key is a hash of everything that decides an answer (`request_key`, `score_key`). Raw answers are stored, so that parsing can change and
+replay for free. A failure is no answer: it is written down with its reason and asked again in the next run.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from factory.engines.protocol import Request
+from factory.errors import EngineError
+from factory.identity import digest
+
+KEY_VERSION = 1  # raise when what a key means changes: old answers stay, nothing replays them
+LAYOUT = 1
+BUSY_SECONDS = 60.0  # how long a writer waits for another process
+_LOOKUP = 500  # keys of one SELECT
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY, stage TEXT NOT NULL, model TEXT NOT NULL, made_at REAL NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL, request BLOB NOT NULL, answer BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS failures (
+    key TEXT PRIMARY KEY, stage TEXT NOT NULL, model TEXT NOT NULL, failed_at REAL NOT NULL, attempts INTEGER NOT NULL,
+    reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS lookups (stage TEXT PRIMARY KEY, hits INTEGER NOT NULL, misses INTEGER NOT NULL);
+"""
+
+_REMEDIES = {
+    "SQLITE_READONLY": "cannot be written to: make it and its folder writable, or point FACTORY_STORE elsewhere",
+    "SQLITE_CANTOPEN": "cannot be opened: check the path and its permissions, or point FACTORY_STORE elsewhere",
+    "SQLITE_FULL": "has no room left: free disk space and run again, nothing answered is lost",
+    "SQLITE_BUSY": f"has been locked by another process for {BUSY_SECONDS:.0f} s: let it finish or end it, then run again",
+    "SQLITE_NOTADB": "is no request store: point FACTORY_STORE elsewhere or move the file away",
+    "SQLITE_CORRUPT": "is damaged: move it away (its answers will be asked for again) or restore a copy",
+    "SQLITE_IOERR": "cannot be read or written: check the disk, or point FACTORY_STORE elsewhere",
+}
+
+
+def request_fields(family: str, model: str, request: Request) -> dict[str, Any]:
+    """Everything that decides the answer to a request, as it is hashed."""
+    sampling = request.sampling
+    return {
+        "version": KEY_VERSION, "family": family, "model": model, "prompt": request.prompt, "max_tokens": sampling.max_tokens,
+        "temperature": float(sampling.temperature), "top_p": float(sampling.top_p), "stop": sampling.stop, "logprobs": sampling.logprobs,
+        "schema": request.schema, "seed": request.seed, "ordinal": request.ordinal,
+    }  # fmt: skip
+
+
+def request_key(family: str, model: str, request: Request) -> str:
+    return digest("generate", request_fields(family, model, request))
+
+
+def score_key(model: str, prompt: str, completion: str) -> str:
+    return digest("score", {"version": KEY_VERSION, "model": model, "prompt": prompt, "completion": completion})
+
+
+def default_path() -> Path:
+    """FACTORY_STORE, or `requests.sqlite` in the user's cache. Raises EngineError for a relative FACTORY_STORE."""
+    if not (given := os.environ.get("FACTORY_STORE")):
+        return platformdirs.user_cache_path("coat-factory") / "requests.sqlite"
+    if not Path(given).is_absolute():
+        raise EngineError(f"FACTORY_STORE is {given!r}: expected an absolute path of a file, so that all copies of a project share it")
+    return Path(given)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer on its way into the store; `answer` and `request` are JSON documents."""
+
+    key: str
+    request: dict[str, Any]
+    answer: dict[str, Any]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class StageUsage:
+    """What one stage has cost so far. `hits` and `misses` count lookups over all runs, `failures` requests that stay unanswered."""
+
+    stage: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    failures: int
+    bytes: int
+    hits: int
+    misses: int
+
+
+class Store:
+    def __init__(self, path: Path) -> None:
+        """Opens or creates the file. Raises EngineError when it cannot be written to, is damaged, or is of another layout."""
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EngineError(
+                f"request store {path}: {error.strerror}: make its folder writable, or point FACTORY_STORE elsewhere"
+            ) from None
+        with self._explained():
+            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._enter_wal()
+            with self._transaction():
+                layout = self.connection.execute("PRAGMA user_version").fetchone()[0]
+                if layout not in (0, LAYOUT):
+                    raise EngineError(
+                        f"request store {path} has layout {layout}, this version reads {LAYOUT}: point FACTORY_STORE elsewhere"
+                    )
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    self.connection.execute(statement)
+                self.connection.execute(f"PRAGMA user_version = {LAYOUT}")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _enter_wal(self) -> None:
+        """Two processes that create the file at once: SQLite answers the second with "locked" at once, whatever its timeout."""
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            remedy = next((text for start, text in _REMEDIES.items() if name.startswith(start)), "failed: point FACTORY_STORE elsewhere")
+            raise EngineError(f"request store {self.path} {remedy} ({error})") from None
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The stored answers among `keys`."""
+        found = {}
+        with self._explained():
+            for begin in range(0, len(keys), _LOOKUP):
+                part = keys[begin : begin + _LOOKUP]
+                marks = ",".join("?" * len(part))
+                for key, answer in self.connection.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part):
+                    found[key] = self._unpack(answer)
+        return found
+
+    def request(self, key: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """What was asked and what was answered under a row's request id, None for an unknown one."""
+        with self._explained():
+            row = self.connection.execute("SELECT request, answer FROM answers WHERE key = ?", (key,)).fetchone()
+        return (self._unpack(row[0]), self._unpack(row[1])) if row else None
+
+    def add(self, stage: str, model: str, answers: Iterable[Answered], failures: dict[str, str] | None = None) -> None:
+        """Commit a chunk: answers, and failures as key → reason. The first answer to a key stays."""
+        now = time.time()
+        rows = [
+            (item.key, stage, model, now, item.prompt_tokens, item.completion_tokens, _pack(item.request), _pack(item.answer))
+            for item in answers
+        ]
+        lost = [(key, stage, model, now, reason) for key, reason in (failures or {}).items()]
+        with self._explained(), self._transaction():
+            self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self.connection.executemany("DELETE FROM failures WHERE key = ?", [(row[0],) for row in rows])
+            self.connection.executemany(
+                "INSERT INTO failures VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (key) DO UPDATE SET"
+                " failed_at = excluded.failed_at, attempts = attempts + 1, reason = excluded.reason, stage = excluded.stage",
+                lost,
+            )
+
+    def count(self, stage: str, hits: int, misses: int) -> None:
+        with self._explained(), self._transaction():
+            self.connection.execute(
+                "INSERT INTO lookups VALUES (?, ?, ?) ON CONFLICT (stage) DO UPDATE SET"
+                " hits = hits + excluded.hits, misses = misses + excluded.misses",
+                (stage, hits, misses),
+            )
+
+    def failures(self) -> list[tuple[str, str, int, str]]:
+        """(key, stage, attempts, reason) of every request that stays unanswered."""
+        with self._explained():
+            return self.connection.execute("SELECT key, stage, attempts, reason FROM failures ORDER BY stage, key").fetchall()
+
+    def usage(self) -> list[StageUsage]:
+        query = """
+            SELECT stage, coalesce(requests, 0), coalesce(prompt, 0), coalesce(completion, 0), coalesce(failed, 0), coalesce(bytes, 0),
+                coalesce(hits, 0), coalesce(misses, 0)
+            FROM (SELECT stage FROM answers UNION SELECT stage FROM failures UNION SELECT stage FROM lookups)
+            LEFT JOIN (SELECT stage, count(*) AS requests, sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion,
+                sum(length(request) + length(answer)) AS bytes FROM answers GROUP BY stage) USING (stage)
+            LEFT JOIN (SELECT stage, count(*) AS failed FROM failures GROUP BY stage) USING (stage)
+            LEFT JOIN lookups USING (stage) ORDER BY stage"""
+        with self._explained():
+            return [StageUsage(*row) for row in self.connection.execute(query)]
+
+    def _unpack(self, blob: bytes) -> dict[str, Any]:
+        try:
+            return json.loads(zlib.decompress(blob))
+        except (zlib.error, ValueError):
+            raise EngineError(f"request store {self.path} {_REMEDIES['SQLITE_CORRUPT']}") from None
+
+
+def stats(path: Path) -> list[StageUsage]:
+    """Usage per stage, [] when there is no store yet."""
+    if not path.exists():
+        return []
+    store = Store(path)
+    try:
+        return store.usage()
+    finally:
+        store.close()
+
+
+def _pack(document: dict[str, Any]) -> bytes:
+    return zlib.compress(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), level=1)

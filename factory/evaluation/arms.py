@@ -1,0 +1,106 @@
+"""Sampling the arms of the evaluation: greedy answers of trained models, and of one frozen model under different plans.
+
+    solve(open_engine(role, "evaluate"), "policy", problems, max_tokens=200)   → [Answer(model="policy_r1@3fa9…", arm="policy", …)]
+
+Planner arms (ReasonFlux section 3.3; all with the same inference model, decodes and token cap):
+direct: no template · random_template: 1 to 3 random accepted ones · sft, dpo: what the planner writes · oracle: the gold strategy.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.errors import DataError
+from factory.grading import grade
+from factory.identity import row_id, seed_for
+from factory.interplay import PlanError, guided_prompt, parse_plan
+from factory.prompting import render
+from factory.schemas import Answer, Problem, Template
+from factory.templates.retrieve import find_templates
+
+MAX_RANDOM = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planned problem. `templates` is () for a malformed plan; `tokens` and `calls` are what the planner spent on it."""
+
+    problem: Problem
+    templates: tuple[Template, ...]
+    text: str = ""
+    tokens: int = 0
+    calls: int = 0
+
+
+def greedy(engine: Engine, prompts: Sequence[str], max_tokens: int) -> list[Completion]:
+    """One greedy completion a prompt, all asked for at once."""
+    return engine.generate([Request(prompt=prompt, sampling=SamplingParams(max_tokens=max_tokens)) for prompt in prompts])
+
+
+def answer_row(model: str, arm: str, problem: Problem, completion: Completion, plan: Plan | None = None) -> Answer:
+    """The planner's tokens and calls count as the arm's."""
+    return Answer(
+        id=row_id("answer", model, arm, problem.id, completion.request_id, plan.text if plan else ""), model=model, arm=arm,
+        problem_id=problem.id, split=problem.split, family=problem.family, group=problem.group, completion=completion.text,
+        verdict=grade(completion.text, problem.answer, problem.answer_kind), finish_reason=completion.finish_reason,
+        tokens=completion.tokens + (plan.tokens if plan else 0), calls=1 + (plan.calls if plan else 0),
+    )  # fmt: skip
+
+
+def solve(engine: Engine, arm: str, problems: Sequence[Problem], max_tokens: int) -> list[Answer]:
+    completions = greedy(engine, [render("solve", problem=problem.problem) for problem in problems], max_tokens)
+    return [answer_row(engine.model, arm, problem, completion) for problem, completion in zip(problems, completions, strict=True)]
+
+
+def as_direct(answers: Sequence[Answer]) -> list[Answer]:
+    """The answers of the inference model as the arm `direct`: the same requests, not sampled twice."""
+    return [replace(row, id=row_id("answer", "direct", row.id), arm="direct") for row in answers]
+
+
+def follow(engine: Engine, arm: str, plans: Sequence[Plan], max_tokens: int) -> list[Answer]:
+    """The inference model's answers under each plan. A malformed plan is a wrong answer that cost the planner's call."""
+    followed = [plan for plan in plans if plan.templates]
+    completions = greedy(engine, [guided_prompt(plan.problem.problem, plan.templates) for plan in followed], max_tokens)
+    rows = [answer_row(engine.model, arm, plan.problem, done, plan) for plan, done in zip(followed, completions, strict=True)]
+    for plan in plans:
+        if not plan.templates:
+            nothing = Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=0, error="malformed plan")
+            rows.append(replace(answer_row(engine.model, arm, plan.problem, nothing, plan), calls=plan.calls))
+    return rows
+
+
+def random_plans(problems: Sequence[Problem], templates: Sequence[Template], seed: int) -> list[Plan]:
+    """1 to 3 different accepted templates a problem, drawn by (seed, problem id)."""
+    plans = []
+    for problem in problems:
+        generator = random.Random(seed_for(seed, "evaluate", "random_template", problem.id))
+        count = min(generator.randint(1, MAX_RANDOM), len(templates))
+        plans.append(Plan(problem, tuple(generator.sample(list(templates), count))))
+    return plans
+
+
+def planned(planner: Engine, problems: Sequence[Problem], templates: Sequence[Template], max_tokens: int) -> list[Plan]:
+    """What the planner writes for each problem, greedily, with every line's template looked up."""
+    plans = []
+    completions = greedy(planner, [render("plan", problem=problem.problem) for problem in problems], max_tokens)
+    for problem, completion in zip(problems, completions, strict=True):
+        try:
+            found = tuple(parse_plan(completion.text, templates))
+        except PlanError:
+            found = ()
+        plans.append(Plan(problem, found, completion.text, completion.tokens, 1))
+    return plans
+
+
+def oracle_plans(problems: Sequence[Problem], templates: Sequence[Template]) -> list[Plan]:
+    """The templates of each problem's gold strategy; one that the library lacks is replaced by the nearest by name."""
+    return [Plan(problem, tuple(nearest(name, templates) for name in problem.strategy)) for problem in problems]
+
+
+def nearest(name: str, templates: Sequence[Template]) -> Template:
+    """The template of that name, else the one most like it, else (no word shared) the first by id. Raises DataError on an empty library."""
+    if not templates:
+        raise DataError("the template library has no accepted template: see data/rejects/templates.parquet for why")
+    found = find_templates(name, templates, 1)
+    return found[0] if found else min(templates, key=lambda template: template.id)

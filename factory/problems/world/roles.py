@@ -1,0 +1,219 @@
+"""Pretraining text of every role that the line asks of a model, through the same prompts, at an honest but imperfect level.
+
+    CorpusText(role="verify", family="sum_product", instance="sum_product:13,36", completion="30 is not 36.",
+               prompt="Two numbers add to 13 …\\nAttempt:\\nTry 3 and 10.\\n…\\n3 * 10 = 30\\nVerify the last step:\\n")
+
+Arithmetic is taught apart from any goal (compute, verify, follow, and continuing a given wrong guess): a model that only ever saw right
+solutions writes the wanted number as the result of whatever it tried. `solve` shows right solutions only. No instance is in any split.
+"""
+
+import dataclasses
+import random
+import re
+from collections.abc import Callable, Iterator
+
+from factory.demonstrations.lead_ins import CRITIQUE, EXPLORE, VERIFY
+from factory.errors import ParamsError
+from factory.identity import row_id, seed_for
+from factory.params import Corpus, World
+from factory.problems.world.arithmetic import Equation, compute, execute, parse_equation, slipped
+from factory.problems.world.draw import fresh_tasks
+from factory.problems.world.families import TRAINED
+from factory.problems.world.mistakes import missed, mistaken, owners, redo, verdict, verify_last, wrong_guess
+from factory.problems.world.model import Task, boxed
+from factory.problems.world.strategies import PROCEDURES, RIVALS, STRATEGIES, operations
+from factory.prompting import render
+from factory.schemas import CorpusText
+
+GOLD_PLANS = 0.65  # the rest are plausible wrong ones: a planner tuned on filtered plans must have room to improve
+GOLD_FOLLOWED = 0.5
+Pair = tuple[str, str]  # prompt and completion
+LONGEST = 1000  # characters of a text: critiques of two long attempts are left out
+
+
+def _solve(task: Task, rng: random.Random) -> Pair:
+    return render("solve", problem=task.text), "\n".join(task.solution)
+
+
+def _compute(rng: random.Random, world: World) -> Pair:
+    """Equations in every operation and range that solutions use; some go on from the result before, none has a goal.
+
+    Some are looked at again, in the words that reflections begin with: right ones stay, slips are found and put right.
+    """
+    lines: list[str] = []
+    result = 0
+    while len(lines) < 6:
+        equation = _any_equation(rng, result, world.max_number)
+        if equation is None:
+            continue
+        result, look = equation.value, rng.random()
+        if look < 0.06:
+            false = dataclasses.replace(equation, value=slipped(equation, rng))
+            lines += [str(false), f"{rng.choice(CRITIQUE)} {verdict(false)}", f"{rng.choice(EXPLORE)} {redo(equation)}"]
+        lines.append(str(equation))
+        if look > 0.94:
+            lines.append(f"{rng.choice(VERIFY)} {verdict(equation)}")
+    return "", "\n".join(lines)
+
+
+def _any_equation(rng: random.Random, result: int, most: int) -> Equation | None:
+    sign = rng.choice("+-*/+-*")
+    left = result if result > 1 and rng.random() < 0.4 else rng.randint(2, rng.choice((most // 3, most, 2 * most)))
+    right = rng.randint(2, 9) if sign in "*/" else rng.randint(2, rng.choice((most // 4, most // 3, most)))
+    if sign == "/":
+        left -= left % right
+    elif sign == "*" and rng.random() < 0.5:
+        left, right = right, left
+    value = compute(left, sign, right)
+    return None if value is None else Equation(left, sign, right, value)
+
+
+def _attempt(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[Equation, ...]]:
+    """A whole attempt, right or wrong, and its equations."""
+    lines = task.solution if rng.random() < 0.4 else mistaken(task, rng).lines
+    return lines, tuple(equation for line in lines if (equation := parse_equation(line)))
+
+
+def _verify(task: Task, rng: random.Random) -> Pair:
+    lines, equations = _attempt(task, rng)
+    prefix = lines[: rng.randint(1, len(lines))]
+    return render("verify", problem=task.text, prefix="\n".join(prefix)), verify_last(task, prefix, equations)
+
+
+def _continue(task: Task, rng: random.Random) -> Pair:
+    kind = rng.random()
+    if kind < 0.5:
+        mistake = mistaken(task, rng)
+        kept = mistake.lines if rng.random() < 0.5 else mistake.lines[: mistake.step]
+        prompt = render("continue_critique", problem=task.text, attempt="\n".join(kept), critique=mistake.critique, hint=mistake.hint)
+        return prompt, "\n".join(mistake.resume)
+    prefix, verification, rest = _verified(task, rng) if task.family.guessing is None or kind < 0.65 else _verified_guess(task, rng)
+    return render("continue_verified", problem=task.text, prefix="\n".join(prefix), verification=verification), "\n".join(rest)
+
+
+def _verified(task: Task, rng: random.Random) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """A right prefix goes on (a box is boxed again); a wrong last step is done again."""
+    lines = task.solution
+    if task.family.guessing is None and rng.random() < 0.35:
+        mistake = mistaken(task, rng)
+        wrong = parse_equation(mistake.lines[mistake.step - 1])
+        if wrong is not None and not wrong.holds:
+            return mistake.lines[: mistake.step], verdict(wrong), mistake.resume
+    cut = rng.randint(1, len(lines))
+    return lines[:cut], verify_last(task, lines[:cut], task.equations), lines[cut:] or lines[-1:]
+
+
+def _verified_guess(task: Task, rng: random.Random) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """A given wrong guess goes on honestly until a check has failed; then another one is tried."""
+    guessing = task.family.guessing
+    assert guessing is not None
+    guess, checks = wrong_guess(task, rng)
+    equations = tuple(check.equation for check in checks)
+    lines = (guessing.read(task.facts, guess), *map(str, equations), boxed(guessing.box(task.facts, guess)))
+    cut = rng.randint(1, len(lines)) if rng.random() < 0.5 else 1
+    failed = any(map(missed, checks[: cut - 1]))
+    prefix = lines[:cut]
+    return prefix, verify_last(task, prefix, equations), task.solution if failed else lines[cut:]
+
+
+def _critique(task: Task, rng: random.Random) -> Pair:
+    mistake = mistaken(task, rng)
+    gold, attempt = "\n".join(task.solution), "\n".join(mistake.lines)
+    if rng.random() < 0.7:
+        return render("critique", problem=task.text, solution=gold, attempt=attempt), f"{mistake.critique}\nAlternatively: {mistake.hint}"
+    again = mistaken(task, rng)
+    done = len(task.solution) - len(mistake.resume)  # steps that the second attempt does not repeat
+    if again.step <= done:
+        return _critique(task, rng)
+    prompt = render("critique_again", problem=task.text, solution=gold, attempt="\n".join(mistake.lines[: mistake.step]),
+                    critique=mistake.critique, continuation="\n".join(again.lines[done:]))  # fmt: skip
+    return prompt, f"In Step {again.step - done}: {again.finding}\nAlternatively: {again.hint}"
+
+
+def _plan(task: Task, rng: random.Random) -> Pair:
+    names = list(task.facts.strategy)
+    if rng.random() >= GOLD_PLANS:
+        for place in rng.sample(range(len(names)), rng.randint(1, min(2, len(names)))):
+            names[place] = rng.choice(RIVALS[names[place]])
+    return render("plan", problem=task.text), "\n".join(STRATEGIES[name].line for name in names)
+
+
+def _follow(task: Task, rng: random.Random) -> Pair:
+    names, steps = task.facts.strategy, task.solution
+    if rng.random() >= GOLD_FOLLOWED:
+        names, steps = _other_plan(task, rng)
+    return render("guided", problem=task.text, templates=[STRATEGIES[name] for name in names]), "\n".join(steps)
+
+
+def _other_plan(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Any sequence of procedures that can be done with the problem's numbers, and its honest execution."""
+    numbers, gold = tuple(map(int, re.findall(r"\d+", task.text))), task.facts.strategy
+    while True:
+        if task.family.guessing or rng.random() < 0.5:
+            names = tuple(rng.choice(PROCEDURES) for _ in range(rng.randint(1, min(3, len(numbers) - 1))))
+        else:
+            names = tuple(rng.choice(RIVALS[name]) if rng.random() < 0.5 else name for name in gold)
+        equations = execute(numbers, operations(names)) if all(name in PROCEDURES for name in names) else None
+        if equations:
+            return names, (*map(str, equations), boxed(equations[-1].value))
+
+
+def _describe(rng: random.Random, world: World) -> Pair:
+    strategy = STRATEGIES[rng.choice(sorted(STRATEGIES))]
+    return render("describe", name=strategy.name, tags=strategy.tags), f"Description: {strategy.description}\nScope: {strategy.scope}"
+
+
+def _analyse(task: Task, rng: random.Random) -> Pair:
+    first = 2 if task.family.guessing else 1
+    at = rng.randrange(len(task.equations))
+    strategy = STRATEGIES[task.facts.strategy[owners(task)[at]]]
+    prompt = render("analyse", problem=task.text, solution="\n".join(task.solution), step=at + first)
+    return prompt, "\n".join((
+        f"Name: {strategy.name}", f"Tags: {', '.join(strategy.tags)}", f"Description: {strategy.description}",
+        f"Scope: {strategy.scope}", f"Steps: {' '.join(strategy.steps)}",
+    ))  # fmt: skip
+
+
+_OF_PROBLEMS: dict[str, Callable[[Task, random.Random], Pair]] = {
+    "solve": _solve, "continue": _continue, "verify": _verify, "critique": _critique, "plan": _plan, "follow": _follow, "analyse": _analyse,
+}  # fmt: skip
+_OF_NOTHING: dict[str, Callable[[random.Random, World], Pair]] = {"compute": _compute, "describe": _describe}
+ROLES = (*_OF_PROBLEMS, *_OF_NOTHING)
+
+
+def _shares(corpus: Corpus) -> dict[str, int]:
+    """Texts a role. Raises ParamsError on a role that nobody plays."""
+    for role in corpus.roles:
+        if role not in ROLES:
+            raise ParamsError(f"corpus.roles.{role} is no role: expected some of {', '.join(ROLES)}")
+    total = sum(corpus.roles.values())
+    counts = {role: int(corpus.texts * weight / total) for role, weight in corpus.roles.items()}
+    counts[max(counts, key=lambda role: counts[role])] += corpus.texts - sum(counts.values())
+    return counts
+
+
+def _texts(role: str, world: World, excluded: set[str], seed: int) -> Iterator[tuple[str, str, Pair]]:
+    """(family, instance, (prompt, completion)) of a role without end, the trained families in turn."""
+    rng = random.Random(seed_for(seed, "corpus", role))
+    if role in _OF_NOTHING:
+        while True:
+            yield "none", role, _OF_NOTHING[role](rng, world)
+    sources = {family.name: fresh_tasks(family, rng, world, excluded) for family in TRAINED}
+    while True:
+        for name, tasks in sources.items():
+            task = next(tasks)
+            while sum(map(len, pair := _OF_PROBLEMS[role](task, rng))) > LONGEST:
+                task = next(tasks)
+            yield name, task.instance, pair
+
+
+def role_texts(corpus: Corpus, world: World, excluded: set[str], seed: int) -> list[CorpusText]:
+    """`corpus.texts` texts, sorted by id. `excluded`: the instances of every split, of which none occurs here."""
+    rows = []
+    for role, count in _shares(corpus).items():
+        source = _texts(role, world, excluded, seed)
+        for ordinal in range(count):
+            family, instance, (prompt, completion) = next(source)
+            key = row_id("corpus", role, ordinal, prompt, completion)
+            rows.append(CorpusText(id=key, role=role, family=family, instance=instance, prompt=prompt, completion=completion))
+    return sorted(rows, key=lambda row: row.id)

@@ -1,0 +1,101 @@
+"""The world's gold thought templates: atomic, each applies one operation with the next number of the problem.
+
+    Strategy(name="undo loss", tags=("add", "back"), description="Put back what went out.",
+             scope="The end is known and there was a loss.", operation="add", steps=("Add the next number.",))
+
+Several share an operation and differ in scope, and several look applicable to any one problem: only one of them is right.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """`operation` is a key of STEPS; `guess` ones belong to search families and solve the whole problem in one attempt."""
+
+    name: str
+    tags: tuple[str, ...]
+    description: str
+    scope: str
+    operation: str
+    steps: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """As a plan names it: `undo loss (add, back)`."""
+        return f"{self.name} ({', '.join(self.tags)})"
+
+
+STEPS = {
+    "add": ("Add the next number.",),
+    "subtract": ("Take away the next number.",),
+    "multiply": ("Multiply by the next number.",),
+    "divide": ("Divide by the next number.",),
+    "more": ("Add the next number.", "Add both."),
+    "fewer": ("Take away the next number.", "Add both."),
+    "leftover": ("Find the full bags.", "Take them away."),
+}
+
+_PROCEDURES = (
+    ("put together", ("add", "gain"), "Add what comes in.", "The start is known and there is a gain.", "add"),
+    ("take away", ("subtract", "loss"), "Take away what goes out.", "The start is known and there is a loss.", "subtract"),
+    ("undo gain", ("subtract", "back"), "Take away what came in.", "The end is known and there was a gain.", "subtract"),
+    ("undo loss", ("add", "back"), "Put back what went out.", "The end is known and there was a loss.", "add"),
+    ("older than", ("add", "age"), "Add the years between two ages.", "One is older than the other.", "add"),
+    ("younger than", ("subtract", "age"), "Take away the years between two ages.", "One is younger than the other.", "subtract"),
+    ("years ahead", ("add", "time"), "Add the years that come.", "The age in some years is asked.", "add"),
+    ("years back", ("subtract", "time"), "Take away the years that went.", "The age some years ago is asked.", "subtract"),
+    ("equal groups", ("multiply", "groups"), "Multiply the groups by their size.", "There are groups of one size.", "multiply"),
+    ("cost of many", ("multiply", "price"), "Multiply the price of one.", "The price of one is known.", "multiply"),
+    ("cost of one", ("divide", "price"), "Divide the price of many.", "The price of many is known.", "divide"),
+    ("share equally", ("divide", "share"), "Divide among all.", "All get the same number.", "divide"),
+    ("full bags", ("divide", "groups"), "Divide by the size of a bag.", "The number of full bags is asked.", "divide"),
+    ("count leftover", ("divide", "rest"), "Fill all bags and count the rest.", "The number left over is asked.", "leftover"),
+    ("compare up", ("more", "both"), "Find the larger one and add both.", "The other has more and both are asked.", "more"),
+    ("compare down", ("fewer", "both"), "Find the smaller one and add both.", "The other has fewer and both are asked.", "fewer"),
+)
+
+_SEARCHES = (
+    ("guess a pair", ("try", "pair"), "Try two numbers and check both facts.", "Two facts of two numbers are known.",
+     ("Try two numbers.", "Check both facts.")),
+    ("guess the notes", ("try", "notes"), "Try a number of notes and check the coins.", "There are notes of two kinds.",
+     ("Try some notes.", "Check the coins.")),
+    ("guess the signs", ("try", "signs"), "Try signs and check the result.", "Signs must make a number.",
+     ("Try some signs.", "Check the result.")),
+    ("pick a pair", ("try", "pick"), "Try two of the numbers and check the sum.", "Two of some numbers make a sum.",
+     ("Try two of them.", "Check the sum.")),
+)  # fmt: skip
+
+STRATEGIES: dict[str, Strategy] = {
+    **{name: Strategy(name, tags, text, scope, operation, STEPS[operation]) for name, tags, text, scope, operation in _PROCEDURES},
+    **{name: Strategy(name, tags, text, scope, "guess", steps) for name, tags, text, scope, steps in _SEARCHES},
+}
+PROCEDURES = tuple(name for name, strategy in STRATEGIES.items() if strategy.operation != "guess")
+
+# What looks applicable on the same surface: a wrong plan is drawn from here.
+RIVALS: dict[str, tuple[str, ...]] = {
+    "put together": ("take away", "undo gain", "compare up"),
+    "take away": ("put together", "undo loss", "compare down"),
+    "undo gain": ("put together", "undo loss", "take away"),
+    "undo loss": ("take away", "undo gain", "put together"),
+    "older than": ("younger than", "years back", "compare up"),
+    "younger than": ("older than", "years ahead", "compare down"),
+    "years ahead": ("years back", "younger than"),
+    "years back": ("years ahead", "older than"),
+    "equal groups": ("put together", "share equally", "cost of many"),
+    "cost of many": ("cost of one", "equal groups", "put together"),
+    "cost of one": ("cost of many", "take away", "share equally"),
+    "share equally": ("equal groups", "count leftover", "take away"),
+    "full bags": ("count leftover", "take away", "equal groups"),
+    "count leftover": ("full bags", "share equally", "take away"),
+    "compare up": ("compare down", "put together"),
+    "compare down": ("compare up", "take away"),
+    "guess a pair": ("pick a pair", "put together", "take away"),
+    "guess the notes": ("guess a pair", "cost of one", "take away"),
+    "guess the signs": ("pick a pair", "put together", "take away"),
+    "pick a pair": ("guess a pair", "guess the signs", "put together"),
+}
+
+
+def operations(strategy: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(STRATEGIES[name].operation for name in strategy)

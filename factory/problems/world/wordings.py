@@ -1,0 +1,128 @@
+"""How problems are worded, one sentence a line. Fields are those of `words.Cast.say` and the family's numbers."""
+
+TALLY_START = (
+    "{name} had {n} {thing}.",
+    "At first {name} had {n} {thing}.",
+    "This morning there were {n} {thing} in the box of {name}.",
+)
+NOW = (
+    "How many {thing} does {name} have now?",
+    "How many {thing} does {he} have in the end?",
+    "How many {thing} are there now?",
+)
+BACKWARDS_START = (
+    "{name} has {n} {thing} now.",
+    "In the end {name} has {n} {thing}.",
+    "Now there are {n} {thing} in the box of {name}.",
+)
+AT_FIRST = (
+    "How many {thing} did {name} have at first?",
+    "How many {thing} did {he} have this morning?",
+    "How many {thing} were there at first?",
+)
+SCALE_START = (
+    "{name} had {a} {pack} of {b} {thing}.",
+    "{name} got {a} {pack} with {b} {thing} in each.",
+    "There were {a} {pack} of {b} {thing} in the house of {name}.",
+)
+SAVES = (
+    "{name} saves {a} coins each week for {b} weeks.",
+    "{name} got {a} coins each week for {b} weeks.",
+    "Each week {name} saves {a} coins for {b} weeks.",
+)
+COMPARE_START = (
+    "{name} has {a} {thing}. {other} has {b} {word} than {name}.",
+    "{name} found {a} {thing}. {other} found {b} {word}.",
+    "There are {a} {thing} in the box of {name}. In the box of {other} there are {b} {word}.",
+)
+COMPARE_GAIN, COMPARE_LOSS = "Then they found {n}.", "Then they lost {n}."
+TOGETHER = (
+    "How many {thing} do they have together?",
+    "How many {thing} do both have in all?",
+    "How many {thing} are there in all?",
+)
+PRICE_START = (
+    "{a} coins buy {b} {thing}.",
+    "{name} pays {a} coins for {b} {thing}.",
+    "For {a} coins {name} gets {b} {thing}.",
+)
+PRICE_WANTED = (
+    "{other} wants {c} {thing}.",
+    "{other} buys {c} {thing}.",
+    "Now {name} buys {c} {thing}.",
+)
+PRICE_GAIN, PRICE_LOSS = "A bag costs {n} coins more.", "The shop takes {n} coins off."
+COST = (
+    "What is the cost?",
+    "How many coins is that?",
+    "How many coins do they cost?",
+)
+PARTED_START = (
+    "{name} had {n} {thing}.",
+    "At first {name} had {n} {thing}.",
+    "There were {n} {thing} in the box of {name}.",
+)
+PARTED_END = {
+    "share equally": (
+        "{n} friends share all {thing} equally. How many {thing} does each friend get?",
+        "All {thing} are put equally into {n} {pack}. How many {thing} are in each?",
+        "{He} shares all {thing} equally among {n} friends. How many does each get?",
+    ),
+    "full bags": (
+        "All {thing} are put in bags of {n}. How many bags are full?",
+        "{He} packs all {thing} in bags of {n}. How many bags does {he} need?",
+        "Now each bag holds {n} {thing}. How many bags are there?",
+    ),
+    "count leftover": (
+        "All {thing} are put in bags of {n}. How many {thing} are left over?",
+        "{He} packs all {thing} in bags of {n}. How many {thing} are left?",
+        "{n} friends share the {thing} equally. How many {thing} are left over?",
+    ),
+}
+AGES_START = (
+    "{name} is {n} years old.",
+    "The age of {name} is {n} years.",
+    "Today {name} is {n}.",
+)
+AGES_END = {
+    "years ahead": (
+        "How old is {last} in {n} years?",
+        "Find the age of {last} in {n} years.",
+        "In {n} years, how old is {last}?",
+    ),
+    "years back": (
+        "How old was {last} {n} years ago?",
+        "Find the age of {last} {n} years ago.",
+        "What was the age of {last} {n} years ago?",
+    ),
+    "": (
+        "How old is {last}?",
+        "Find the age of {last}.",
+        "What is the age of {last}?",
+    ),
+}
+SUM_PRODUCT = (
+    "Two numbers add to {s} and multiply to {p}. What is the smaller number?",
+    "The sum of two numbers is {s}. They multiply to {p}. Find the smaller one.",
+    "{name} has two numbers in mind. They add to {s} and multiply to {p}. Which one is the smaller?",
+)
+DIFF_PRODUCT = (
+    "One of two numbers is {d} more than the other. They multiply to {p}. What is the smaller number?",
+    "Two numbers multiply to {p}. One is {d} more than the other. Find the smaller one.",
+    "{name} has two numbers in mind. They multiply to {p}. One is {d} more than the other. Which one is the smaller?",
+)
+COINS = (
+    "{name} pays {t} coins with {n} notes. Each note is worth {a} or {b}. How many notes are worth {b}?",
+    "{n} notes are worth {t} coins in all. Each is worth {a} or {b} coins. How many are worth {b}?",
+    "{name} has {n} notes of {a} or {b} coins. Together they are worth {t} coins. How many notes of {b} are there?",
+)
+SIGNS = (
+    "Use + and - on {all} to make {t}.",
+    "Put + or - between {all} to get {t}.",
+    "Make {t} from {all} with + and -.",
+)
+PICK_TWO = (
+    "Which two of {all} add to {t}? Give the smaller one.",
+    "Two of the numbers {all} add to {t}. What is the smaller one?",
+    "Find two of {all} that add to {t}. Give the smaller number.",
+)

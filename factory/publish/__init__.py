@@ -1,0 +1,1 @@
+"""From an audited table to a Hugging Face dataset folder."""

@@ -1,0 +1,101 @@
+"""Sample solutions, grade them, and keep every one as a row (Satori §3.2, §4.1): where ORM pairs, restarts and demonstrations begin.
+
+    Rollout(id="9d02…", problem_id="a07b…", prompt="Tom has 12 apples. …\\nSolve:\\n", completion="12 + 7 = 19\\n\\\\boxed{19}",
+            steps=("12 + 7 = 19", "\\\\boxed{19}"), answer="19", verdict="correct", finish_reason="stop", tokens=9, model="base@3fa9…", …)
+
+Identical samples stay distinct rows: their share is a fact about the model. Run: `python -m pipelines.rollouts base`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from factory import coat, grading, prompting
+from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.identity import row_id, seed_for
+from factory.params import Role, Sampling
+from factory.schemas import Problem, Reject, Rollout
+from factory.storage import reject
+
+
+def sampling_params(sampling: Sampling) -> SamplingParams:
+    return SamplingParams(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p)
+
+
+def first_problems(problems: Sequence[Problem], count: int, role: Role) -> list[Problem]:
+    """The first `count` train problems by id. Recorded answers exist for a benchmark's problems: of those, all, whatever their split."""
+    if role.engine == "recorded":
+        return sorted(problems, key=lambda problem: problem.id)
+    return sorted((problem for problem in problems if problem.split == "train"), key=lambda problem: problem.id)[:count]
+
+
+def sample(
+    engine: Engine,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    samples: int,
+    *,
+    seed: int,
+    stage: str,
+    round: str,
+    makers: Sequence[str] = (),
+) -> tuple[list[Rollout], list[Reject]]:
+    """`samples` graded solutions of each problem; a request that failed is a reject. rows + rejects = problems × samples.
+
+    `makers`: the models behind recorded answers, one an ordinal.
+    """
+    asked = [(problem, ordinal) for problem in problems for ordinal in range(samples)]
+    requests = [
+        Request(
+            prompt=prompting.render("solve", problem=problem.problem),
+            sampling=sampling_params(sampling),
+            seed=seed_for(seed, stage, round, problem.id, ordinal),
+            ordinal=ordinal,
+        )
+        for problem, ordinal in asked
+    ]
+    rows: list[Rollout] = []
+    rejects: list[Reject] = []
+    for (problem, _), request, completion in zip(asked, requests, engine.generate(requests), strict=True):
+        if completion.finish_reason == "error":
+            failure = {"prompt": request.prompt, "seed": request.seed, "ordinal": request.ordinal, "error": completion.error}
+            rejects.append(reject(f"{stage}_{round}", failure, "the request failed", problem.id))
+        else:
+            name, at, revision = engine.model.partition("@")
+            model = f"{makers[request.ordinal] if makers else name}{at}{revision}"
+            rows.append(_graded(problem, request, completion, model, round))
+    assert len(rows) + len(rejects) == len(asked)
+    return rows, rejects
+
+
+def _graded(problem: Problem, request: Request, completion: Completion, model: str, round: str) -> Rollout:
+    text = completion.text
+    return Rollout(
+        id=row_id("rollout", problem.id, completion.request_id, request.ordinal, round),
+        problem_id=problem.id,
+        prompt=prompting.render("solve", problem=problem.problem),
+        completion=text,
+        steps=coat.split_steps(text),
+        answer=grading.extract_answer(text),
+        verdict=grading.grade(text, problem.answer, problem.answer_kind),
+        finish_reason=completion.finish_reason,
+        tokens=completion.tokens,
+        logprob=None if completion.logprobs is None else sum(completion.logprobs),
+        model=model,
+        request_ids=(completion.request_id,),
+        prompt_version=prompting.version("solve"),
+        seed=request.seed,
+        round=round,
+        parents=(problem.id,),
+    )
+
+
+def duplicates(rows: Sequence[Rollout]) -> int:
+    """How many samples say, word for word, what another sample of their problem says."""
+    return len(rows) - len({(row.problem_id, row.completion) for row in rows})
+
+
+def summary(rows: Sequence[Rollout], rejects: Sequence[Reject]) -> str:
+    verdicts = Counter(row.verdict for row in rows)
+    shares = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(verdicts.items()))
+    truncated = sum(row.finish_reason == "length" for row in rows)
+    return f"{len(rows):,} rollouts ({shares}; {truncated:,} truncated, {duplicates(rows):,} duplicates), {len(rejects):,} rejects"

@@ -1,0 +1,103 @@
+"""Where the line stands, from what lies in the working directory: rows, rejects, seconds, staleness.
+
+progress(params)   → [Progress(stage="rollouts@base", rows={"rollouts_base": 4000}, rejects=12, seconds=61.2), …]
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from factory.errors import DataError
+from factory.line import Stage, stages_of
+from factory.params import Params
+from factory.storage import AUDITS, REJECTS, TABLES
+
+TIMINGS = Path(".factory/timings.jsonl")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`rows` has the tables that exist; `rejects` and `seconds` are None where nothing was written down; `refused`: the gate is shut."""
+
+    stage: str
+    rows: dict[str, int]
+    rejects: int | None
+    seconds: float | None
+    refused: bool
+
+    @property
+    def accepted(self) -> float | None:
+        """Rows of the first table, of those and the rejects."""
+        kept = next(iter(self.rows.values()), 0)
+        return kept / (kept + self.rejects) if self.rejects is not None and kept + self.rejects else None
+
+
+def _count(path: Path) -> int | None:
+    """Rows of a Parquet file from its footer, None when it does not exist. Raises DataError for another file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(path).num_rows
+    except FileNotFoundError:
+        return None
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def timings(path: Path = TIMINGS) -> dict[str, dict[str, Any]]:
+    """The last entry of every stage: {"problems": {"seconds": 1.2, "peak_mb": 180, "at": "…"}, …}. A broken line is passed over."""
+    last: dict[str, dict[str, Any]] = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+            last[row["stage"]] = {"seconds": float(row["seconds"]), "peak_mb": int(row["peak_mb"]), "at": str(row["at"])}
+        except (ValueError, KeyError, TypeError):
+            continue
+    return last
+
+
+def progress(params: Params) -> list[Progress]:
+    seconds = {stage: row["seconds"] for stage, row in timings().items()}
+    return [_progress(stage, seconds.get(stage.title)) for stage in stages_of(params)]
+
+
+def _progress(stage: Stage, seconds: float | None) -> Progress:
+    counts = {name: _count(TABLES / f"{name}.parquet") for name in stage.tables}
+    rejects = _count(REJECTS / f"{stage.rejects}.parquet") if stage.rejects else None
+    name, _, dataset = stage.title.partition("@")
+    refused = name == "release" and _refused(AUDITS / f"{dataset}.json")
+    return Progress(stage.title, {name: count for name, count in counts.items() if count is not None}, rejects, seconds, refused)
+
+
+def _refused(path: Path) -> bool:
+    try:
+        return path.exists() and json.loads(path.read_text())["success"] is False
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is no audit: delete it and run `dvc repro release@{path.stem}`") from None
+
+
+def stale() -> set[str]:
+    """Stages that DVC would run again. Takes seconds: DVC compares every file. Raises DataError when it cannot."""
+    answer = subprocess.run([sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True, check=False)
+    try:
+        return set(json.loads(answer.stdout))
+    except ValueError:
+        reason = (answer.stderr.strip().splitlines() or ["no output"])[-1]
+        raise DataError(f"`dvc status` failed: {reason}") from None
+
+
+def timings_markdown(params: Params) -> str:
+    """Seconds and memory of each stage's last run, in the line's order, with the sum."""
+    last = timings()
+    found = [(stage.title, last[stage.title]) for stage in stages_of(params) if stage.title in last]
+    if not found:
+        raise DataError(f"{TIMINGS} has no stage of this line: `dvc repro` writes it")
+    lines = ["| stage | seconds | peak MB |", "|---|---|---|"]
+    lines += [f"| {title} | {row['seconds']:.1f} | {row['peak_mb']:,} |" for title, row in found]
+    return "\n".join(
+        [*lines, f"| all {len(found)} | {sum(row['seconds'] for _, row in found):.1f} | {max(r['peak_mb'] for _, r in found):,} |"]
+    )

@@ -1,0 +1,28 @@
+"""The base model: from scratch on data/datasets/corpus, or from the Hub at a pinned revision → data/models/base.
+
+python -m pipelines.base_model
+"""
+
+from factory import coat
+from factory.identity import seed_for
+from factory.params import Params
+from factory.schemas import CorpusText
+from factory.storage import DATASETS, LOGS, MODELS
+from pipelines import stage
+from trainers import base, run
+
+
+def main(params: Params) -> None:
+    section, target = params.require("base_model"), MODELS / "base"
+    if section.hub_id is not None:
+        base.adopt(section.hub_id, section.revision, coat.ACTIONS.values(), target=target)
+        run.write_log(LOGS / "base.csv", run.LOG_COLUMNS, [])
+        return
+    corpus = run.load_dataset_rows(DATASETS / "corpus", CorpusText)
+    settings = base.Settings(**section.model_dump(exclude={"hub_id", "revision"}))
+    seed = seed_for(params.seed, "base_model")
+    base.pretrain(corpus, coat.ACTIONS.values(), settings, seed=seed, target=target, log=LOGS / "base.csv")
+
+
+if __name__ == "__main__":
+    stage.run("base_model", main)

@@ -1,0 +1,31 @@
+"""Pretraining text of every role for the laptop's base model. `python -m pipelines.corpus`
+
+    data/tables/corpus.parquet   CorpusText(role="verify", family="tally", instance="tally:12,+7,-4", text="Tom had 12 apples. …")
+
+Strategies come from the world, never from the templates that a model induces later; instances are disjoint from every split.
+"""
+
+from collections import Counter
+
+from factory.errors import DataError
+from factory.params import Params
+from factory.problems.world import role_texts
+from factory.schemas import CorpusText, Problem
+from factory.storage import TABLES, read_rows, write_rejects, write_rows
+from pipelines import stage
+
+
+def main(params: Params) -> None:
+    corpus = params.require("corpus")
+    problems = read_rows(TABLES / "problems.parquet", Problem)
+    if params.problems.world is None:
+        raise DataError("the corpus is text of the procedural world: params.yaml needs problems.world")
+    texts = role_texts(corpus, params.problems.world, {problem.instance for problem in problems}, params.seed)
+    assert len(texts) == corpus.texts
+    write_rejects("corpus", [])
+    write_rows(TABLES / "corpus.parquet", CorpusText, texts)
+    print(f"{len(texts)} texts: " + ", ".join(f"{role} {count}" for role, count in Counter(text.role for text in texts).most_common()))
+
+
+if __name__ == "__main__":
+    stage.run("corpus", main)

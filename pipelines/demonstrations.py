@@ -1,0 +1,85 @@
+"""Stage `demonstrations`: COAT demonstrations from the base's rollouts, and plain controls. `python -m pipelines.demonstrations`"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from factory.demonstrations.critics import Critic, LlmCritic
+from factory.demonstrations.generator import Workshop
+from factory.demonstrations.reference import ReferenceCritic
+from factory.demonstrations.selection import accepted, controls, sources
+from factory.engines.protocol import Engine, Scorer
+from factory.engines.select import open_engine, open_scorer
+from factory.errors import DataError, ParamsError
+from factory.params import Params
+from factory.schemas import CriticJudgement, Demonstration, Problem, Reject, Rollout
+from factory.storage import REJECTS, TABLES, read_rows, write_rejects, write_rows
+from pipelines import stage
+
+STAGE = "demonstrations"
+
+
+def main(params: Params) -> None:
+    """Raises DataError when nothing is accepted, after writing why."""
+    settings, policy = params.require(STAGE), first_policy(params)
+    rollouts = read_rows(TABLES / f"rollouts_{policy}.parquet", Rollout)
+    kept, invalid, not_drawn = sources(read_rows(TABLES / "problems.parquet", Problem), rollouts, keep=settings.keep, seed=params.seed)
+    generator = _generator(params)
+    workshop = Workshop(settings, _critics(params), generator, seed=params.seed)
+    drafts = workshop.make(kept)
+    rows, refused = accepted(
+        drafts, _scorer(params), max_reference_share=settings.max_reference_share, seed=params.seed, round=policy,
+        model=generator.model if generator else None,
+    )  # fmt: skip
+    plain = controls(kept, rows, seed=params.seed)
+    write_rows(TABLES / "demonstrations.parquet", Demonstration, rows)
+    write_rows(TABLES / "cot_demonstrations.parquet", Demonstration, plain)
+    write_rows(TABLES / "critic_judgements.parquet", CriticJudgement, workshop.judgements)
+    rejects = [*invalid, *workshop.rejects, *refused]
+    write_rejects(STAGE, rejects)
+    print(f"{len(rollouts):,} rollouts, {len(kept):,} kept, {not_drawn:,} not drawn, {len(drafts):,} drafts")
+    print(_summary(rows, rejects) + f"; {len(plain):,} plain controls")
+    if not rows:
+        raise DataError(f"no demonstration was accepted: the reasons are in {REJECTS / 'demonstrations.parquet'}")
+
+
+def first_policy(params: Params) -> str:
+    """Demonstrations are made from the base's rollouts; a line with one policy of another name has only that."""
+    names = list(params.policies)
+    if "base" not in names and len(names) != 1:
+        raise ParamsError(f"policies are {', '.join(names) or 'empty'}: demonstrations need `base`, or exactly one policy")
+    return "base" if "base" in names else names[0]
+
+
+def _generator(params: Params) -> Engine | None:
+    """Recorded solutions cannot be continued."""
+    role = params.roles.get("generator")
+    return open_engine(role, STAGE) if role and role.engine != "recorded" else None
+
+
+def _critics(params: Params) -> list[Critic]:
+    settings = params.require(STAGE)
+    critics: list[Critic] = []
+    for name in settings.critics:
+        if name == "llm" and "critic" not in params.roles:
+            raise ParamsError("demonstrations.critics names llm but params.yaml has no roles.critic: add it, or use [reference]")
+        critics.append(
+            LlmCritic(open_engine(params.roles["critic"], STAGE), settings.critic, params.seed) if name == "llm" else ReferenceCritic()
+        )
+    return critics
+
+
+def _scorer(params: Params) -> Scorer | None:
+    role = params.roles.get("reward_model")
+    return open_scorer(role, STAGE) if role else None
+
+
+def _summary(rows: Sequence[Demonstration], rejects: Sequence[Reject]) -> str:
+    types, critics = Counter(row.type for row in rows), Counter(row.critic for row in rows)
+    reasons = Counter(reject.reason for reject in rejects)
+    parts = [", ".join(f"{count:,} {name}" for name, count in sorted(counts.items())) for counts in (types, critics)]
+    worst = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(6))
+    return f"{len(rows):,} demonstrations ({parts[0]}; by critic {parts[1]}), {len(rejects):,} rejects: {worst}"
+
+
+if __name__ == "__main__":
+    stage.run(STAGE, main)

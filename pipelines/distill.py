@@ -1,0 +1,31 @@
+"""Distillation as a reset (Satori §3.4): the base, not the policy, is tuned on what a round's policy solved.
+data/datasets/distillation_<round>, from data/models/base → data/models/distilled_<round>.
+
+python -m pipelines.distill r1
+"""
+
+from factory.errors import ParamsError
+from factory.identity import seed_for
+from factory.params import Params
+from factory.schemas import Example
+from factory.storage import DATASETS, LOGS, MODELS
+from pipelines import stage
+from trainers import run, sft
+
+
+def main(params: Params, item: str) -> None:
+    if item not in params.distillations:
+        raise ParamsError(f"distillations has no {item}: it names {', '.join(params.distillations) or 'none'}")
+    name = f"distilled_{item}"
+    sft.tune(
+        run.load_dataset_rows(DATASETS / f"distillation_{item}", Example),
+        sft.Settings(**params.require("distill").model_dump()),
+        seed=seed_for(params.seed, "distill", item),
+        start=MODELS / "base",
+        target=MODELS / name,
+        log=LOGS / f"{name}.csv",
+    )
+
+
+if __name__ == "__main__":
+    stage.run("distill", main)

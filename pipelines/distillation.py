@@ -1,0 +1,30 @@
+"""Stage `distillation@<round>`: right answers of the policy, for the base to learn. `python -m pipelines.distillation r1`"""
+
+from factory import rollouts
+from factory.distillation import hardest
+from factory.engines.select import open_engine
+from factory.errors import ParamsError
+from factory.params import Params
+from factory.schemas import Example, Problem
+from factory.storage import MODELS, TABLES, read_rows, write_rejects, write_rows
+from pipelines import stage
+
+
+def main(params: Params, item: str) -> None:
+    settings = params.require("distillation")
+    if "generator" not in params.roles:
+        raise ParamsError("params.yaml needs roles.generator: its engine samples the policy")
+    role = params.roles["generator"].model_copy(update={"model": str(MODELS / f"policy_{item}")})
+    problems = rollouts.first_problems(read_rows(TABLES / "problems.parquet", Problem), settings.problems, role)
+    engine = open_engine(role, f"distillation_{item}")
+    sampled, failed = rollouts.sample(
+        engine, problems, settings.sampling, settings.samples, seed=params.seed, stage="distillation", round=item
+    )  # fmt: skip
+    rows, rejects = hardest(sampled, keep=settings.keep, seed=params.seed, round=item)
+    write_rows(TABLES / f"distillation_{item}.parquet", Example, rows)
+    write_rejects(f"distillation_{item}", [*failed, *rejects])
+    print(f"{rollouts.summary(sampled, failed)}; {len(rows):,} kept of {len({row.problem_id for row in rows}):,} problems")
+
+
+if __name__ == "__main__":
+    stage.run("distillation", main)

@@ -1,0 +1,83 @@
+"""Stage `evaluate`: greedy pass@1 of every model and planner arm on held-out and unseen problems, with intervals.
+
+Reads problems (the only stage that reads `heldout` and `unseen`), models under data/models by the params' names, accepted templates;
+writes data/tables/answers.parquet and data/evaluation/metrics.json. Source: both papers' evaluation sections.
+
+    python -m pipelines.evaluate
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from factory.engines.select import open_engine
+from factory.errors import DataError
+from factory.evaluation import arms
+from factory.evaluation.metrics import SPLITS, compute
+from factory.params import Params, Role
+from factory.schemas import Answer, Problem, Template
+from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_json, write_rows
+from pipelines import stage
+
+METRICS = Path("data/evaluation/metrics.json")
+
+
+def models_of(params: Params) -> Iterator[str]:
+    """The models that the params say the line makes, in its order."""
+    yield "base"
+    if params.demonstrations:
+        yield from ("cot_control", "format_tuned")
+    for name in params.rounds:
+        yield f"policy_{name}"
+        if name in params.distillations:
+            yield f"distilled_{name}"
+
+
+def role_of(params: Params, model: str) -> Role:
+    """A model of the line runs on the generator's engine when that runs in process, else on transformers."""
+    engine = params.roles["generator"].engine
+    return Role(engine=engine if engine in ("transformers", "vllm") else "transformers", model=str(MODELS / model))
+
+
+def questions(params: Params, problems: list[Problem]) -> list[Problem]:
+    """The first n problems by id of each split."""
+    n = params.require("evaluate").n
+    chosen = [problem for split in SPLITS for problem in [row for row in problems if row.split == split][:n]]
+    if not chosen:
+        raise DataError(f"{TABLES / 'problems.parquet'} has no problem in {' or '.join(SPLITS)}: nothing to evaluate on")
+    return chosen
+
+
+def planner_answers(params: Params, asked: list[Problem], base: list[Answer]) -> list[Answer]:
+    max_tokens = params.require("evaluate").max_tokens
+    library = [row for row in read_rows(DATASETS / "templates", Template) if row.status == "accepted"]
+    inference = open_engine(params.roles["inference"], "evaluate")
+    shared = params.roles["inference"].model == str(MODELS / "base")
+    answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens)
+    answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens)
+    for arm in ("sft", "dpo"):
+        planner = open_engine(role_of(params, f"planner_{arm}"), "evaluate")
+        plans = arms.planned(planner, asked, library, params.require("trajectories").planner.max_tokens)
+        answers += arms.follow(inference, arm, plans, max_tokens)
+    if all(problem.strategy for problem in asked):
+        answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens)
+    return answers
+
+
+def main(params: Params) -> None:
+    section = params.require("evaluate")
+    problems = read_rows(TABLES / "problems.parquet", Problem)
+    asked = questions(params, problems)
+    answers: list[Answer] = []
+    for name in models_of(params):
+        found = arms.solve(open_engine(role_of(params, name), "evaluate"), "policy", asked, section.max_tokens)
+        print(f"evaluate: {name} {sum(row.verdict == 'correct' for row in found)} of {len(found)} right")
+        answers += found
+    if params.planner_sft and params.planner_dpo:
+        answers += planner_answers(params, asked, answers[: len(asked)])
+    assert len(answers) % len(asked) == 0, f"{len(answers)} answers to {len(asked)} questions: every question of every arm is a row"
+    write_rows(TABLES / "answers.parquet", Answer, answers)
+    write_json(METRICS, compute(answers, problems, resamples=section.bootstrap, seed=params.seed))
+
+
+if __name__ == "__main__":
+    stage.run("evaluate", main)

@@ -1,0 +1,83 @@
+"""Restart-and-explore reinforcement learning, one round (Satori §4.2): data/datasets/restarts_<round>, from the round's start model and
+data/models/orm_<round> → data/models/policy_<round>, data/logs/policy_<round>.csv, data/rejects/ppo_<round>.parquet.
+
+python -m pipelines.ppo r1
+
+The trainer is given the two things that it may not know: the sampler, on the live actor, and the reward, which grades the response and
+asks the frozen outcome reward model about prompt + prefix + response.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from factory.coat import ACTIONS
+from factory.engines.sampler import Sampled, Sampler
+from factory.errors import DataError, ParamsError
+from factory.identity import seed_for
+from factory.params import Params
+from factory.rewards import Reward, Weights, reward
+from factory.schemas import Restart
+from factory.storage import DATASETS, LOGS, MODELS, write_rejects
+from pipelines import stage
+from trainers import batches, diagnostics, policy, ppo, rollout, run
+from trainers.collate import Ids
+
+
+def main(params: Params, item: str) -> None:
+    if item not in params.rounds:
+        raise ParamsError(f"rounds has no {item}: it names {', '.join(params.rounds) or 'none'}")
+    section, turn, name, orm = params.require("ppo"), params.rounds[item], f"policy_{item}", MODELS / f"orm_{item}"
+    trained = section.model_dump(exclude={"beta", "orm_weight", "max_tokens"})
+    settings = ppo.Settings(**trained, samples=turn.samples, temperature=turn.temperature, seed=seed_for(params.seed, "ppo", item))
+    rows = run.load_dataset_rows(DATASETS / f"restarts_{item}", Restart)
+    state, tokenizer = ppo.open_state(MODELS / turn.start, orm, settings)
+    limit = state.actor.model.config.max_position_embeddings - section.max_tokens - 1  # the reward model reads an end behind the response
+    starts, rejects = rollout.start_states(rows, partial(batches.encode, tokenizer), limit, f"ppo_{item}")
+    write_rejects(f"ppo_{item}", rejects)
+    print(f"{name}: {len(starts)} start states, {len(rejects)} rejected as longer than {limit} tokens", flush=True)
+    sample = _sampling(state.actor, tokenizer, section.max_tokens)
+    frozen = policy.load_critic(orm).to(state.actor.model.device)
+    rewards = _rewards(frozen, tokenizer, Weights(section.beta, section.orm_weight, frozen.mean, frozen.std))
+    log = ppo.train(
+        state, starts, sample, rewards, settings, eos=tokenizer.eos_token_id, action_ids=_action_ids(tokenizer),
+        report=lambda line: print(f"{name}: {line}", flush=True),
+    )  # fmt: skip
+    diagnostics.write_csv(LOGS / f"{name}.csv", log)
+    run.save_model(state.actor.model, tokenizer, MODELS / name)
+
+
+def _sampling(actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, max_tokens: int) -> rollout.Sample:
+    sampler = Sampler(actor.model, tokenizer)
+    if sampler.ends != [tokenizer.eos_token_id]:
+        raise DataError(
+            f"the start model stops at the tokens {sampler.ends}, expected only its tokenizer's {tokenizer.eos_token_id}: PPO has to know "
+            "which end was sampled; set eos_token_id in generation_config.json"
+        )
+
+    def sample(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
+        return sampler.sample(prompts, seeds, max_tokens=max_tokens, temperature=actor.temperature)
+
+    return sample
+
+
+def _rewards(orm: policy.Critic, tokenizer: run.PreTrainedTokenizerBase, weights: Weights) -> rollout.Rewards:
+    """The reward model reads every response as in its training, closed by an end of sequence; that one is no action."""
+    eos = tokenizer.eos_token_id
+
+    def rewards(starts: Sequence[rollout.Start], responses: Sequence[rollout.Response]) -> list[Reward]:
+        ids = [list(response.token_ids) for response in responses]
+        texts = tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        sequences = [(*start.ids, *written, eos) for start, written in zip(starts, ids, strict=True)]
+        logits = orm.logits(sequences) if weights.orm_weight else [0.0] * len(sequences)
+        return [reward(start.row, text, logit, weights) for start, text, logit in zip(starts, texts, logits, strict=True)]
+
+    return rewards
+
+
+def _action_ids(tokenizer: run.PreTrainedTokenizerBase) -> dict[str, int]:
+    vocabulary = tokenizer.get_vocab()
+    return {name: vocabulary[token] for name, token in ACTIONS.items() if token in vocabulary}
+
+
+if __name__ == "__main__":
+    stage.run("ppo", main)

@@ -1,0 +1,23 @@
+"""Stage `release@<dataset>`, the gate: audit with Great Expectations, then a Hugging Face dataset folder. One process a dataset.
+
+Reads data/tables/<dataset>.parquet, problems, and the parents' table that the params name; writes data/audits/<dataset>.json always and
+data/datasets/<dataset> only when every critical expectation holds.
+
+    python -m pipelines.release restarts_r1
+"""
+
+from factory.params import Params
+from factory.publish.release import release
+from pipelines import stage
+
+
+def main(params: Params, item: str) -> None:
+    audit = release(item, params)
+    warnings = [finding for finding in audit.findings if not finding.success]
+    print(f"release@{item}: {audit.rows:,} rows pass {len(audit.findings) - len(warnings)} of {len(audit.findings)} expectations")
+    for finding in warnings:
+        print(f"  warning: '{finding.says}' fails" + (f" on {finding.unexpected:,} of {finding.of:,} rows" if finding.of else ""))
+
+
+if __name__ == "__main__":
+    stage.run("release", main)

@@ -1,0 +1,34 @@
+"""Stage `rollouts@<policy>`: sample and grade solutions of train problems. `python -m pipelines.rollouts base`"""
+
+from factory import rollouts
+from factory.engines.select import open_engine
+from factory.errors import ParamsError
+from factory.params import Params, Role
+from factory.schemas import Problem, Rollout
+from factory.storage import MODELS, TABLES, read_rows, write_rejects, write_rows
+from pipelines import stage
+
+
+def main(params: Params, item: str) -> None:
+    settings, role = params.require("rollouts"), policy_role(params, item)
+    problems = rollouts.first_problems(read_rows(TABLES / "problems.parquet", Problem), settings.problems, role)
+    samples = len(role.models) if role.engine == "recorded" else settings.samples
+    engine = open_engine(role, f"rollouts_{item}")
+    rows, rejects = rollouts.sample(
+        engine, problems, settings.sampling, samples, seed=params.seed, stage="rollouts", round=item, makers=role.models
+    )  # fmt: skip
+    write_rows(TABLES / f"rollouts_{item}.parquet", Rollout, rows)
+    write_rejects(f"rollouts_{item}", rejects)
+    print(f"{len(problems):,} problems: {rollouts.summary(rows, rejects)}")
+
+
+def policy_role(params: Params, item: str) -> Role:
+    """The generator's engine with the policy's model; recorded answers are the policy."""
+    if "generator" not in params.roles or item not in params.policies:
+        raise ParamsError(f"params.yaml needs roles.generator and policies.{item} for these rollouts")
+    role = params.roles["generator"]
+    return role if role.engine == "recorded" else role.model_copy(update={"model": str(MODELS / params.policies[item].model)})
+
+
+if __name__ == "__main__":
+    stage.run("rollouts", main)

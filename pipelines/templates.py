@@ -1,0 +1,27 @@
+"""Stage `templates`: the labeller's analyses of solved train problems, merged and tried. Run: python -m pipelines.templates"""
+
+from factory.engines.select import open_engine
+from factory.params import Params
+from factory.schemas import Problem, Rollout, Template
+from factory.storage import TABLES, read_rows, write_rejects, write_rows
+from factory.templates.induce import choose_solved, induce
+from factory.templates.lint import lint_library
+from pipelines import stage
+
+
+def main(params: Params) -> None:
+    problems = read_rows(TABLES / "problems.parquet", Problem)
+    rollouts = read_rows(TABLES / "rollouts_base.parquet", Rollout)
+    sources = choose_solved(problems, rollouts, params.require("templates").problems, params.seed)
+    labeller, inference = open_engine(params.roles["labeller"], "templates"), open_engine(params.roles["inference"], "templates")
+    templates, rejects = induce(sources, labeller, inference, params)
+    for finding in lint_library(templates):
+        print(f"{'blocking' if finding.blocking else 'warning'}: {finding.name}: {finding.problem}")
+    write_rows(TABLES / "templates.parquet", Template, templates)
+    write_rejects("templates", rejects)
+    accepted = sum(template.status == "accepted" for template in templates)
+    print(f"templates: {accepted} accepted of {len(templates)}, from {len(sources)} solved problems; {len(rejects)} analyses rejected")
+
+
+if __name__ == "__main__":
+    stage.run("templates", main)

@@ -1,0 +1,26 @@
+"""Stage `trajectories`: the tuned planner's plans, their rewards, and preference pairs. Run: python -m pipelines.trajectories"""
+
+from factory.engines.select import open_engine
+from factory.params import Params
+from factory.schemas import Problem, Template, Trajectory, TrajectoryPair
+from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_rejects, write_rows
+from factory.trajectories import make_trajectories
+from pipelines import stage
+
+
+def main(params: Params) -> None:
+    problems = read_rows(TABLES / "problems.parquet", Problem)
+    templates = read_rows(DATASETS / "templates", Template)
+    inference = params.roles["inference"]
+    planner = inference.model_copy(update={"model": str(MODELS / "planner_sft")})
+    trajectories, pairs, rejects = make_trajectories(
+        problems, templates, open_engine(planner, "trajectories"), open_engine(inference, "trajectories"), params
+    )
+    write_rows(TABLES / "trajectories.parquet", Trajectory, trajectories)
+    write_rows(TABLES / "trajectory_pairs.parquet", TrajectoryPair, pairs)
+    write_rejects("trajectories", rejects)
+    print(f"trajectories: {len(trajectories)} with a reward, {len(pairs)} pairs, {len(rejects)} rejects")
+
+
+if __name__ == "__main__":
+    stage.run("trajectories", main)

@@ -1,0 +1,152 @@
+"""A small line in a temporary folder: problems of every split, rollouts and what derives from them, as the stages would write them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from factory import coat, storage
+from factory.identity import row_id
+from factory.params import Params, parse
+from factory.prompting import render
+from factory.schemas import CorpusText, Demonstration, Example, OrmPair, Problem, Restart, Rollout, Template, Trajectory, TrajectoryPair
+
+ROOT = Path(__file__).parents[1]
+LINEAGE = {"model": "base@3fa9", "prompt_version": "solve@1f0c9a27", "seed": 7, "round": "r1"}
+
+
+def problem(number: int, split: str) -> Problem:
+    text = f"Tom has {number} apples. He buys 7 more. How many apples has Tom now?"
+    return Problem(
+        id=row_id("problem", text), source="world", family="tally", group="procedures", split=split, instance=f"tally {number} 7",
+        problem=text, answer=str(number + 7), answer_kind="number", solution=f"{number} + 7 = {number + 7}\n\\boxed{{{number + 7}}}",
+        strategy=("put together",),
+    )  # fmt: skip
+
+
+def rollout(parent: Problem, answer: int, ordinal: int) -> Rollout:
+    completion = f"Try it.\n{answer - 7} + 7 = {answer}\n\\boxed{{{answer}}}"
+    return Rollout(
+        id=row_id("rollout", parent.id, ordinal), problem_id=parent.id, prompt=render("solve", problem=parent.problem),
+        completion=completion, steps=coat.split_steps(completion), answer=str(answer),
+        verdict="correct" if str(answer) == parent.answer else "wrong", finish_reason="stop", tokens=12, **LINEAGE,
+    )  # fmt: skip
+
+
+def restart(parent: Rollout, source: Problem, sign: str) -> Restart:
+    prefix, dropped = coat.cut(parent.completion, 1)
+    return Restart(
+        id=row_id("restart", parent.id), problem_id=source.id, parent_id=parent.id, buffer=sign, backtrack=dropped, prompt=parent.prompt,
+        prefix=prefix, prefix_has_answer=False, answer=source.answer, answer_kind="number", round="r1",
+    )  # fmt: skip
+
+
+def demonstration(source: Problem) -> Demonstration:
+    right = int(source.answer)
+    wrong = f"{right - 7} + 7 = {right + 1}"
+    text = f"{wrong}\n<|reflect|>But wait.\n<|explore|>Add again.\n<|continue|>{right - 7} + 7 = {right}\n\\boxed{{{right}}}"
+    return Demonstration(
+        id=row_id("demonstration", source.id), problem_id=source.id, type="III-I", prompt=render("solve", problem=source.problem),
+        completion=text, wrong_spans=(0, len(wrong)), score=1.5, critic="llm", **LINEAGE,
+    )  # fmt: skip
+
+
+def template() -> Template:
+    source = problem(3, "train")
+    return Template(
+        id="t1", name="put together", tags=("add", "total"), description="Two amounts are joined.", scope="Something joins a collection.",
+        steps=("Take the result so far.", "Add the next number."), example_problem=source.problem, example_solution=str(source.solution),
+        example_answer=source.answer, source="induced", licence="apache-2.0", status="accepted", resolved=8, solve_rate=0.5, version=1,
+        parents=(source.id,), **LINEAGE,
+    )  # fmt: skip
+
+
+def trajectories(source: Problem) -> list[Trajectory]:
+    return [
+        Trajectory(
+            id=row_id("trajectory", source.id, plan), problem_id=source.id, prompt=render("plan", problem=source.problem), plan=plan,
+            template_ids=("t1",), similar_ids=(source.id,), instantiations=(), decodes=(), reward=reward, n_similar=1, n_decodes=2,
+            interval=(0.0, 1.0), **LINEAGE,
+        )
+        for plan, reward in (("put together (add, total)", 1.0), ("give away (subtract, left)", 0.25))
+    ]  # fmt: skip
+
+
+def trajectory_pair(source: Problem) -> TrajectoryPair:
+    better, worse = trajectories(source)
+    return TrajectoryPair(
+        id=row_id("pair", better.id, worse.id), problem_id=source.id, prompt=better.prompt, chosen=better.plan, rejected=worse.plan,
+        reward_chosen=better.reward, reward_rejected=worse.reward, n_similar=1, n_decodes=2, template_ids=("t1",),
+        parents=(better.id, worse.id), **LINEAGE,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    root: Path
+    params: Params
+    problems: list[Problem]
+    rollouts: list[Rollout]
+
+    def write(self, name: str, row_type: type, rows: list) -> Path:
+        path = storage.TABLES / f"{name}.parquet"
+        storage.write_rows(path, row_type, rows)
+        return path
+
+    def change(self, name: str, row_type: type, **values: object) -> str:
+        """Corrupt the first row of a table on disk; returns its id."""
+        first, *rest = storage.read_rows(storage.TABLES / f"{name}.parquet", row_type)
+        self.write(name, row_type, [replace(first, **values), *rest])
+        return first.id
+
+
+@pytest.fixture
+def small_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
+    monkeypatch.chdir(tmp_path)
+    params = parse(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    train = [problem(number, "train") for number in range(2, 8)]
+    problems = [*train, problem(20, "dev"), problem(30, "heldout"), problem(31, "heldout"), problem(40, "unseen")]
+    pairs = [(rollout(source, int(source.answer), 0), rollout(source, int(source.answer) + 2, 1)) for source in train]
+    rollouts = [row for pair in pairs for row in pair]
+    line = Line(tmp_path, params, problems, rollouts)
+    plans = [
+        Example(id=row_id("plan", source.id), problem_id=source.id, prompt=render("plan", problem=source.problem),
+                completion="put together (add, total)", parents=(source.id, "t1"), **LINEAGE)
+        for source in train
+    ]  # fmt: skip
+    structure = Example(
+        id="s1", problem_id="", prompt=render("describe", name="put together", tags=("add", "total")),
+        completion="Description: Two amounts are joined.\nScope: Something joins a collection.", parents=("t1",), **LINEAGE,
+    )  # fmt: skip
+    distilled = [
+        Example(id=row_id("d", row.id), problem_id=row.problem_id, prompt=row.prompt, completion=row.completion, **LINEAGE)
+        for row, _ in pairs
+    ]
+    restarts = [restart(row, source, sign) for source, pair in zip(train, pairs, strict=True) for row, sign in zip(pair, "+-", strict=True)]
+    orm_pairs = [
+        OrmPair(id=row_id("orm", right.id), problem_id=right.problem_id, prompt=right.prompt, chosen=right.completion,
+                rejected=wrong.completion, margin=2.0, chosen_id=right.id, rejected_id=wrong.id, round="r1")
+        for right, wrong in pairs
+    ]  # fmt: skip
+    cot = [replace(demonstration(source), type="I", completion=str(source.solution), wrong_spans=()) for source in train]
+    texts = [f"Ann has {n} pears and 9 more.\nSolve:\n{n} + 9 = {n + 9}" for n in range(5)]
+    corpus = [CorpusText(id=row_id("corpus", text), role="solve", family="tally", instance=f"tally {text}", prompt="", completion=text) for text in texts]
+    corpus.append(CorpusText(id="c", role="compute", family="none", instance="compute 3 4", prompt="", completion="3 + 4 = 7"))
+    line.write("problems", Problem, problems)
+    for key in ("base", "r1", "r2"):
+        line.write(f"rollouts_{key}", Rollout, rollouts)
+        line.write(f"orm_pairs_{key}", OrmPair, orm_pairs)
+    for key in ("r1", "r2"):
+        line.write(f"restarts_{key}", Restart, restarts)
+    line.write("demonstrations", Demonstration, [demonstration(source) for source in train])
+    line.write("cot_demonstrations", Demonstration, cot)
+    line.write("corpus", CorpusText, corpus)
+    line.write("distillation_r1", Example, distilled)
+    line.write("templates", Template, [template()])
+    line.write("plans", Example, plans)
+    line.write("structure", Example, [structure])
+    line.write("trajectories", Trajectory, [row for source in train for row in trajectories(source)])
+    line.write("trajectory_pairs", TrajectoryPair, [trajectory_pair(source) for source in train])
+    return line

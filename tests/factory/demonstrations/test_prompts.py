@@ -1,0 +1,32 @@
+"""The six prompt situations of Satori App. C, letter by letter: a changed prompt changes every answer, so it is changed on purpose."""
+
+from pathlib import Path
+
+import pytest
+
+from factory.prompting import render
+
+GOLDEN = Path(__file__).parents[2] / "golden/prompts"
+PROBLEM = "Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?"
+GOLD = "12 + 7 = 19\n19 - 4 = 15\n\\boxed{15}"
+CRITIQUE = "In Step 2: do not add 4."
+SITUATIONS = {
+    "solve": {},
+    "verify": {"prefix": "12 + 7 = 19"},
+    "continue_verified": {"prefix": "12 + 7 = 19", "verification": "12 + 7 is 19. Right."},
+    "critique": {"solution": GOLD, "attempt": "12 + 7 = 19\n19 + 4 = 23\n\\boxed{23}"},
+    "continue_critique": {"attempt": "12 + 7 = 19\n19 + 4 = 23", "critique": CRITIQUE, "hint": "take away 4."},
+    "critique_again": {
+        "solution": GOLD, "attempt": "12 + 7 = 19\n19 + 4 = 23", "critique": CRITIQUE, "continuation": "19 - 4 = 14\n\\boxed{14}",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_prompts_are_what_they_were(name: str) -> None:
+    assert render(name, problem=PROBLEM, **SITUATIONS[name]) == (GOLDEN / f"{name}.txt").read_text()
+
+
+def test_no_continuation_prompt_shows_the_gold_solution() -> None:
+    for name in ("solve", "verify", "continue_verified", "continue_critique"):
+        assert "Solution:" not in (GOLDEN / f"{name}.txt").read_text()

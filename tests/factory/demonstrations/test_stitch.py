@@ -1,0 +1,56 @@
+"""Stitching: the text to the letter, and wrong spans that cut out the wrong attempts and nothing else."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factory import coat
+from factory.demonstrations.lead_ins import LEAD_INS
+from factory.demonstrations.stitch import Trajectory
+
+LINE = st.text(st.characters(blacklist_characters="\n\r<|>", blacklist_categories=("Cs",)), min_size=1).filter(str.strip)
+
+
+def test_two_corrections_to_the_letter() -> None:
+    made = (
+        Trajectory()
+        .attempt(("12 + 7 = 19", "19 + 4 = 23"), wrong=True)
+        .correct("But wait:", "do not add 4.", "This time,", "take away 4.")
+        .attempt(("19 - 4 = 14",), wrong=True)
+        .correct("Let me look again:", "19 - 4 is\nnot 14.", "Another way:", "Take away 4.")
+        .attempt(("19 - 4 = 15", "\\boxed{15}"))
+    )
+    assert made.text == (
+        "12 + 7 = 19\n19 + 4 = 23\n<|reflect|>But wait: do not add 4.\n<|explore|>This time, take away 4.\n<|continue|>19 - 4 = 14\n"
+        "<|reflect|>Let me look again: 19 - 4 is not 14.\n<|explore|>Another way: take away 4.\n<|continue|>19 - 4 = 15\n\\boxed{15}"
+    )
+    spans = made.wrong_spans
+    assert [made.text[spans[i] : spans[i + 1]] for i in (0, 2)] == ["12 + 7 = 19\n19 + 4 = 23", "19 - 4 = 14"]
+    assert coat.problems_of(made.text) == []
+
+
+def test_a_verification_marks_nothing_as_wrong() -> None:
+    made = Trajectory().attempt(("12 + 7 = 19",)).verify("Let me check.", "12 + 7 is 19. Right.\n").attempt(("19 - 4 = 15", "\\boxed{15}"))
+    assert made.text == "12 + 7 = 19\n<|reflect|>Let me check. 12 + 7 is 19. Right.\n<|continue|>19 - 4 = 15\n\\boxed{15}"
+    assert made.wrong_spans == ()
+
+
+def test_names_keep_their_capital_behind_a_lead_in() -> None:
+    made = Trajectory().attempt(("a",), wrong=True).correct("But wait:", "The sum is wrong.", "This time,", "Janet eats three.")
+    assert "But wait: the sum is wrong." in made.text
+    assert "This time, Janet eats three." in made.text
+
+
+@given(st.lists(LINE, min_size=1, max_size=4), LINE, LINE, st.lists(LINE, min_size=1, max_size=4))
+def test_spans_cut_out_exactly_the_wrong_attempt(wrong: list[str], statement: str, hint: str, right: list[str]) -> None:
+    made = Trajectory().attempt(wrong, wrong=True).correct("But wait:", statement, "This time,", hint).attempt([*right, "\\boxed{1}"])
+    start, end = made.wrong_spans
+    assert made.text[start:end] == "\n".join(wrong)
+    assert made.right_parts == ("", made.text[end:])
+    assert made.text[end:].startswith("\n<|reflect|>But wait:")
+    assert coat.problems_of(made.text) == []
+
+
+def test_lead_ins_are_few_short_and_plain() -> None:
+    assert len(LEAD_INS) <= 12
+    assert len(set(LEAD_INS)) == len(LEAD_INS)
+    assert all(len(phrase.split()) <= 6 and not any(sign.isdigit() or sign in "<|\n" for sign in phrase) for phrase in LEAD_INS)

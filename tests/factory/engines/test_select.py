@@ -1,0 +1,102 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from factory.engines.protocol import Request, SamplingParams
+from factory.engines.select import maker, model_revision, open_engine, open_scorer
+from factory.engines.store import stats
+from factory.errors import EngineError
+from factory.params import Role
+from factory.prompting import render
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACTORY_STORE", str(tmp_path / "store" / "requests.sqlite"))
+    return tmp_path / "store" / "requests.sqlite"
+
+
+def test_a_folder_behind_the_store(model_folder: Path, store: Path) -> None:
+    engine = open_engine(Role(engine="transformers", model=str(model_folder)), "rollouts")
+    assert engine.model == f"base@{model_revision(model_folder)}"
+    completion = engine.generate([Request("a b", SamplingParams(8, 1.0), seed=1)])[0]
+    assert completion.request_id
+    usage = stats(store)[0]
+    assert (usage.stage, usage.requests, usage.completion_tokens, usage.prompt_tokens) == ("rollouts", 1, completion.tokens, 2)
+
+
+def test_a_reward_model_behind_the_store(reward_folder: Path, store: Path) -> None:
+    role = Role(engine="transformers", model=str(reward_folder))
+    assert open_scorer(role, "demonstrations").score([("a", "b")]) == open_scorer(role, "demonstrations").score([("a", "b")])
+    assert (stats(store)[0].hits, stats(store)[0].misses) == (1, 1)
+
+
+def test_the_revision_is_that_of_the_content(model_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(model_folder, tmp_path / "copy")
+    assert model_revision(copy) == model_revision(model_folder), "names of folders and times of files do not count"
+    (copy / "README.md").write_text("a card")
+    (copy / "trainer_state.json").write_text("{}")
+    assert model_revision(copy) == model_revision(model_folder)
+    revisions = {model_revision(copy)}
+    for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json"):
+        (copy / name).write_bytes((copy / name).read_bytes() + b" ")
+        revisions.add(model_revision(copy))
+    assert len(revisions) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("base", "base_model"), ("format_tuned", "format_tuning"), ("cot_control", "cot_control"), ("orm_base", "orm@base"),
+        ("orm_r1", "orm@r1"), ("policy_r2", "ppo@r2"), ("distilled_r1", "distill@r1"), ("planner_sft", "planner_sft"),
+    ],
+)  # fmt: skip
+def test_a_missing_model_names_its_stage(name: str, stage: str, tmp_path: Path) -> None:
+    assert maker(name) == stage
+    for opened in (open_engine, open_scorer):
+        with pytest.raises(EngineError, match=f"{name} is missing: `dvc repro {stage}` makes it"):
+            opened(Role(engine="transformers", model=str(tmp_path / name)), "evaluate")
+    (tmp_path / name).mkdir()
+    with pytest.raises(EngineError, match="holds no model"):
+        model_revision(tmp_path / name)
+
+
+def test_a_hub_model_is_pinned_by_its_commit() -> None:
+    assert open_engine(Role(engine="transformers", model="org/name@0123abc"), "rollouts").model == "org/name@0123abc"
+    with pytest.raises(EngineError, match="'main' may move: pin a commit, org/name@<7 to 40 hex digits>"):
+        open_engine(Role(engine="transformers", model="org/name@main"), "rollouts")
+
+
+@pytest.mark.parametrize("engine", ["vllm", "openai"])
+def test_engines_of_a_later_version(engine: str) -> None:
+    for opened in (open_engine, open_scorer):
+        with pytest.raises(EngineError, match=f"the engine {engine} is not in this version: use transformers or recorded"):
+            opened(Role.model_validate({"engine": engine, "model": "m"}), "rollouts")
+
+
+def test_recorded_answers_and_their_malformed_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "solutions.jsonl"
+    row = {"question": "How many?", "small": {"solution": "1 + 1 = 2\nA: 2", "is_correct": True}}
+    path.write_text("\n".join([json.dumps(row), *["{"] * 5]))
+    engine = open_engine(Role(engine="recorded", model=str(path), models=["small"]), "rollouts")
+    found = engine.generate(
+        [Request(render("solve", problem="How many?"), SamplingParams(8)), Request("no such problem", SamplingParams(8))]
+    )
+    assert [completion.finish_reason for completion in found] == ["stop", "error"]
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[0].startswith(f"rollouts: left out {path}:2: no JSON")
+    assert printed[3] == "rollouts: left out 2 more malformed lines"
+
+
+def test_a_stage_without_a_model_imports_no_model_library(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text(json.dumps({"question": "Q", "m": {"solution": "A: 2", "is_correct": True}}))
+    code = (
+        "import sys; from factory.engines.select import open_engine; from factory.params import Role;"
+        f"open_engine(Role(engine='recorded', model={str(tmp_path / 's.jsonl')!r}, models=['m']), 'rollouts');"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,193 @@
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from factory.engines.protocol import Request, SamplingParams
+from factory.engines.store import Answered, StageUsage, Store, default_path, request_fields, request_key, score_key, stats
+from factory.errors import EngineError
+
+REQUEST = Request(prompt="a b\n", sampling=SamplingParams(max_tokens=8, temperature=0.5, top_p=0.9, stop=("x",)), seed=3, ordinal=1)
+
+CHANGED = {
+    "prompt": replace(REQUEST, prompt="a b"),
+    "prompt as ids": replace(REQUEST, prompt=(1, 2)),
+    "prompt as messages": replace(REQUEST, prompt=(("user", "a b\n"),)),
+    "max_tokens": replace(REQUEST, sampling=replace(REQUEST.sampling, max_tokens=9)),
+    "temperature": replace(REQUEST, sampling=replace(REQUEST.sampling, temperature=0.6)),
+    "top_p": replace(REQUEST, sampling=replace(REQUEST.sampling, top_p=1.0)),
+    "stop": replace(REQUEST, sampling=replace(REQUEST.sampling, stop=("x", "y"))),
+    "logprobs": replace(REQUEST, sampling=replace(REQUEST.sampling, logprobs=True)),
+    "schema": replace(REQUEST, schema="{}"),
+    "seed": replace(REQUEST, seed=4),
+    "ordinal": replace(REQUEST, ordinal=2),
+}
+
+
+def answered(key: str, text: str = "c d") -> Answered:
+    return Answered(key, {"prompt": "a b"}, {"text": text}, prompt_tokens=2, completion_tokens=3)
+
+
+def test_every_field_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {name: request_key("transformers", "base@1", changed) for name, changed in CHANGED.items()}
+    keys |= {"none": request_key("transformers", "base@1", REQUEST)}
+    keys |= {"family": request_key("vllm", "base@1", REQUEST), "model": request_key("transformers", "base@2", REQUEST)}
+    keys |= {
+        "score": score_key("orm@1", "a", "b"),
+        "score, model": score_key("orm@2", "a", "b"),
+        "score, cut": score_key("orm@1", "ab", ""),
+    }
+    monkeypatch.setattr("factory.engines.store.KEY_VERSION", 2)
+    keys |= {"version": request_key("transformers", "base@1", REQUEST), "score, version": score_key("orm@1", "a", "b")}
+    assert len(set(keys.values())) == len(keys) == 19
+    assert len(request_fields("transformers", "base@1", REQUEST)) == 12, "a new field of the key needs a line in CHANGED"
+
+
+def test_an_integer_temperature_is_the_same_request() -> None:
+    whole = replace(REQUEST, sampling=replace(REQUEST.sampling, temperature=1))
+    assert request_key("vllm", "m", whole) == request_key("vllm", "m", replace(whole, sampling=replace(whole.sampling, temperature=1.0)))
+
+
+def test_answers_failures_and_usage(tmp_path: Path) -> None:
+    store = Store(tmp_path / "deep" / "requests.sqlite")
+    store.add("rollouts", "base@1", [answered("k1"), answered("k2")], {"k3": "no server", "k4": "too long"})
+    store.add("rollouts", "base@1", [answered("k1", "another answer"), answered("k3")], {"k4": "too long still"})
+    store.add("plans", "base@1", [answered("k5")])
+    store.count("rollouts", hits=1, misses=4)
+    store.count("rollouts", hits=4, misses=0)
+    assert store.find(["k1", "k3", "k4", "k9"]) == {"k1": {"text": "c d"}, "k3": {"text": "c d"}}, "the first answer to a key stays"
+    assert store.request("k5") == ({"prompt": "a b"}, {"text": "c d"})
+    assert store.request("k9") is None
+    assert store.failures() == [("k4", "rollouts", 2, "too long still")]
+    plans, rollouts = stats(store.path)
+    assert rollouts == StageUsage("rollouts", 3, 6, 9, failures=1, bytes=rollouts.bytes, hits=5, misses=4)
+    assert (plans.stage, plans.requests, plans.failures, plans.hits) == ("plans", 1, 0, 0)
+    assert rollouts.bytes == 3 * plans.bytes > 0
+    assert stats(tmp_path / "none.sqlite") == []
+
+
+def test_many_keys_are_found_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "requests.sqlite")
+    store.add("rollouts", "base@1", [answered(f"k{number}", str(number)) for number in range(1300)])
+    found = store.find([f"k{number}" for number in range(100, 1400)])
+    assert [found[f"k{number}"]["text"] for number in (100, 700, 1299)] == ["100", "700", "1299"]
+    assert len(found) == 1200
+
+
+def test_the_default_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACTORY_STORE", str(tmp_path / "here.sqlite"))
+    assert default_path() == tmp_path / "here.sqlite"
+    monkeypatch.setenv("FACTORY_STORE", "here.sqlite")
+    with pytest.raises(EngineError, match=r"'here\.sqlite': expected an absolute path"):
+        default_path()
+    monkeypatch.delenv("FACTORY_STORE")
+    assert default_path().parts[-2:] == ("coat-factory", "requests.sqlite")
+
+
+def one_line(caught: pytest.ExceptionInfo[EngineError], path: Path, *words: str) -> None:
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (str(path), *words):
+        assert word in message
+
+
+def test_a_read_only_store_is_a_clear_error_before_anything_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    store = Store(path)
+    store.add("rollouts", "base@1", [answered("k1")])
+    store.connection.execute("PRAGMA journal_mode = DELETE")
+    store.close()
+    with path.open("r+b") as stream:  # file format: a write version above 2 makes it read-only, for root as well
+        stream.seek(18)
+        stream.write(b"\x03")
+    with pytest.raises(EngineError) as caught:
+        Store(path)
+    one_line(caught, path, "cannot be written to", "make it and its folder writable", "FACTORY_STORE")
+
+
+def test_no_store_and_a_damaged_store(tmp_path: Path) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear Sir or Madam, " * 100)
+    with pytest.raises(EngineError) as caught:
+        Store(letter)
+    one_line(caught, letter, "is no request store", "move the file away")
+    with pytest.raises(EngineError) as caught:
+        Store(tmp_path)
+    one_line(caught, tmp_path, "cannot be opened")
+    with pytest.raises(EngineError) as caught:
+        Store(letter / "below" / "requests.sqlite")
+    one_line(caught, letter / "below", "FACTORY_STORE")
+
+    path = tmp_path / "requests.sqlite"
+    store = Store(path)
+    store.add("rollouts", "base@1", [answered(f"k{number}") for number in range(200)])
+    store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    blob = bytearray(path.read_bytes())
+    blob[4096 * 2 :] = b"\x55" * (len(blob) - 4096 * 2)
+    path.write_bytes(blob)
+    with pytest.raises(EngineError) as caught:
+        Store(path).find([f"k{number}" for number in range(200)])
+    one_line(caught, path, "is damaged")
+
+
+def test_a_damaged_answer(tmp_path: Path) -> None:
+    store = Store(tmp_path / "requests.sqlite")
+    store.add("rollouts", "base@1", [answered("k1")])
+    store.connection.execute("UPDATE answers SET answer = x'00ff'")
+    with pytest.raises(EngineError, match="is damaged"):
+        store.find(["k1"])
+
+
+def test_a_full_disk_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    store = Store(tmp_path / "requests.sqlite")
+    store.add("rollouts", "base@1", [answered("k1")])
+    pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
+    store.connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(EngineError) as caught:
+        store.add("rollouts", "base@1", [answered(f"n{number}", f"{number} " * 500) for number in range(500)])
+    one_line(caught, store.path, "has no room left", "free disk space")
+    assert store.find(["k1", "n1"]) == {"k1": {"text": "c d"}}
+
+
+def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    with pytest.raises(EngineError, match="has layout 7, this version reads 1"):
+        Store(path)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from factory.engines.store import Answered, Store
+name, path = sys.argv[1], Path(sys.argv[2])
+sys.stdin.readline()
+store = Store(path)
+for chunk in range(40):
+    keys = [f"{name}-{chunk}-{number}" for number in range(20)] + [f"both-{chunk}"]
+    store.add(name, "base@1", [Answered(key, {}, {"text": key}, 1, 1) for key in keys])
+    store.count(name, hits=0, misses=21)
+"""
+
+
+def test_two_processes_create_and_write_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, name, str(path)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for name in ("one", "two")
+    ]
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        _, errors = writer.communicate(timeout=60)
+        assert writer.returncode == 0, errors
+    one, two = stats(path)
+    assert one.requests + two.requests == 2 * 40 * 20 + 40
+    assert (one.misses, two.misses) == (840, 840)

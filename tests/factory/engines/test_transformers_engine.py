@@ -1,0 +1,141 @@
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from factory.engines.protocol import Request, SamplingParams
+from factory.engines.requests import StoredEngine
+from factory.engines.store import Store
+from factory.engines.transformers_engine import TransformersEngine, TransformersScorer
+from factory.errors import EngineError
+
+HOT = SamplingParams(max_tokens=12, temperature=1.0)
+
+
+@pytest.fixture(scope="module")
+def engine(model_folder: Path) -> TransformersEngine:
+    return TransformersEngine(str(model_folder), "base@1", batch=8)
+
+
+def test_text_ids_and_reasons(engine: TransformersEngine, tokenizer: Any) -> None:
+    found = engine.generate([Request("a b c", HOT, seed=seed) for seed in range(20)])
+    for completion in found:
+        assert completion.text == tokenizer.decode(completion.token_ids)
+        assert "<eos>" not in completion.text
+        assert completion.prompt_tokens == 3
+        assert completion.finish_reason == ("length" if completion.tokens == 12 else "stop")
+        assert completion.logprobs is None
+    assert {completion.finish_reason for completion in found} == {"stop", "length"}
+    assert any("<|reflect|>" in completion.text for completion in found), "special tokens stay in the text"
+    by_ids = engine.generate([Request(tuple(tokenizer("a b c").input_ids), HOT, seed=4)])[0]
+    assert by_ids == found[4]
+
+
+def test_mixed_sampling_keeps_the_order(engine: TransformersEngine) -> None:
+    greedy = SamplingParams(max_tokens=5, logprobs=True)
+    mixed = engine.generate([Request("a", HOT, seed=1), Request("b", greedy), Request("c d", HOT, seed=2), Request("e", greedy)])
+    assert [completion.logprobs is None for completion in mixed] == [True, False, True, False]
+    assert [len(completion.logprobs or ()) for completion in mixed[1::2]] == [completion.tokens for completion in mixed[1::2]]
+    assert mixed[2] == engine.generate([Request("c d", HOT, seed=2)])[0]
+    assert mixed[3].token_ids == engine.generate([Request("e", greedy)])[0].token_ids
+
+
+def test_a_stop_string_is_cut_from_the_text(engine: TransformersEngine) -> None:
+    free = engine.generate([Request("a b c", HOT, seed=3)])[0]
+    words = free.text.split()
+    assert words[2] not in words[:2]
+    held = engine.generate([Request("a b c", SamplingParams(12, 1.0, stop=(words[2],)), seed=3)])[0]
+    assert held.finish_reason == "stop"
+    assert held.text == free.text[: free.text.index(words[2])]
+    assert held.token_ids == free.token_ids[:3], "what was sampled, the stop string included"
+
+
+def test_one_bad_request_kills_nothing(engine: TransformersEngine) -> None:
+    long, chat, schema, empty, good = engine.generate(
+        [
+            Request("a " * 60, HOT), Request((("user", "a"),), HOT), Request("a", HOT, schema="{}"), Request("", HOT),
+            Request("a b c", HOT, seed=4),
+        ]
+    )  # fmt: skip
+    assert (long.finish_reason, long.error, long.prompt_tokens) == ("error", "the prompt has 60 tokens, the model's context holds 48", 60)
+    assert chat.error == "base@1 has no chat template: send it text"
+    assert schema.error == "answers that follow a schema need the engine vllm or openai"
+    assert empty.error == "the prompt is empty"
+    assert good == engine.generate([Request("a b c", HOT, seed=4)])[0]
+
+
+def test_messages_go_through_the_chat_template(model_folder: Path, tmp_path: Path, tokenizer: Any) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "chat")
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m.content }} {% endfor %}{% if add_generation_prompt %}t{% endif %}"
+    )
+    chat = TransformersEngine(str(folder), "chat@1")
+    assert chat.generate([Request((("user", "a b"),), HOT, seed=1)]) == chat.generate([Request("a b t", HOT, seed=1)])
+
+
+def test_replay_from_the_store_loads_no_model(engine: TransformersEngine, tmp_path: Path) -> None:
+    requests = [Request("a b c", SamplingParams(12, 1.0, logprobs=True), seed=seed, ordinal=seed) for seed in range(6)]
+    first = StoredEngine(engine, Store(tmp_path / "requests.sqlite"), "rollouts", chunk=4).generate(requests)
+    gone = TransformersEngine(str(tmp_path / "no such folder"), "base@1")
+    assert StoredEngine(gone, Store(tmp_path / "requests.sqlite"), "rollouts").generate(requests) == first
+    with pytest.raises(EngineError, match="no such folder cannot be loaded"):
+        gone.generate(requests)
+
+
+def test_a_broken_folder_is_one_line(model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "broken")
+    (folder / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(EngineError, match="broken cannot be loaded") as caught:
+        TransformersEngine(str(folder), "broken@1").generate([Request("a", HOT)])
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_are_the_models_own_whatever_the_company(reward_folder: Path, tokenizer: Any) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    scorer = TransformersScorer(str(reward_folder), "orm_base@1")
+    pairs = [("a b", "c"), ("a b c d e f g", "h i j <|reflect|> k"), ("t", ""), ("a b", "d")]
+    scores = scorer.score(pairs)
+    model = AutoModelForSequenceClassification.from_pretrained(reward_folder, dtype=torch.float32)
+    for pair, score in zip(pairs, scores, strict=True):
+        ids = [*tokenizer(pair[0]).input_ids, *tokenizer(pair[1]).input_ids, tokenizer.eos_token_id]
+        with torch.inference_mode():
+            assert score == pytest.approx(float(model(input_ids=torch.tensor([ids])).logits[0, 0]), abs=1e-4)
+        assert scorer.score([pair]) == pytest.approx([score], abs=1e-4)
+    assert len({round(score, 4) for score in scores}) == 4
+    assert scorer.score([]) == []
+
+
+def test_a_pair_beyond_the_context_has_no_score(reward_folder: Path) -> None:
+    scorer = TransformersScorer(str(reward_folder), "orm_base@1")
+    long, short, edge = scorer.score([("a " * 30, "b " * 30), ("a", "b"), ("a " * 27, "b " * 20)])
+    assert math.isnan(long)
+    assert not math.isnan(short)
+    assert not math.isnan(edge), "27 + 20 + end of sequence are the 48 that fit"
+
+
+def test_a_reward_model_with_a_chat_template_reads_a_conversation(reward_folder: Path, tmp_path: Path, tokenizer: Any) -> None:
+    folder = shutil.copytree(reward_folder, tmp_path / "chat")
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ 'p' if m.role == 'user' else 'q' }} {{ m.content }} {% endfor %}"
+    )
+    scorer = TransformersScorer(str(folder), "chat@1")
+    assert scorer.encode("a b", "c") == tokenizer("p a b q c").input_ids
+
+
+def test_a_language_model_is_no_reward_model(model_folder: Path) -> None:
+    with pytest.raises(EngineError, match=r"lacks the weights score\.weight: it is no model for this role"):
+        TransformersScorer(str(model_folder), "base@1").score([("a", "b")])
+
+
+def test_a_classifier_with_two_labels_is_no_reward_model(tokenizer: Any, tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    small = LlamaConfig(vocab_size=24, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_labels=2)
+    LlamaForSequenceClassification(small).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(EngineError, match="has 2 labels, a reward model has 1"):
+        TransformersScorer(str(tmp_path), "classifier@1").score([("a", "b")])

@@ -1,0 +1,153 @@
+"""From analyses to templates: parsing, which steps are asked for, merging, evidence, and the count of rejects."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from factory.schemas import Rollout
+from factory.templates.induce import AnalysisError, analysed_steps, choose_solved, induce, merge, parse_analysis
+
+TEXT = "Name: Put  Together\nTags: Add, gain\nDescription: Add what comes in.\nScope: There is a gain.\nSteps: Add it. Then check."
+
+
+def test_parse_normalises_names_and_splits_steps():
+    found = parse_analysis(TEXT)
+    assert (found.name, found.tags) == ("put together", ("add", "gain"))
+    assert found.steps == ("Add it.", "Then check.")
+    assert parse_analysis(TEXT.replace("Steps: Add it. Then check.", "Steps:\nAdd it.\nThen check.")) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "3 + 4 = 7", TEXT.replace("Scope: ", "Range: "), TEXT.replace("Add, gain", "Add,"), TEXT.replace("Add it. Then check.", ""),
+        TEXT.replace("Put  Together", "Put (Together)"), "Well. " + TEXT, TEXT + "\nSteps: Take it away.",
+    ],
+)  # fmt: skip
+def test_malformed_analyses(text):
+    with pytest.raises(AnalysisError):
+        parse_analysis(text)
+
+
+@pytest.mark.parametrize(
+    ("problem", "solution", "steps"),
+    [
+        ("Tom has 12. Gets 7. Loses 4.", "12 + 7 = 19\n19 - 4 = 15\n\\boxed{15}", [1, 2]),
+        # "7 more, both": the second equation takes no new number
+        ("Tom has 12. Ann has 7 more. Then 5 come.", "12 + 7 = 19\n12 + 19 = 31\n31 + 5 = 36\n\\boxed{36}", [1, 3]),
+        # what is left over of 17 in bags of 5
+        ("Tom has 17. A bag holds 5. Gets 4.", "3 * 5 = 15\n17 - 15 = 2\n2 + 4 = 6\n\\boxed{6}", [1, 3]),
+        ("Tom has 12. Gets 5. Gets 17.", "12 + 5 = 17\n17 + 17 = 34\n\\boxed{34}", [1, 2]),
+        ("Sum 13, product 36.", "Try 9 and 4.\n9 + 4 = 13\n9 * 4 = 36\n\\boxed{4}", [2]),
+        ("Make 40 from 12, 12, 16.", "Try 12 + 12 + 16.\n12 + 12 = 24\n24 + 16 = 40\n\\boxed{12 + 12 + 16}", [2]),
+        ("Tom saves 7 coins for 16 weeks. Loses 7.", "7 * 16 = 112\n112 - 7 = 105\n\\boxed{105}", [1, 2]),
+        ("Is every cat grey?", "Some are black.\nSo no.\n\\boxed{no}", [1, 2]),
+    ],
+)
+def test_one_analysis_a_strategy(problem, solution, steps):
+    assert analysed_steps(problem, solution) == steps
+
+
+def test_merge_takes_the_majority_and_breaks_ties_by_text():
+    first = parse_analysis(TEXT)
+    other = replace(first, tags=("add", "more"), description="B.", scope="A.")
+    third = replace(first, tags=("more", "add"), scope="C.")
+    merged = merge([other, first, third])
+    assert merged.description == first.description  # two of three
+    assert merged.scope == "A."  # one each
+    assert merged.tags == ("add", "more")  # `gain` in one of three
+    assert merge([first, other]) == merge([other, first])
+
+
+def rollout(problem, completion, verdict, number):
+    return Rollout(
+        id=f"r{number}", model="base@1", prompt_version="solve@1", seed=1, round="base", problem_id=problem.id, prompt="", steps=(),
+        completion=completion, answer="", verdict=verdict, finish_reason="stop", tokens=1,
+    )  # fmt: skip
+
+
+def test_a_right_rollout_goes_before_the_gold_solution(planner_kit):
+    solved, failed, unsampled = (planner_kit.problem(f"Tom has {n}. Gets 7.", "+") for n in (1, 2, 3))
+    without = replace(planner_kit.problem("Tom has 4. Gets 7.", "+"), solution=None)
+    dev = planner_kit.problem("Tom has 5. Gets 7.", "+", split="dev")
+    rollouts = [rollout(solved, "wrong", "wrong", 1), rollout(solved, "own words", "correct", 2), rollout(failed, "bad", "wrong", 3)]
+    chosen = choose_solved([solved, failed, unsampled, without, dev], rollouts, 10, 1)
+    assert {(item.problem.id, item.solution, item.parents) for item in chosen} == {
+        (solved.id, "own words", (solved.id, "r2")),
+        (failed.id, failed.solution, (failed.id,)),
+        (unsampled.id, unsampled.solution, (unsampled.id,)),
+    }
+    assert chosen[-1].problem == unsampled  # sampled problems first
+    assert choose_solved([solved, failed, unsampled], rollouts, 2, 1) == [item for item in chosen if item.problem != unsampled]
+
+
+def sources(planner_kit):
+    texts = [(f"Tom has {n} apples. Tom gets 7. Tom loses 4.", "+-") for n in range(20, 24)]
+    texts += [(f"Tom has {n} apples. Tom gets 8.", "+") for n in range(30, 33)] + [("Tom has 3 boxes of 9 apples.", "*")]
+    return choose_solved([planner_kit.problem(text, signs) for text, signs in texts], [], 100, 1)
+
+
+def test_induce_keeps_supported_templates_and_accounts_for_every_analysis(planner_kit):
+    labeller, inference = planner_kit.RuleEngine(planner_kit.analyse), planner_kit.RuleEngine(planner_kit.follow)
+    params = planner_kit.params(templates={"resolve": 3})
+    templates, rejects = induce(sources(planner_kit), labeller, inference, params)
+    assert len(labeller.asked) == 4 * 2 + 3 + 1
+    by_name = {template.name: template for template in templates}
+    assert set(by_name) == {"put together", "take away"}
+    assert [item.reason for item in rejects] == ["too little support"]  # one problem with groups
+    add = by_name["put together"]
+    assert (add.tags, add.steps, add.status) == (("add", "gain"), ("Add the next number.",), "accepted")
+    assert (add.resolved, add.solve_rate, add.source, add.licence) == (3, 1.0, "induced", params.release.licence)
+    assert add.example_problem.endswith("gets 8.")  # the source with the fewest steps
+    assert len(add.parents) == 7
+    assert add.model == "rule@1"
+    assert all(prompt.count("Tom") for prompt in (str(request.prompt) for request in inference.asked))
+
+
+def test_source_problems_are_solved_again_under_their_whole_plan(planner_kit):
+    labeller, inference = planner_kit.RuleEngine(planner_kit.analyse), planner_kit.RuleEngine(planner_kit.follow)
+    induce(sources(planner_kit), labeller, inference, planner_kit.params())
+    two_steps = [str(request.prompt) for request in inference.asked if "loses" in str(request.prompt)]
+    assert len(two_steps) == 4
+    assert all("put together: Add the next number.\ntake away: Take away the next number.\nSolve:" in prompt for prompt in two_steps)
+    assert len({str(request.prompt) for request in inference.asked}) == len(inference.asked)
+
+
+def test_a_template_that_never_helps_is_quarantined(planner_kit):
+    labeller = planner_kit.RuleEngine(planner_kit.analyse)
+    templates, _ = induce(sources(planner_kit), labeller, planner_kit.RuleEngine(lambda request: r"\boxed{0}"), planner_kit.params())
+    assert [(template.status, template.solve_rate) for template in templates] == [("quarantined", 0.0)] * 2
+
+
+def test_failed_requests_are_no_attempts(planner_kit):
+    labeller = planner_kit.RuleEngine(planner_kit.analyse)
+    templates, _ = induce(sources(planner_kit), labeller, planner_kit.RuleEngine(lambda request: "!error"), planner_kit.params())
+    assert [(template.status, template.resolved, template.solve_rate) for template in templates] == [("quarantined", 0, None)] * 2
+
+
+def test_bad_analyses_are_rejects_with_their_raw_text(planner_kit):
+    broken = {"Analyse step 1": "Name: half", "20 apples": "!error", "21 apples": "Name: cut !"}
+
+    def sometimes(request):
+        return next((text for mark, text in reversed(broken.items()) if mark in str(request.prompt)), planner_kit.analyse(request))
+
+    templates, rejects = induce(
+        sources(planner_kit), planner_kit.RuleEngine(sometimes), planner_kit.RuleEngine(planner_kit.follow), planner_kit.params()
+    )
+    reasons = [item.reason for item in rejects]
+    assert {reason: reasons.count(reason) for reason in set(reasons)} == {
+        "request failed": 2, "truncated analysis": 2, "malformed analysis": 6,
+    }  # fmt: skip
+    assert {json.loads(item.row)["text"] for item in rejects if item.reason == "malformed analysis"} == {"Name: half"}
+    assert [template.name for template in templates] == ["take away"]
+    assert templates[0].resolved == 0  # no source has a whole plan
+
+
+def test_the_same_inputs_give_the_same_rows(planner_kit):
+    def run(order):
+        return induce(order, planner_kit.RuleEngine(planner_kit.analyse), planner_kit.RuleEngine(planner_kit.follow), planner_kit.params())
+
+    first = run(sources(planner_kit))
+    again = run(sources(planner_kit))
+    assert first == again

@@ -1,0 +1,149 @@
+"""One round on a real tiny model: what is written, what is refused, and what the reward sees."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerBase
+
+from factory import coat, params, storage
+from factory.errors import DataError, ParamsError
+from factory.rewards import Weights
+from factory.schemas import Reject, Restart
+from pipelines import ppo
+from trainers import batches, policy, rollout, run, tokenizer
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).parents[2]
+PROMPT = "Tom has 3 apples. He buys 4 more.\nSolve:\n"
+SOLVED = "3 + 4 = 7\n\\boxed{7}\n<|reflect|>"
+WEIGHTS = Weights(beta=0.5, orm_weight=1.0, mean=0.1, std=0.5)
+
+
+def restart(number: int, buffer: Any = "0", prefix: str = "") -> Restart:
+    return Restart(
+        id=f"{number:03}", problem_id=f"p{number}", parent_id=None, buffer=buffer, backtrack=0, prompt=PROMPT, prefix=prefix,
+        prefix_has_answer="boxed" in prefix, answer="7", answer_kind="number", round="r1",
+    )  # fmt: skip
+
+
+def words(extra: str = "") -> PreTrainedTokenizerBase:
+    return tokenizer.build([PROMPT + SOLVED, "But wait." + extra], coat.ACTIONS.values(), 64)
+
+
+def save_models(words: PreTrainedTokenizerBase, orm_words: PreTrainedTokenizerBase) -> None:
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = LlamaConfig(
+        **shape, max_position_embeddings=64, vocab_size=len(words), pad_token_id=words.pad_token_id, eos_token_id=words.eos_token_id
+    )
+    run.save_model(LlamaForCausalLM(config), words, storage.MODELS / "format_tuned")
+    config.num_labels, config.reward_mean, config.reward_std = 1, WEIGHTS.mean, WEIGHTS.std
+    config.vocab_size = len(orm_words)
+    run.save_model(LlamaForSequenceClassification(config), orm_words, storage.MODELS / "orm_r1")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        restart(1),
+        restart(2, "-", "3 + 4 = 8\n<|reflect|>"),
+        restart(3, "+", SOLVED),
+        restart(4, "-", "3 + 4 = 8\n" * 7),
+    ]  # 14 + 42 tokens
+    folder = storage.DATASETS / "restarts_r1"
+    storage.write_rows(folder / "data" / "train-00000-of-00001.parquet", Restart, rows)
+    (folder / "manifest.json").write_text(json.dumps({"purpose": "train"}))
+    save_models(words(), words())
+    return tmp_path
+
+
+def profile(**changes: float) -> params.Params:
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    small = {"iterations": 2, "critic_warmup": 1, "batch": 6, "minibatch": 4, "max_tokens": 8, "lr": 1e-3}
+    document["ppo"] |= small | changes
+    return params.parse(document)
+
+
+def files() -> set[str]:
+    return {str(path.relative_to("data")) for path in Path("data").rglob("*") if path.is_file()}
+
+
+def test_a_round_writes_policy_log_and_rejects_and_nothing_else(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files()
+    ppo.main(profile(), "r1")
+    made = {name for name in files() - before if not name.startswith("models/policy_r1/")}
+    assert made == {"logs/policy_r1.csv", "rejects/ppo_r1.parquet"}
+    # 64 tokens of context, less 8 for the response and 1 for its end: 55
+    [rejected] = storage.read_rows(storage.REJECTS / "ppo_r1.parquet", Reject)
+    assert (rejected.stage, rejected.parent_id, rejected.reason) == ("ppo_r1", "004", rollout.TOO_LONG)
+    with (storage.LOGS / "policy_r1.csv").open() as stream:
+        log = list(csv.DictReader(stream))
+    assert [row["iteration"] for row in log] == ["1", "2"]
+    assert log[0]["policy_loss"] == ""
+    assert float(log[1]["approx_kl"]) >= 0
+    assert {"continue", "reflect", "explore"} <= set(log[0])
+    assert "policy_r1: 3 start states, 1 rejected" in capsys.readouterr().out
+    trained, start = (run.load(storage.MODELS / name)[0] for name in ("policy_r1", "format_tuned"))
+    assert any(not torch.equal(one, other) for one, other in zip(trained.parameters(), start.parameters(), strict=True))
+
+
+def test_the_same_seed_gives_the_same_bytes(place: Path) -> None:
+    made = []
+    for _ in range(2):
+        ppo.main(profile(), "r1")
+        made.append([(storage.MODELS / "policy_r1" / "model.safetensors").read_bytes(), (storage.LOGS / "policy_r1.csv").read_bytes()])
+    assert made[0] == made[1]
+
+
+def test_divergence_saves_nothing(place: Path) -> None:
+    with pytest.raises(DataError, match="diverged at iteration"):
+        ppo.main(profile(lr=1e30, iterations=4), "r1")
+    assert not (storage.MODELS / "policy_r1").exists()
+    assert not (storage.LOGS / "policy_r1.csv").exists()
+
+
+def test_an_unknown_round_is_named(place: Path) -> None:
+    with pytest.raises(ParamsError, match="rounds has no r9: it names r1, r2"):
+        ppo.main(profile(), "r9")
+
+
+def test_a_reward_model_that_reads_other_tokens_is_refused(place: Path) -> None:
+    save_models(words(), words(" pears"))
+    with pytest.raises(DataError, match="another vocabulary"):
+        ppo.main(profile(), "r1")
+
+
+def test_a_model_with_two_ends_is_refused(place: Path) -> None:
+    file = storage.MODELS / "format_tuned" / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": [1, 2]}))
+    with pytest.raises(DataError, match="PPO has to know which end was sampled"):
+        ppo.main(profile(), "r1")
+
+
+def test_the_response_is_graded_and_the_reward_model_reads_it_all(place: Path) -> None:
+    """An empty reply to a solved prefix earns nothing for the prefix's box; boxing it again does."""
+    reader, orm = words(), policy.load_critic(storage.MODELS / "orm_r1")
+    eos = reader.eos_token_id
+    [start], _ = rollout.start_states([restart(3, "+", SOLVED)], lambda texts: batches.encode(reader, texts), 64, "ppo_r1")
+    [again] = (tuple(ids) for ids in batches.encode(reader, ["But wait. 3 + 4 = 7.\n\\boxed{7}"]))
+    responses = [rollout.Response((), (eos,), True), rollout.Response(again, (*again, eos), True)]
+    silent, boxed = ppo._rewards(orm, reader, WEIGHTS)([start, start], responses)
+    logits = orm.logits([(*start.ids, eos), (*start.ids, *again, eos)])
+    expected = [1 / (1 + math.exp(-(logit - 0.1) / 0.5)) for logit in logits]
+    assert (silent.rule, silent.bonus, silent.orm) == (-1.0, -0.5, pytest.approx(expected[0]))
+    assert (boxed.rule, boxed.bonus, boxed.orm) == (0.0, 0.0, pytest.approx(expected[1]))
+
+
+def test_without_its_weight_the_reward_model_is_not_asked(place: Path) -> None:
+    reader, orm = words(), policy.load_critic(storage.MODELS / "orm_r1")
+    [start], _ = rollout.start_states([restart(1)], lambda texts: batches.encode(reader, texts), 64, "ppo_r1")
+    orm.model = None  # would raise
+    [rewarded] = ppo._rewards(orm, reader, Weights(beta=0.5, orm_weight=0.0))([start], [rollout.Response((), (1,), True)])
+    assert (rewarded.total, rewarded.orm) == (-1.0, 0.0)

@@ -1,0 +1,57 @@
+"""DPO starts at log 2, its reference is the start model, and it learns to prefer."""
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from factory.schemas import TrajectoryPair
+from trainers import dpo, run
+
+
+def trajectory_pairs(count: int) -> list[TrajectoryPair]:
+    return [
+        TrajectoryPair(
+            id=str(n), problem_id=str(n), prompt=f"Tom has {n} apples.\nPlan:\n", chosen="put together (add, total)",
+            rejected="take away (left)\ntake away (left)", reward_chosen=1.0, reward_rejected=0.0, n_similar=1, n_decodes=1,
+            template_ids=(), model="planner@0", prompt_version="plan@0", seed=1, round="base",
+        )
+        for n in range(2, count + 2)
+    ]  # fmt: skip
+
+
+def logp(folder: Path, prompt: str, completion: str) -> float:
+    """log π(completion, eos | prompt), summed over its tokens."""
+    model, words = run.load(folder)
+    head = words(prompt)["input_ids"]
+    tail = [*words(completion)["input_ids"], words.eos_token_id]
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([head + tail])).logits[0]  # (T, vocabulary)
+    chances = logits.log_softmax(-1)[len(head) - 1 : -1]
+    return sum(chances[i, token].item() for i, token in enumerate(tail))
+
+
+def test_dpo_starts_at_log_two_against_its_own_start_and_learns(start: Path) -> None:
+    rows = trajectory_pairs(24)
+    settings = dpo.Settings(epochs=4, batch=8, lr=1e-3, beta=0.1)
+    dpo.prefer(rows, settings, seed=1, start=start, target=Path("dpo"), log=Path("dpo.csv"))
+    lines = list(csv.DictReader(Path("dpo.csv").read_text().splitlines()))
+    assert float(lines[0]["loss"]) == pytest.approx(math.log(2), abs=1e-6)
+    assert float(lines[0]["margin"]) == pytest.approx(0.0, abs=1e-5)
+    assert float(lines[-1]["loss"]) < 0.6
+    assert float(lines[-1]["accuracy"]) == 1.0
+    row = rows[0]
+    before = logp(start, row.prompt, row.chosen) - logp(start, row.prompt, row.rejected)
+    after = logp(Path("dpo"), row.prompt, row.chosen) - logp(Path("dpo"), row.prompt, row.rejected)
+    assert settings.beta * (after - before) == pytest.approx(float(lines[-1]["margin"]), rel=0.2)  # the last batch's mean, before its step
+
+
+def test_the_logged_log_probability_is_of_completion_and_eos_given_the_prompt(start: Path) -> None:
+    rows = trajectory_pairs(1)
+    settings = dpo.Settings(epochs=1, batch=1, lr=1e-3, beta=0.1)
+    dpo.prefer(rows, settings, seed=1, start=start, target=Path("dpo"), log=Path("dpo.csv"))
+    (line,) = csv.DictReader(Path("dpo.csv").read_text().splitlines())
+    assert float(line["logp_chosen"]) == pytest.approx(logp(start, rows[0].prompt, rows[0].chosen), rel=1e-4)
+    assert float(line["logp_rejected"]) == pytest.approx(logp(start, rows[0].prompt, rows[0].rejected), rel=1e-4)

@@ -1,0 +1,262 @@
+"""PPO's invariants on real tiny models, and that it learns a toy task.
+
+The task: prompt `a` wants `b`, prompt `c` wants `d`. Ids: 0 pad, 1 end, 2 a, 3 b, 4 c, 5 d, 6 and 7 noise.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
+
+from factory.engines.sampler import Sampled, Sampler
+from factory.errors import DataError, ParamsError
+from factory.rewards import Reward
+from factory.schemas import Restart
+from trainers import ppo
+from trainers.collate import Ids, collate, micro_batches
+from trainers.losses import policy_loss
+from trainers.policy import Actor, Critic
+from trainers.ppo import Settings, State, build_state, evaluate, train, warm_cosine
+from trainers.rollout import Order, Response, Sample, Start, collect
+
+VOCABULARY = ["<pad>", "<end>", "a", "b", "c", "d", "e", "f"]
+EOS = 1
+SETTINGS = Settings(
+    iterations=3, batch=32, minibatch=16, epochs=1, samples=1, temperature=1.0, lr=1e-3, critic_lr=1e-3, warmup_share=0.1, critic_warmup=0,
+    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, max_grad_norm=1.0, seed=1,
+)  # fmt: skip
+STARTS = [
+    Start(
+        Restart(
+            id=f"{number}", problem_id="p", parent_id=None, buffer="0" if number % 3 else "-", backtrack=0, prompt=asked, prefix="",
+            prefix_has_answer=False, answer=wanted, answer_kind="literal", round="r1",
+        ), (VOCABULARY.index(asked),),
+    ) for number, (asked, wanted) in enumerate([("a", "b"), ("c", "d")] * 6)
+]  # fmt: skip
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(VOCABULARY)}, unk_token="<pad>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>", pad_token="<pad>")
+
+
+def fresh(settings: Settings = SETTINGS) -> State:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=8, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, max_position_embeddings=16,
+        pad_token_id=0, eos_token_id=EOS,
+    )  # fmt: skip
+    actor = Actor(LlamaForCausalLM(config), settings.temperature)
+    config.num_labels = 1
+    return build_state(actor, Critic(LlamaForSequenceClassification(config), 0.0, 1.0), settings)
+
+
+def draw(state: State, prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
+    return Sampler(state.actor.model, tokenizer()).sample(prompts, seeds, max_tokens=4, temperature=state.actor.temperature)
+
+
+def sampling(state: State) -> Sample:
+    return partial(draw, state)
+
+
+def first_token_right(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+    right = [VOCABULARY[response.actions[0]] == start.row.answer for start, response in zip(starts, responses, strict=True)]
+    return [Reward("correct" if one else "wrong", float(one) - 1.0, 0.0, 0.0) for one in right]
+
+
+def run(state: State, settings: Settings) -> list[str]:
+    lines: list[str] = []
+    train(state, STARTS, sampling(state), first_token_right, settings, eos=EOS, action_ids={"reflect": 6}, report=lines.append)
+    return lines
+
+
+def weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_toy_task_is_learnt_from_chance() -> None:
+    settings = dataclasses.replace(SETTINGS, iterations=20, batch=64, minibatch=32, lr=1e-2, critic_lr=1e-2, critic_warmup=1)
+    state = fresh(settings)
+    run(state, settings)
+    accuracy = [row.rollouts["accuracy"] or 0.0 for row in state.log]
+    assert accuracy[0] < 0.4
+    assert sum(accuracy[-3:]) / 3 > 0.9
+
+
+def test_the_ratio_is_one_on_the_first_minibatch() -> None:
+    state = fresh()
+    rollouts = collect(Order(STARTS, 1), 0, 32, 1, sampling(state), first_token_right, EOS)
+    experience, _ = evaluate(state, rollouts, SETTINGS)
+    rows = ppo.minibatches(32, 16, seed=5)[0]
+    batch = collate([rollouts.prompts[row] for row in rows], [rollouts.actions[row] for row in rows], torch.device("cpu"))
+    logprobs = state.actor.log_probs(batch)
+    old = experience.select(rows)
+    assert torch.allclose((logprobs - old.logprobs).exp(), torch.ones_like(logprobs), atol=1e-5)
+    assert not policy_loss(logprobs, old.logprobs, old.advantages, 0.2).clipped.any()
+
+
+def test_learning_rate_zero_keeps_the_ratio_one_and_the_weights() -> None:
+    settings = dataclasses.replace(SETTINGS, lr=0.0, critic_lr=0.0, epochs=2)
+    state = fresh(settings)
+    before = weights(state.actor), weights(state.critic)
+    run(state, settings)
+    assert same(before[0], weights(state.actor))
+    assert same(before[1], weights(state.critic))
+    for row in state.log:
+        assert row.updates.approx_kl == pytest.approx(0.0, abs=1e-9)
+        assert row.updates.clip_fraction == 0.0
+
+
+def test_old_log_probs_are_what_the_sampler_drew_from() -> None:
+    """At temperature 1 the sampler's own log-probabilities (plain softmax) must agree with the recomputed ones."""
+    state = fresh()
+    sampled = draw(state, [start.ids for start in STARTS], range(len(STARTS)))
+    batch = collate([start.ids for start in STARTS], [one.token_ids or (EOS,) for one in sampled], torch.device("cpu"))
+    recomputed = state.actor.log_probs(batch).tolist()
+    place = 0
+    for one in sampled:
+        if one.token_ids:
+            assert recomputed[place : place + len(one.token_ids)] == pytest.approx(one.logprobs, abs=1e-4)
+        place += len(one.token_ids) or 1
+
+
+def test_critic_warm_up_trains_only_the_critic() -> None:
+    settings = dataclasses.replace(SETTINGS, iterations=2, critic_warmup=1)
+    state = fresh(settings)
+    before = weights(state.actor), weights(state.critic)
+    after: list[list[torch.Tensor]] = []
+
+    def report(_: str) -> None:
+        after.append(weights(state.actor))
+
+    train(state, STARTS, sampling(state), first_token_right, settings, eos=EOS, action_ids={}, report=report)
+    assert same(before[0], after[0])
+    assert not same(before[0], after[1])
+    assert not same(before[1], weights(state.critic))
+    assert state.log[0].updates.approx_kl is None
+    assert state.log[1].updates.approx_kl is not None
+
+
+def test_no_kl_coefficient_no_reference_model() -> None:
+    assert fresh().reference is None
+
+
+def test_the_kl_penalty_counts_the_distance_to_a_frozen_reference() -> None:
+    settings = dataclasses.replace(SETTINGS, kl=0.1, lam=1.0)
+    state = fresh(settings)
+    assert state.reference is not None
+    frozen = weights(state.reference)
+    run(state, settings)
+    assert same(frozen, weights(state.reference))
+    rollouts = collect(Order(STARTS, 1), 0, 32, 1, sampling(state), first_token_right, EOS)
+    experience, _ = evaluate(state, rollouts, settings)
+    for row, (prompt, actions) in enumerate(zip(rollouts.prompts, rollouts.actions, strict=True)):
+        batch = collate([prompt], [actions], torch.device("cpu"))
+        distance = (state.actor.log_probs(batch) - state.reference.log_probs(batch)).sum().item()
+        # γ = λ = 1: the first state's return is the sum of all rewards
+        assert experience.returns[row, 0].item() == pytest.approx(rollouts.rewards[row].total - 0.1 * distance, abs=1e-4)
+
+
+def test_how_a_minibatch_is_cut_into_forwards_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss is normalised by the count of actions of the whole iteration, not by means of micro-batches."""
+    whole, cut = fresh(), fresh()
+    settings = dataclasses.replace(SETTINGS, iterations=1)
+    run(whole, settings)
+    monkeypatch.setattr(ppo, "micro_batches", partial(micro_batches, limit=9))
+    run(cut, settings)
+    for one, other in zip(weights(whole.actor) + weights(whole.critic), weights(cut.actor) + weights(cut.critic), strict=True):
+        assert torch.allclose(one, other, atol=2e-5)
+    assert whole.log[0].updates.critic_grad_norm == pytest.approx(cut.log[0].updates.critic_grad_norm, rel=1e-3)
+
+
+def test_advantages_are_whitened_over_the_whole_batch() -> None:
+    state = fresh()
+    rollouts = collect(Order(STARTS, 1), 0, 32, 1, sampling(state), first_token_right, EOS)
+    experience, _ = evaluate(state, rollouts, SETTINGS)
+    chosen = experience.advantages[experience.mask]
+    assert chosen.mean().item() == pytest.approx(0.0, abs=1e-5)
+    assert chosen.std(correction=0).item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
+    one, other = fresh(), fresh()
+    run(one, SETTINGS)
+    run(other, SETTINGS)
+    assert same(weights(one.actor), weights(other.actor))
+    assert [row.cells() for row in one.log] == [row.cells() for row in other.log]
+
+
+def test_a_state_holds_all_that_a_later_run_needs() -> None:
+    """Stopping after an iteration and going on with the same state equals going on without a stop."""
+    straight, stopped = fresh(), fresh()
+    run(straight, SETTINGS)
+
+    class Stop(Exception):
+        pass
+
+    def stop(_: str) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(stopped, STARTS, sampling(stopped), first_token_right, SETTINGS, eos=EOS, action_ids={}, report=stop)
+    assert stopped.iteration == 1
+    run(stopped, SETTINGS)
+    assert same(weights(straight.actor), weights(stopped.actor))
+    assert same(weights(straight.critic), weights(stopped.critic))
+
+
+def test_divergence_is_an_error_that_names_the_iteration() -> None:
+    def infinite(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+        return [Reward("correct", float("inf"), 0.0, 0.0)] * len(starts)
+
+    state = fresh()
+    with pytest.raises(DataError, match=r"diverged at iteration 1 .*lower ppo\.lr"):
+        train(state, STARTS, sampling(state), infinite, SETTINGS, eos=EOS, action_ids={})
+
+
+def test_the_log_has_every_diagnostic_every_iteration() -> None:
+    state = fresh()
+    lines = run(state, SETTINGS)
+    assert len(lines) == len(state.log) == 3
+    assert lines[2].startswith("3/3  reward -")
+    assert "0 s left" in lines[2]
+    expected = (
+        "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- response_length truncated_share "
+        "tokens value_loss policy_loss approx_kl clip_fraction critic_grad_norm actor_grad_norm critic_lr actor_lr entropy "
+        "explained_variance reflect"
+    )
+    assert list(state.log[0].cells()) == expected.split()
+    assert [row.cells()["iteration"] for row in state.log] == [1, 2, 3]
+    assert state.log[0].rollouts["accuracy_+"] is None
+
+
+def test_schedule_rises_then_falls_to_a_tenth() -> None:
+    shares = [warm_cosine(step, 4, 24) for step in range(25)]
+    assert shares[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert shares[4] == 1.0
+    assert shares[14] == pytest.approx(0.55)  # half way: 0.1 + 0.9 · 0.5
+    assert shares[24] == pytest.approx(0.1)
+    assert all(before >= after for before, after in itertools.pairwise(shares[4:]))
+
+
+def test_minibatches_hold_every_response_once() -> None:
+    cut = ppo.minibatches(10, 4, seed=1)
+    assert [len(rows) for rows in cut] == [4, 4, 2]
+    assert sorted(row for rows in cut for row in rows) == list(range(10))
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(ParamsError, match=r"ppo\.batch is 32, expected a multiple"):
+        dataclasses.replace(SETTINGS, samples=5)
+    with pytest.raises(ParamsError, match=r"ppo\.critic_warmup is 3"):
+        dataclasses.replace(SETTINGS, critic_warmup=3)

@@ -1,0 +1,105 @@
+"""The base model: pretrained from scratch on the corpus (laptop), or adopted from the Hub at a pinned revision.
+
+A corpus row is one text of one role; the loss is on all its tokens and the eos behind it:
+
+    "Tom has 12 apples. He buys 7. How many apples are there?\\nSolve:\\n12 + 7 = 19\\n\\\\boxed{19}"
+
+    python -m pipelines.base_model
+
+A Hub model gets the meta-action tokens that it lacks, each starting from the mean of the embeddings (Satori §3.2 adds three tokens and
+does not say how; the mean keeps the first logits ordinary). The plain Hugging Face trainer is used here: on two CPU cores it runs as
+fast as a bare loop, which TRL's extra diagnostics do not.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel, Trainer, TrainingArguments, get_scheduler
+
+from factory.errors import DataError
+from factory.schemas import CorpusText
+from trainers import batches, run
+from trainers.muon import MuonAdamW
+from trainers.tokenizer import build
+
+
+@dataclass(frozen=True)
+class Settings:
+    hidden: int
+    layers: int
+    heads: int
+    intermediate: int
+    max_length: int
+    epochs: int
+    batch: int
+    lr: float
+    muon_lr: float
+    init: float
+
+
+def pretrain(corpus: Sequence[CorpusText], meta_tokens: Iterable[str], settings: Settings, *, seed: int, target: Path, log: Path) -> None:
+    """Build the tokenizer, train a Llama on every row `epochs` times, save both. Raises DataError for a text that the tokenizer cannot
+    give back, and when training diverges."""
+    tokenizer = build([row.prompt + row.completion for row in corpus], meta_tokens, settings.max_length)
+    rows = batches.completion_only(tokenizer, [row.prompt for row in corpus], [row.completion for row in corpus])
+    rows = [rows[i] for i in run.fitting(target.name, [len(row.ids) for row in rows], settings.max_length)]
+    lengths = [len(row.ids) for row in rows]
+    order = batches.order(lengths, settings.batch, seed, epochs=settings.epochs)
+    watch = run.Watch(target.name, batches.tokens_by_step(lengths, order, settings.batch))
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(_config(settings, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id))
+    optimizer = MuonAdamW(model, muon_lr=settings.muon_lr, adamw_lr=settings.lr)
+    common = run.arguments(
+        target.name, model, batch=settings.batch, steps=len(watch.tokens), longest=max(lengths), lr=settings.lr, seed=seed
+    )
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(**common),
+        train_dataset=[{"input_ids": rows[i].ids, "labels": rows[i].labels} for i in order],
+        data_collator=batches.collate(tokenizer.pad_token_id),
+        optimizers=(optimizer, get_scheduler("linear", optimizer, len(watch.tokens) // 20, len(watch.tokens))),
+    )
+    run.train(trainer, watch)
+    run.finish(trainer, tokenizer, target, watch, log)
+
+
+def _config(settings: Settings, vocabulary: int, pad: int, eos: int) -> LlamaConfig:
+    if settings.hidden % settings.heads or (settings.hidden // settings.heads) % 2:
+        raise DataError(f"base_model.hidden is {settings.hidden}: expected an even number of times heads ({settings.heads})")
+    return LlamaConfig(
+        vocab_size=vocabulary, hidden_size=settings.hidden, num_hidden_layers=settings.layers, num_attention_heads=settings.heads,
+        intermediate_size=settings.intermediate, max_position_embeddings=settings.max_length, tie_word_embeddings=True,
+        pad_token_id=pad, eos_token_id=eos, bos_token_id=None, initializer_range=settings.init,
+    )  # fmt: skip
+
+
+def adopt(hub_id: str, revision: str | None, meta_tokens: Iterable[str], *, target: Path) -> None:
+    """A model from the Hub (or a local folder) with the meta-action tokens and a padding token of its own, which an outcome reward
+    model needs to find the last token. Raises DataError when a Hub id has no revision or cannot be loaded."""
+    if revision is None and not Path(hub_id).is_dir():
+        raise DataError(f"base_model.revision is missing: pin {hub_id} to a commit, or its weights may change between runs")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(hub_id, revision=revision or "main")
+        model = AutoModelForCausalLM.from_pretrained(hub_id, revision=revision or "main", dtype="auto")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{hub_id} at {revision} cannot be loaded: {str(error).splitlines()[0]}") from None
+    known = len(tokenizer)
+    missing = [token for token in meta_tokens if token not in tokenizer.get_vocab()]
+    tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
+    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
+        tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
+    _embed(model, list(range(known, len(tokenizer))), known)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    run.save_model(model, tokenizer, target)
+
+
+def _embed(model: PreTrainedModel, added: list[int], known: int) -> None:
+    """Rows for the added ids: the mean of the known ones. Embedding matrices are often padded beyond the vocabulary: never shrunk."""
+    if added and added[-1] >= len(run.weight_of(model.get_input_embeddings())):
+        model.resize_token_embeddings(added[-1] + 1, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            weight = run.weight_of(layer)  # (vocabulary, hidden)
+            weight[added] = weight[:known].float().mean(dim=0).to(weight.dtype)

@@ -1,0 +1,116 @@
+"""What PPO always logs, one row an iteration.
+
+    iteration,reward,reward_rule,reward_orm,reward_bonus,accuracy,accuracy_0,accuracy_+,accuracy_-,…,continue,reflect,explore
+    1,-0.1875,-0.578,0.4297,-0.0391,0.4219,0.4516,0.6,0.2162,…,1.2,0.41,0.33
+
+An empty cell means that there was nothing to measure: no response of that buffer, or an iteration in which only the critic trained.
+Seconds are not among them: the file is an out, the same on every run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from trainers import run
+from trainers.rollout import Rollouts
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Means over the actions; gradient norms (before clipping) and learning rates over the updates. None where the actor did not train."""
+
+    value_loss: float
+    policy_loss: float | None
+    approx_kl: float | None
+    clip_fraction: float | None
+    critic_grad_norm: float
+    actor_grad_norm: float | None
+    critic_lr: float
+    actor_lr: float | None
+
+
+class Means:
+    """Gathers what `Updates` reports: sums of (N,) tensors, and a norm and a rate a step."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens  # that every sum runs over
+        self.sums: dict[str, Tensor] = {}
+        self.steps: dict[str, list[tuple[float, float]]] = {}
+
+    def add(self, **terms: Tensor) -> None:
+        for name, term in terms.items():
+            self.sums[name] = self.sums.get(name, torch.zeros((), device=term.device)) + term.detach().sum()
+
+    def step(self, model: str, lr: float, norm: float) -> None:
+        self.steps.setdefault(model, []).append((lr, norm))
+
+    def updates(self) -> Updates:
+        mean = {name: float(total) / self.tokens for name, total in self.sums.items()}
+        lr = {model: fmean(lr for lr, _ in steps) for model, steps in self.steps.items()}
+        norm = {model: fmean(norm for _, norm in steps) for model, steps in self.steps.items()}
+        return Updates(
+            value_loss=mean["value_loss"], policy_loss=mean.get("policy_loss"), approx_kl=mean.get("approx_kl"),
+            clip_fraction=mean.get("clip_fraction"), critic_grad_norm=norm["critic"], actor_grad_norm=norm.get("actor"),
+            critic_lr=lr["critic"], actor_lr=lr.get("actor"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    iteration: int  # from 1
+    rollouts: dict[str, float | None]
+    updates: Updates
+    entropy: float
+    explained_variance: float
+    actions: dict[str, float]  # meta-action tokens a response
+
+    def cells(self) -> dict[str, float | None]:
+        """Column → value, in the order of the file."""
+        learnt = {"entropy": self.entropy, "explained_variance": self.explained_variance}
+        return {"iteration": self.iteration, **self.rollouts, **vars(self.updates), **learnt, **self.actions}
+
+
+def describe(rollouts: Rollouts) -> dict[str, float | None]:
+    """Rewards by part, accuracy by buffer, lengths."""
+    rewards = rollouts.rewards
+    by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-"}
+    return {
+        "reward": fmean(r.total for r in rewards),
+        "reward_rule": fmean(r.rule for r in rewards),
+        "reward_orm": fmean(r.orm for r in rewards),
+        "reward_bonus": fmean(r.bonus for r in rewards),
+        "accuracy": fmean(r.correct for r in rewards),
+        **{f"accuracy_{buffer}": fmean(correct) if correct else None for buffer, correct in by_buffer.items()},
+        "response_length": fmean(map(len, rollouts.actions)),
+        "truncated_share": fmean(not response.finished for response in rollouts.responses),
+        "tokens": rollouts.tokens,
+    }
+
+
+def action_rates(rollouts: Rollouts, action_ids: Mapping[str, int]) -> dict[str, float]:
+    """How often a response uses each meta-action token, by the token's name."""
+    return {name: fmean(actions.count(token) for actions in rollouts.actions) for name, token in action_ids.items()}
+
+
+def progress(row: Diagnostics, iterations: int, seconds: float) -> str:
+    """One line: `12/30  reward -0.19  accuracy 0.42 (0 0.45  + 0.60  - 0.22)  length 61  kl 0.0021  2.8 s/iteration, 51 s left`."""
+    cells = row.cells()
+    split = "  ".join(f"{buffer} {_short(cells[f'accuracy_{buffer}'])}" for buffer in "0+-")
+    return (
+        f"{row.iteration}/{iterations}  reward {_short(cells['reward'])}  accuracy {_short(cells['accuracy'])} ({split})"
+        f"  length {cells['response_length']:.0f}  kl {_short(row.updates.approx_kl, 4)}"
+        f"  {seconds:.1f} s/iteration, {seconds * (iterations - row.iteration):.0f} s left"
+    )
+
+
+def _short(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def write_csv(path: Path, rows: list[Diagnostics]) -> None:
+    """`data/logs/<model>.csv`, which DVC plots."""
+    run.write_log(path, list(rows[0].cells()), [row.cells() for row in rows])

@@ -1,0 +1,242 @@
+"""Proximal policy optimisation from start states that are already part answer (Satori, "Restart buffers" and "PPO").
+
+    state, tokenizer = open_state(Path("data/models/format_tuned"), Path("data/models/orm_r1"), settings)
+    log = train(state, starts, sample, reward, settings, eos=1, action_ids={"reflect": 4, …})
+
+One iteration acts (`rollout.collect`), evaluates what it did with the policy and critic that did it (`evaluate`), and improves both on it
+(`update`). Every random draw derives from (seed, iteration), so the state holds no generator: models, optimizers, schedules and the
+iteration number are all that a resumed run needs. Without a KL coefficient no reference model is loaded.
+"""
+
+import copy
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedTokenizerBase
+
+from factory.errors import DataError, ParamsError
+from factory.identity import seed_for
+from trainers import run
+from trainers.collate import Batch, collate, micro_batches
+from trainers.diagnostics import Diagnostics, Means, Updates, action_rates, describe, progress
+from trainers.losses import explained_variance, gae, policy_loss, value_loss, whiten
+from trainers.policy import Actor, Critic, entropy, load_critic, pick
+from trainers.rollout import Order, Rewards, Rollouts, Sample, Start, collect
+
+FLOOR = 0.1  # the learning rate's cosine ends at this share of its peak
+BETAS = (0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """As in `params.yaml` (ppo, and the round's temperature and samples)."""
+
+    iterations: int
+    batch: int  # responses an iteration
+    minibatch: int
+    epochs: int
+    samples: int  # responses a start state
+    temperature: float
+    lr: float
+    critic_lr: float
+    warmup_share: float
+    critic_warmup: int  # first iterations, in which only the critic trains
+    clip: float
+    value_clip: float
+    gamma: float
+    lam: float
+    kl: float
+    max_grad_norm: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.batch % self.samples:
+            raise ParamsError(f"ppo.batch is {self.batch}, expected a multiple of the round's samples, {self.samples}")
+        if self.critic_warmup >= self.iterations:
+            raise ParamsError(f"ppo.critic_warmup is {self.critic_warmup}, expected less than ppo.iterations, {self.iterations}")
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return math.ceil(self.batch / self.minibatch)
+
+    def updates(self, iterations: int) -> int:
+        return iterations * self.epochs * self.updates_per_epoch
+
+
+class Learner:
+    """A model's optimizer, schedule and gradient clipping."""
+
+    def __init__(self, module: torch.nn.Module, lr: float, updates: int, settings: Settings) -> None:
+        self.module, self.max_norm = module, settings.max_grad_norm
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(module.parameters(), lr=lr, betas=BETAS, weight_decay=0.0)
+        self.schedule = LambdaLR(self.optimizer, lambda step: warm_cosine(step, round(updates * settings.warmup_share), updates))
+
+    @property
+    def lr(self) -> float:
+        return float(self.schedule.get_last_lr()[0])
+
+    def step(self) -> float:
+        """Apply the gradients; returns their norm before clipping. Raises FloatingPointError when it is not finite."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.max_norm))
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"gradient norm {norm}")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.schedule.step()
+        return norm
+
+
+@dataclass
+class State:
+    """All that training changes, and so all that a checkpoint would hold."""
+
+    actor: Actor
+    critic: Critic
+    reference: Actor | None
+    actor_learner: Learner
+    critic_learner: Learner
+    iteration: int = 0
+    log: list[Diagnostics] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What the acting policy and critic thought of the responses, (B, R) each, on the models' device; selected, (N,) each."""
+
+    mask: Tensor
+    logprobs: Tensor
+    values: Tensor
+    advantages: Tensor  # whitened over the whole batch
+    returns: Tensor
+
+    def select(self, rows: list[int]) -> "Experience":
+        """The actions of some responses, in the order of `Batch.targets`."""
+        mask = self.mask[rows]
+        return Experience(mask, *(field[rows][mask] for field in (self.logprobs, self.values, self.advantages, self.returns)))
+
+
+def warm_cosine(step: int, warmup: int, total: int) -> float:
+    """The share of the peak learning rate: a linear rise over `warmup` updates, then a cosine to FLOOR at `total`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    done = min(1.0, (step - warmup) / max(1, total - warmup))
+    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def build_state(actor: Actor, critic: Critic, settings: Settings) -> State:
+    reference = copy.deepcopy(actor).requires_grad_(False) if settings.kl > 0 else None
+    actor_learner = Learner(actor, settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
+    critic_learner = Learner(critic, settings.critic_lr, settings.updates(settings.iterations), settings)
+    return State(actor, critic, reference, actor_learner, critic_learner)
+
+
+def open_state(start: Path, orm: Path, settings: Settings) -> tuple[State, PreTrainedTokenizerBase]:
+    """The round's start model as actor, its outcome reward model as critic, and their tokenizer. Raises DataError when one cannot be read
+    or they do not read the same tokens."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, tokenizer = run.load(start)
+    if run.load_tokenizer(orm).get_vocab() != tokenizer.get_vocab():
+        raise DataError(f"{orm} has another vocabulary than {start}: train the reward model of a round from its start model")
+    return build_state(Actor(model, settings.temperature).to(device), load_critic(orm).to(device), settings), tokenizer
+
+
+def train(
+    state: State, starts: Sequence[Start], sample: Sample, reward: Rewards, settings: Settings, *, eos: int, action_ids: Mapping[str, int],
+    report: Callable[[str], None] = print,
+) -> list[Diagnostics]:  # fmt: skip
+    """Run all iterations on `state`; returns the log. Raises DataError when a loss, gradient or weight stops being finite."""
+    order, prompts, began, first = Order(starts, settings.seed), settings.batch // settings.samples, time.monotonic(), state.iteration
+    while state.iteration < settings.iterations:
+        number = state.iteration + 1
+        try:
+            rollouts = collect(order, state.iteration * prompts, prompts, settings.samples, sample, reward, eos)
+            experience, spread = evaluate(state, rollouts, settings)
+            updates = update(state, rollouts, experience, settings)
+        except FloatingPointError as error:
+            raise DataError(f"PPO diverged at iteration {number} ({error}), expected finite numbers; nothing saved: lower ppo.lr") from None
+        explained = explained_variance(experience.values, experience.returns, experience.mask)
+        row = Diagnostics(number, describe(rollouts), updates, spread, explained, action_rates(rollouts, action_ids))
+        state.log.append(row)
+        state.iteration = number
+        report(progress(row, settings.iterations, (time.monotonic() - began) / (number - first)))
+    return state.log
+
+
+@torch.no_grad()
+def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Experience, float]:
+    """Old log-probabilities and values by the same forward pass that trains, then advantages and returns; and the mean entropy (nats)."""
+    device = next(state.actor.parameters()).device
+    mask = rollouts.mask.to(device)
+    logprobs, values, entropies, references = (torch.zeros(mask.shape, device=device) for _ in range(4))
+    for rows in micro_batches(rollouts.lengths, range(len(rollouts.starts))):
+        batch = _batch(rollouts, rows, device)
+        distribution = state.actor.distribution(batch)
+        _put(logprobs, rows, mask, pick(distribution, batch.targets))
+        _put(entropies, rows, mask, entropy(distribution))
+        _put(values, rows, mask, state.critic.values(batch))
+        if state.reference is not None:
+            _put(references, rows, mask, state.reference.log_probs(batch))
+    rewards = rollouts.terminal_rewards().to(device)
+    if state.reference is not None:
+        rewards -= settings.kl * (logprobs - references)
+    advantages, returns = gae(rewards, values, mask, gamma=settings.gamma, lam=settings.lam)
+    return Experience(mask, logprobs, values, whiten(advantages, mask), returns), float(entropies[mask].mean())
+
+
+def update(state: State, rollouts: Rollouts, experience: Experience, settings: Settings) -> Updates:
+    """One clipped update of actor and critic per minibatch. Raises FloatingPointError when something stops being finite.
+
+    A minibatch's loss is its sum over the mean number of actions in a minibatch of this iteration: every action weighs the same,
+    wherever it falls and however a minibatch is cut into forwards.
+    """
+    actor_trains = state.iteration >= settings.critic_warmup
+    means = Means(rollouts.tokens * settings.epochs)
+    share = settings.updates_per_epoch / rollouts.tokens
+    device = next(state.actor.parameters()).device
+    for epoch in range(settings.epochs):
+        seed = seed_for(settings.seed, "minibatches", state.iteration, epoch)
+        for minibatch in minibatches(len(rollouts.starts), settings.minibatch, seed):
+            for rows in micro_batches(rollouts.lengths, minibatch):
+                batch, old = _batch(rollouts, rows, device), experience.select(rows)
+                losses = value_loss(state.critic.values(batch), old.values, old.returns, settings.value_clip)
+                _backward(losses.sum() * share)
+                means.add(value_loss=losses)
+                if actor_trains:
+                    policy = policy_loss(state.actor.log_probs(batch), old.logprobs, old.advantages, settings.clip)
+                    _backward(policy.loss.sum() * share)
+                    means.add(policy_loss=policy.loss, approx_kl=policy.kl, clip_fraction=policy.clipped)
+            means.step("critic", state.critic_learner.lr, state.critic_learner.step())
+            if actor_trains:
+                means.step("actor", state.actor_learner.lr, state.actor_learner.step())
+    return means.updates()
+
+
+def _backward(loss: Tensor) -> None:
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"loss {loss.item()}")
+    loss.backward()
+
+
+def minibatches(count: int, size: int, seed: int) -> list[list[int]]:
+    """All of `range(count)` in a seeded order, `size` at a time; the last may be smaller."""
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    return [order[start : start + size] for start in range(0, count, size)]
+
+
+def _batch(rollouts: Rollouts, rows: list[int], device: torch.device) -> Batch:
+    return collate([rollouts.prompts[row] for row in rows], [rollouts.actions[row] for row in rows], device)
+
+
+def _put(field: Tensor, rows: list[int], mask: Tensor, values: Tensor) -> None:
+    """Write (N,) values, in the order of `Batch.targets`, into the rows of a (B, R) field."""
+    block = field[rows]
+    block[mask[rows]] = values
+    field[rows] = block

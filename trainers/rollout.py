@@ -1,0 +1,159 @@
+"""Acting: which start states, in which order, and what came back. The sampler and the reward are callables given by the caller.
+
+    Restart(buffer="-", prompt="Tom has 12 apples. …\\nSolve:\\n", prefix="12 + 7 = 18\\n<|reflect|>", …)
+    → Start(row=…, ids=(17, 4, …, 2))                      # the prompt of PPO is prompt + prefix, never cut
+    → Response(token_ids=(88, 31, …), actions=(88, 31, …, 1), finished=True)
+
+A response's actions are the tokens that the policy chose. The end-of-sequence token is one of them only when it was sampled: a response
+that ran into the token limit has no invented end; its reward stands at its last token, and nothing is bootstrapped behind it.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from factory.errors import DataError
+from factory.identity import seed_for
+from factory.schemas import Reject, Restart
+from factory.storage import reject
+from trainers.collate import Ids, action_mask
+
+TOO_LONG = "prompt and prefix leave no room for a response"
+
+
+class Sampled(Protocol):
+    """What a sampler gives back; `token_ids` are without the end-of-sequence token, `finished` says that it was sampled."""
+
+    @property
+    def token_ids(self) -> Ids: ...
+    @property
+    def finished(self) -> bool: ...
+
+
+class Rewarded(Protocol):
+    """A reward in its parts; `total` is their sum."""
+
+    @property
+    def correct(self) -> bool: ...
+    @property
+    def rule(self) -> float: ...
+    @property
+    def orm(self) -> float: ...
+    @property
+    def bonus(self) -> float: ...
+    @property
+    def total(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Start:
+    row: Restart
+    ids: Ids
+
+
+@dataclass(frozen=True)
+class Response:
+    token_ids: Ids  # without the end-of-sequence token
+    actions: Ids  # with it, when it was sampled
+    finished: bool
+
+
+Sample = Callable[[Sequence[Ids], Sequence[int]], Sequence[Sampled]]  # prompts, a seed each
+Rewards = Callable[[Sequence[Start], Sequence[Response]], Sequence[Rewarded]]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """One iteration's responses with their start states and rewards, B each."""
+
+    starts: list[Start]
+    responses: list[Response]
+    rewards: list[Rewarded]
+
+    @cached_property
+    def prompts(self) -> list[Ids]:
+        return [start.ids for start in self.starts]
+
+    @cached_property
+    def actions(self) -> list[Ids]:
+        return [response.actions for response in self.responses]
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Prompt and actions."""
+        return [len(prompt) + len(actions) for prompt, actions in zip(self.prompts, self.actions, strict=True)]
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """(B, R) bool"""
+        return action_mask(self.actions)
+
+    @property
+    def tokens(self) -> int:
+        """Actions, all responses together."""
+        return sum(map(len, self.actions))
+
+    def terminal_rewards(self) -> Tensor:
+        """(B, R): the total at the last action, 0 elsewhere."""
+        rewards = torch.zeros(self.mask.shape)
+        for row, (actions, rewarded) in enumerate(zip(self.actions, self.rewards, strict=True)):
+            rewards[row, len(actions) - 1] = rewarded.total
+        return rewards
+
+
+def start_states(
+    rows: Sequence[Restart], encode: Callable[[Sequence[str]], Sequence[Sequence[int]]], limit: int, stage: str
+) -> tuple[list[Start], list[Reject]]:
+    """Rows whose prompt and prefix have at most `limit` tokens; the others are rejected, not cut (a cut prompt loses its `<|reflect|>`).
+
+    Prompt and prefix are encoded apart: the boundary between them is a token boundary, as it was when the prefix was sampled. Raises
+    DataError when no row is left.
+    """
+    starts, rejects = [], []
+    for row, prompt, prefix in zip(rows, encode([row.prompt for row in rows]), encode([row.prefix for row in rows]), strict=True):
+        ids = (*prompt, *prefix)
+        if len(ids) <= limit:
+            starts.append(Start(row, ids))
+        else:
+            rejects.append(reject(stage, row, TOO_LONG, parent_id=row.id))
+    if not starts:
+        raise DataError(f"none of {len(rows)} start states fits into {limit} tokens: lower ppo.max_tokens or use a longer context")
+    assert len(starts) + len(rejects) == len(rows)
+    return starts, rejects
+
+
+class Order:
+    """An endless stream over the start states: one seeded permutation after another, so that a place in it is a pure function."""
+
+    def __init__(self, starts: Sequence[Start], seed: int) -> None:
+        self.starts, self.seed = starts, seed
+        self._epoch, self._permutation = -1, list(range(len(starts)))
+
+    def __getitem__(self, place: int) -> Start:
+        epoch, within = divmod(place, len(self.starts))
+        if epoch != self._epoch:
+            self._permutation = list(range(len(self.starts)))
+            random.Random(seed_for(self.seed, "order", epoch)).shuffle(self._permutation)
+            self._epoch = epoch
+        return self.starts[self._permutation[within]]
+
+
+def collect(order: Order, first: int, prompts: int, samples: int, sample: Sample, reward: Rewards, eos: int) -> Rollouts:
+    """`samples` responses to each of the `prompts` start states from place `first` on; a prompt's samples are consecutive."""
+    places = [place for place in range(first, first + prompts) for _ in range(samples)]
+    starts = [order[place] for place in places]
+    seeds = [seed_for(order.seed, starts[row].row.id, place, row % samples) for row, place in enumerate(places)]
+    responses = [_response(one, eos) for one in sample([start.ids for start in starts], seeds)]
+    rewards = list(reward(starts, responses))
+    assert len(starts) == len(responses) == len(rewards)
+    return Rollouts(starts, responses, rewards)
+
+
+def _response(sampled: Sampled, eos: int) -> Response:
+    ids = tuple(sampled.token_ids)
+    return Response(ids, (*ids, eos) if sampled.finished else ids, sampled.finished)
