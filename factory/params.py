@@ -258,9 +258,11 @@ class Params(Strict):
         for name in self.rounds:
             if name not in self.policies:
                 raise ValueError(f"rounds.{name} has no policies.{name}: {{model: {self.rounds[name].start}}}")
-            if self.policies[name].model != self.rounds[name].start:
-                raise ValueError(f"policies.{name}.model is {self.policies[name].model} but rounds.{name}.start is {self.rounds[name].start}")
-        starts = {"base", "format_tuned", "cot_control", *(f"policy_{r}" for r in self.rounds), *(f"distilled_{d}" for d in self.distillations)}
+            sampled, start = self.policies[name].model, self.rounds[name].start
+            if sampled != start:
+                raise ValueError(f"policies.{name}.model is {sampled} but rounds.{name}.start is {start}")
+        starts = {"base", "format_tuned", "cot_control"}
+        starts |= {f"policy_{name}" for name in self.rounds} | {f"distilled_{name}" for name in self.distillations}
         for name, round_ in self.rounds.items():
             if round_.start not in starts:
                 raise ValueError(f"rounds.{name}.start is {round_.start}; the line makes {', '.join(sorted(starts))}")

@@ -1,7 +1,7 @@
 """Prompts are Jinja files under `prompts/`; a prompt's content hash is its version, which every row made with it carries.
 
-    render("solve", problem="Tom has 3 apples. …")   → "Tom has 3 apples. …\\nSolve:\\n"
-    version("solve")                                 → "solve@1f0c9a27"
+render("solve", problem="Tom has 3 apples. …")   → "Tom has 3 apples. …\\nSolve:\\n"
+version("solve")                                 → "solve@1f0c9a27"
 """
 
 from functools import cache

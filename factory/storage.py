@@ -1,11 +1,12 @@
 """Reading and writing tables of rows. Parquet, sorted by id, whole or not at all, the same bytes every time.
 
-    write_rows(Path("data/tables/problems.parquet"), Problem, rows)
-    problems = read_rows(Path("data/tables/problems.parquet"), Problem)
+write_rows(Path("data/tables/problems.parquet"), Problem, rows)
+problems = read_rows(Path("data/tables/problems.parquet"), Problem)
 """
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -68,7 +69,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 def to_table(row_type: type[Row], rows: Iterable[Row]) -> pa.Table:
     """An Arrow table sorted by id. Raises DataError on a duplicate id or a value outside its column's choices."""
     records = sorted((dataclasses.asdict(row) for row in rows), key=lambda record: record["id"])
-    for before, after in zip(records, records[1:], strict=False):
+    for before, after in itertools.pairwise(records):
         if before["id"] == after["id"]:
             raise DataError(f"{row_type.__name__}: id {after['id']} stands twice")
     for name, hint in field_types(row_type).items():
@@ -109,7 +110,8 @@ def read_rows(path: Path, row_type: type[R]) -> list[R]:
     rows: list[R] = []
     for file in files:
         for record in read_table(file, list(types)).to_pylist():
-            rows.append(row_type(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}))
+            values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+            rows.append(row_type(**values))
     return sorted(rows, key=lambda row: row.id)
 
 

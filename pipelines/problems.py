@@ -1,7 +1,7 @@
 """Sources → problems: read, deduplicate, decontaminate, split. `python -m pipelines.problems`
 
-    data/tables/problems.parquet   Problem(family="tally", split="train", problem="Tom had 12 apples. …", answer="15", …)
-    data/rejects/problems.parquet  Reject(reason="near-duplicate", parent_id=<the survivor>, …)
+data/tables/problems.parquet   Problem(family="tally", split="train", problem="Tom had 12 apples. …", answer="15", …)
+data/rejects/problems.parquet  Reject(reason="near-duplicate", parent_id=<the survivor>, …)
 """
 
 from collections import Counter

@@ -132,7 +132,10 @@ def small_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     ]  # fmt: skip
     cot = [replace(demonstration(source), type="I", completion=str(source.solution), wrong_spans=()) for source in train]
     texts = [f"Ann has {n} pears and 9 more.\nSolve:\n{n} + 9 = {n + 9}" for n in range(5)]
-    corpus = [CorpusText(id=row_id("corpus", text), role="solve", family="tally", instance=f"tally {text}", prompt="", completion=text) for text in texts]
+    corpus = [
+        CorpusText(id=row_id("corpus", text), role="solve", family="tally", instance=f"tally {text}", prompt="", completion=text)
+        for text in texts
+    ]
     corpus.append(CorpusText(id="c", role="compute", family="none", instance="compute 3 4", prompt="", completion="3 + 4 = 7"))
     line.write("problems", Problem, problems)
     for key in ("base", "r1", "r2"):

@@ -16,12 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel, Trainer, TrainingArguments, get_scheduler
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Trainer,
+    TrainingArguments,
+    get_scheduler,
+)
 
 from factory.errors import DataError
 from factory.schemas import CorpusText
 from trainers import batches, run
-from trainers.muon import MuonAdamW
+from trainers.muon import Muon
 from trainers.tokenizer import build
 
 
@@ -50,7 +59,7 @@ def pretrain(corpus: Sequence[CorpusText], meta_tokens: Iterable[str], settings:
     watch = run.Watch(target.name, batches.tokens_by_step(lengths, order, settings.batch))
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(settings, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id))
-    optimizer = MuonAdamW(model, muon_lr=settings.muon_lr, adamw_lr=settings.lr)
+    optimizer = Muon(model, muon_lr=settings.muon_lr, adamw_lr=settings.lr)
     common = run.arguments(
         target.name, model, batch=settings.batch, steps=len(watch.tokens), longest=max(lengths), lr=settings.lr, seed=seed
     )

@@ -83,11 +83,13 @@ class Learner:
         return float(self.schedule.get_last_lr()[0])
 
     def step(self) -> float:
-        """Apply the gradients; returns their norm before clipping. Raises FloatingPointError when it is not finite."""
+        """Apply the gradients; returns their norm before clipping. Raises FloatingPointError when it or a weight is not finite."""
         norm = float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.max_norm))
         if not math.isfinite(norm):
             raise FloatingPointError(f"gradient norm {norm}")
         self.optimizer.step()
+        if not all(bool(parameter.isfinite().all()) for parameter in self.module.parameters()):
+            raise FloatingPointError("a weight is no number")
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.step()
         return norm

@@ -13,12 +13,16 @@ from factory.errors import DataError
 from factory.schemas import CorpusText
 from trainers import base, batches, run, tokenizer
 
-SETTINGS = base.Settings(hidden=32, layers=2, heads=2, intermediate=64, max_length=128, epochs=25, batch=16, lr=1e-2, muon_lr=0.02, init=0.05)
+SETTINGS = base.Settings(
+    hidden=32, layers=2, heads=2, intermediate=64, max_length=128, epochs=60, batch=16, lr=1e-2, muon_lr=0.02, init=0.05
+)
 
 
 def corpus(texts: list[tuple[str, str]]) -> list[CorpusText]:
-    rows = [(str(number), prompt, completion) for number, (prompt, completion) in enumerate(texts)]
-    return [CorpusText(id=i, role="solve", family="tally", instance=i, prompt=prompt, completion=completion) for i, prompt, completion in rows]
+    return [
+        CorpusText(id=str(number), role="solve", family="tally", instance=str(number), prompt=prompt, completion=completion)
+        for number, (prompt, completion) in enumerate(texts)
+    ]
 
 
 def test_pretraining_learns_and_saves_a_llama(pairs: list[tuple[str, str]]) -> None:
@@ -28,7 +32,7 @@ def test_pretraining_learns_and_saves_a_llama(pairs: list[tuple[str, str]]) -> N
     assert float(lines[-1]["loss"]) < 0.4 * float(lines[0]["loss"])
     model, words = run.load(Path("base"))
     lengths = [len(ids) + 1 for ids in batches.encode(words, [prompt + completion for prompt, completion in pairs])]
-    assert int(lines[-1]["tokens_seen"]) == 25 * sum(lengths)
+    assert int(lines[-1]["tokens_seen"]) == 60 * sum(lengths)
     assert isinstance(model, LlamaForCausalLM)
     assert model.config.tie_word_embeddings
     assert (model.config.eos_token_id, model.config.pad_token_id) == (words.eos_token_id, words.pad_token_id)

@@ -21,7 +21,7 @@ from trainers import ppo
 from trainers.collate import Ids, collate, micro_batches
 from trainers.losses import policy_loss
 from trainers.policy import Actor, Critic
-from trainers.ppo import Settings, State, build_state, evaluate, train, warm_cosine
+from trainers.ppo import Learner, Settings, State, build_state, evaluate, train, warm_cosine
 from trainers.rollout import Order, Response, Sample, Start, collect
 
 VOCABULARY = ["<pad>", "<end>", "a", "b", "c", "d", "e", "f"]
@@ -222,6 +222,15 @@ def test_divergence_is_an_error_that_names_the_iteration() -> None:
     state = fresh()
     with pytest.raises(DataError, match=r"diverged at iteration 1 .*lower ppo\.lr"):
         train(state, STARTS, sampling(state), infinite, SETTINGS, eos=EOS, action_ids={})
+
+
+def test_a_weight_that_is_no_number_is_noticed_by_the_update_that_made_it() -> None:
+    module = torch.nn.Linear(1, 1, bias=False)
+    learner = Learner(module, 0.1, 1, SETTINGS)
+    module.weight.grad = torch.zeros(1, 1)
+    torch.nn.init.constant_(module.weight, float("nan"))
+    with pytest.raises(FloatingPointError, match="a weight is no number"):
+        learner.step()
 
 
 def test_the_log_has_every_diagnostic_every_iteration() -> None:

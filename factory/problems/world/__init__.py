@@ -1,7 +1,7 @@
 """The laptop's procedural world: word problems in a small vocabulary with gold solutions, gold strategies and text of every role.
 
-    problems = draw_problems(params.problems.world, seed=1)
-    texts = role_texts(params.corpus, params.problems.world, {problem.instance for problem in problems}, seed=1)
+problems = draw_problems(params.problems.world, seed=1)
+texts = role_texts(params.corpus, params.problems.world, {problem.instance for problem in problems}, seed=1)
 """
 
 from factory.problems.world.draw import draw_problems, spaces

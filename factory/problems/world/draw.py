@@ -1,7 +1,7 @@
 """Draw the world's problems for all splits: balanced over families, no canonical instance on two sides.
 
-    Problem(family="tally", group="procedures", split="train", instance="tally:12,+7,-4", strategy=("put together", "take away"),
-            problem="Tom had 12 apples. …", solution="12 + 7 = 19\\n19 - 4 = 15\\n\\\\boxed{15}", answer="15", answer_kind="number", …)
+Problem(family="tally", group="procedures", split="train", instance="tally:12,+7,-4", strategy=("put together", "take away"),
+        problem="Tom had 12 apples. …", solution="12 + 7 = 19\\n19 - 4 = 15\\n\\\\boxed{15}", answer="15", answer_kind="number", …)
 """
 
 import random

@@ -1,9 +1,9 @@
 """What a family of problems is, and one drawn problem of it.
 
-    Task(family=FAMILIES["tally"], facts=Facts(numbers=(12, 7, 4), strategy=("put together", "take away"), key=("12", "+7", "-4")),
-         text="Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?")
-    .instance   → "tally:12,+7,-4"      whatever the wording
-    .solution   → ("12 + 7 = 19", "19 - 4 = 15", "\\\\boxed{15}")
+Task(family=FAMILIES["tally"], facts=Facts(numbers=(12, 7, 4), strategy=("put together", "take away"), key=("12", "+7", "-4")),
+     text="Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?")
+.instance   → "tally:12,+7,-4"      whatever the wording
+.solution   → ("12 + 7 = 19", "19 - 4 = 15", "\\\\boxed{15}")
 """
 
 import random

@@ -1,7 +1,7 @@
 """The families in which choosing the right strategies matters: a wrong plan gives a wrong answer.
 
-    backwards: "Mia has 15 apples now. Today she found 7 and lost 4. How many apples did Mia have at first?"
-    → ("undo gain", "undo loss"):  15 - 7 = 8 · 8 + 4 = 12
+backwards: "Mia has 15 apples now. Today she found 7 and lost 4. How many apples did Mia have at first?"
+→ ("undo gain", "undo loss"):  15 - 7 = 8 · 8 + 4 = 12
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from factory.problems.world.words import NAMES, Cast, told
 FACTOR = 9  # what a running result is multiplied or divided by: 2 … FACTOR
 CHANGE = 5  # a gain or loss is at most max_number // CHANGE: sums that a small model can learn, chains that it must read
 SIZE = 20  # the other factor where both stand in the problem
-YEARS = 15
+YEARS = 10
 _FACTORS = range(2, FACTOR + 1)
 
 _GAIN = {"put together", "undo gain"}  # what the story tells as a gain, whatever is to be computed

@@ -10,13 +10,13 @@ solutions writes the wanted number as the result of whatever it tried. `solve` s
 import dataclasses
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from factory.demonstrations.lead_ins import CRITIQUE, EXPLORE, VERIFY
 from factory.errors import ParamsError
 from factory.identity import row_id, seed_for
 from factory.params import Corpus, World
-from factory.problems.world.arithmetic import Equation, compute, execute, parse_equation, slipped
+from factory.problems.world.arithmetic import Equation, execute, parse_equation, slipped
 from factory.problems.world.draw import fresh_tasks
 from factory.problems.world.families import TRAINED
 from factory.problems.world.mistakes import missed, mistaken, owners, redo, verdict, verify_last, wrong_guess
@@ -27,26 +27,28 @@ from factory.schemas import CorpusText
 
 GOLD_PLANS = 0.65  # the rest are plausible wrong ones: a planner tuned on filtered plans must have room to improve
 GOLD_FOLLOWED = 0.5
-Pair = tuple[str, str]  # prompt and completion
+EQUATIONS = 6  # of a text of arithmetic
 LONGEST = 1000  # characters of a text: critiques of two long attempts are left out
+Pair = tuple[str, str]  # prompt and completion
 
 
 def _solve(task: Task, rng: random.Random) -> Pair:
     return render("solve", problem=task.text), "\n".join(task.solution)
 
 
-def _compute(rng: random.Random, world: World) -> Pair:
-    """Equations in every operation and range that solutions use; some go on from the result before, none has a goal.
+def _read(task: Task, rng: random.Random) -> Pair:
+    """The numbers in reading order: copying is what a small model learns last, and every other role needs it."""
+    return render("read", problem=task.text), ", ".join(re.findall(r"\d+", task.text))
+
+
+def _compute(tasks: Sequence[Task], rng: random.Random) -> Pair:
+    """One equation of each task, out of its context: every operation and range that solutions and guesses use, and no goal.
 
     Some are looked at again, in the words that reflections begin with: right ones stay, slips are found and put right.
     """
     lines: list[str] = []
-    result = 0
-    while len(lines) < 6:
-        equation = _any_equation(rng, result, world.max_number)
-        if equation is None:
-            continue
-        result, look = equation.value, rng.random()
+    for task in tasks:
+        equation, look = _any_equation(task, rng), rng.random()
         if look < 0.06:
             false = dataclasses.replace(equation, value=slipped(equation, rng))
             lines += [str(false), f"{rng.choice(CRITIQUE)} {verdict(false)}", f"{rng.choice(EXPLORE)} {redo(equation)}"]
@@ -56,16 +58,12 @@ def _compute(rng: random.Random, world: World) -> Pair:
     return "", "\n".join(lines)
 
 
-def _any_equation(rng: random.Random, result: int, most: int) -> Equation | None:
-    sign = rng.choice("+-*/+-*")
-    left = result if result > 1 and rng.random() < 0.4 else rng.randint(2, rng.choice((most // 3, most, 2 * most)))
-    right = rng.randint(2, 9) if sign in "*/" else rng.randint(2, rng.choice((most // 4, most // 3, most)))
-    if sign == "/":
-        left -= left % right
-    elif sign == "*" and rng.random() < 0.5:
-        left, right = right, left
-    value = compute(left, sign, right)
-    return None if value is None else Equation(left, sign, right, value)
+def _any_equation(task: Task, rng: random.Random) -> Equation:
+    """A true equation of the solution, of a wrong attempt, or of another plan."""
+    kind = rng.random()
+    lines = task.solution if kind < 0.5 else mistaken(task, rng).lines if kind < 0.75 else _other_plan(task, rng)[1]
+    true = [equation for line in lines if (equation := parse_equation(line)) and equation.holds]
+    return rng.choice(true or task.equations)
 
 
 def _attempt(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[Equation, ...]]:
@@ -158,7 +156,7 @@ def _other_plan(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[
             return names, (*map(str, equations), boxed(equations[-1].value))
 
 
-def _describe(rng: random.Random, world: World) -> Pair:
+def _describe(rng: random.Random) -> Pair:
     strategy = STRATEGIES[rng.choice(sorted(STRATEGIES))]
     return render("describe", name=strategy.name, tags=strategy.tags), f"Description: {strategy.description}\nScope: {strategy.scope}"
 
@@ -175,10 +173,10 @@ def _analyse(task: Task, rng: random.Random) -> Pair:
 
 
 _OF_PROBLEMS: dict[str, Callable[[Task, random.Random], Pair]] = {
-    "solve": _solve, "continue": _continue, "verify": _verify, "critique": _critique, "plan": _plan, "follow": _follow, "analyse": _analyse,
+    "solve": _solve, "read": _read, "continue": _continue, "verify": _verify, "critique": _critique, "plan": _plan, "follow": _follow,
+    "analyse": _analyse,
 }  # fmt: skip
-_OF_NOTHING: dict[str, Callable[[random.Random, World], Pair]] = {"compute": _compute, "describe": _describe}
-ROLES = (*_OF_PROBLEMS, *_OF_NOTHING)
+ROLES = (*_OF_PROBLEMS, "compute", "describe")
 
 
 def _shares(corpus: Corpus) -> dict[str, int]:
@@ -195,10 +193,11 @@ def _shares(corpus: Corpus) -> dict[str, int]:
 def _texts(role: str, world: World, excluded: set[str], seed: int) -> Iterator[tuple[str, str, Pair]]:
     """(family, instance, (prompt, completion)) of a role without end, the trained families in turn."""
     rng = random.Random(seed_for(seed, "corpus", role))
-    if role in _OF_NOTHING:
-        while True:
-            yield "none", role, _OF_NOTHING[role](rng, world)
     sources = {family.name: fresh_tasks(family, rng, world, excluded) for family in TRAINED}
+    while role == "describe":
+        yield "none", role, _describe(rng)
+    while role == "compute":
+        yield "none", role, _compute([next(sources[name]) for name in rng.choices(sorted(sources), k=EQUATIONS)], rng)
     while True:
         for name, tasks in sources.items():
             task = next(tasks)

@@ -1,7 +1,7 @@
 """The families in which checking is easy and guessing hard: where reflection and exploration can pay.
 
-    sum_product: "Two numbers add to 13 and multiply to 36. What is the smaller number?"
-    → one attempt:  Try 4 and 9. · 4 + 9 = 13 · 4 * 9 = 36 · \\boxed{4}
+sum_product: "Two numbers add to 13 and multiply to 36. What is the smaller number?"
+→ one attempt:  Try 4 and 9. · 4 + 9 = 13 · 4 * 9 = 36 · \\boxed{4}
 """
 
 import itertools
@@ -16,6 +16,7 @@ from factory.problems.world.words import Cast
 
 SMALLER = 9  # the smaller number of a pair is 2 … SMALLER: its table can be learned, which of it to try must be guessed
 NOTES = 9
+PICKED, SIGNED = 30, 12  # the largest number to pick from, to put a sign before
 Guess = tuple[int, ...]
 
 
@@ -135,7 +136,7 @@ def _expression(facts: Facts, guess: Guess) -> str:
 
 
 def _signs(rng: random.Random, world: World) -> Facts | None:
-    numbers = tuple(rng.randint(2, min(world.max_number, 20)) for _ in range(4))
+    numbers = tuple(rng.randint(2, min(world.max_number, SIGNED)) for _ in range(4))
     patterns = list(itertools.product((1, -1), repeat=3))
     signs = rng.choice(patterns)
     target = _value(numbers, signs)
@@ -173,14 +174,14 @@ def _wrong_signs(facts: Facts, rng: random.Random) -> Guess:
 
 def _space_signs(world: World) -> int:
     """At least: the sum of all four is made by no other signs."""
-    return math.comb(min(world.max_number, 20) - 1 + 3, 4)
+    return math.comb(min(world.max_number, SIGNED) - 1 + 3, 4)
 
 
 # -- a pair out of five numbers
 
 
 def _pick_two(rng: random.Random, world: World) -> Facts | None:
-    numbers = tuple(rng.sample(range(2, world.max_number + 1), 5))
+    numbers = tuple(rng.sample(range(2, min(world.max_number, PICKED) + 1), 5))
     guess = tuple(sorted(rng.sample(numbers, 2)))
     target = sum(guess)
     if sum(sum(pair) == target for pair in itertools.combinations(numbers, 2)) != 1:
@@ -203,7 +204,7 @@ def _wrong_pick_two(facts: Facts, rng: random.Random) -> Guess:
 
 def _space_pick_two(world: World) -> int:
     """At least: the sum of the two smallest is made by no other pair."""
-    return math.comb(world.max_number - 1, 5)
+    return math.comb(min(world.max_number, PICKED) - 1, 5)
 
 
 _PAIR = "try another pair."

@@ -1,7 +1,7 @@
 """The small vocabulary: who, what, and how things change hands.
 
-    Cast.draw(rng)                                           → Tom (he), Ann, apples
-    told(cast, [("gain", 7), ("loss", 4)], rng)              → "Then he found 7 and lost 4."
+Cast.draw(rng)                                           → Tom (he), Ann, apples
+told(cast, [("gain", 7), ("loss", 4)], rng)              → "Then he found 7 and lost 4."
 """
 
 import random

@@ -15,7 +15,7 @@ from factory.problems.world.strategies import operations
 from factory.schemas import CorpusText, Problem
 
 WORLD = World(train=1200, dev=120, heldout=480, unseen=200, max_steps=4, max_number=99)
-CORPUS = Corpus(texts=4500, roles=dict.fromkeys(ROLES, 1.0))
+CORPUS = Corpus(texts=500 * len(ROLES), roles=dict.fromkeys(ROLES, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,11 @@ def test_vocabulary_is_small_and_covers_every_problem(texts: list[CorpusText], p
 def test_solve_shows_right_steps_only(texts: list[CorpusText]) -> None:
     for text in of(texts, "solve"):
         assert all(equation.holds for line in whole(text).split("\n") if (equation := parse_equation(line)))
+
+
+def test_read_gives_the_numbers_in_order(texts: list[CorpusText]) -> None:
+    for text in of(texts, "read"):
+        assert text.completion == ", ".join(re.findall(r"\d+", text.prompt))
 
 
 def test_compute_is_honest(texts: list[CorpusText]) -> None:

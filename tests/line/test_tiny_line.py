@@ -1,0 +1,144 @@
+"""One round of the whole line with its own tiny params: rows, lineage, gates and the graph's rules rather than accuracy."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import Line
+
+from factory import coat, schemas
+from factory.storage import read_rows, write_rows
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def rows(line: Line, table: str) -> list:
+    return read_rows(line.folder / f"data/tables/{table}.parquet", schemas.table_of(table))
+
+
+def test_every_stage_ran_and_a_second_run_has_nothing_to_do(line: Line) -> None:
+    lock = yaml.safe_load((line.folder / "dvc.lock").read_text())["stages"]
+    params = yaml.safe_load((line.folder / "params.yaml").read_text())
+    assert {f"release@{name}" for name in params["datasets"]} <= set(lock)
+    assert {"ppo@r1", "planner_dpo", "evaluate", "report"} <= set(lock)
+    assert "Data and pipelines are up to date." in line.repro()
+
+
+def test_every_row_leads_back_to_a_train_problem(line: Line) -> None:
+    problems = {problem.id: problem for problem in rows(line, "problems")}
+    rollouts = {rollout.id for name in ("base", "r1") for rollout in rows(line, f"rollouts_{name}")}
+    made = [*rows(line, "demonstrations"), *rows(line, "restarts_r1"), *rows(line, "orm_pairs_r1"), *rows(line, "trajectory_pairs")]
+    assert made
+    assert {problems[row.problem_id].split for row in made} == {"train"}
+    restarts = rows(line, "restarts_r1")
+    assert all((restart.parent_id in rollouts) == (restart.buffer != "0") for restart in restarts)
+    assert {demonstration.type for demonstration in rows(line, "demonstrations")} >= {"I", "III-I"}
+    assert all(coat.problems_of(demonstration.completion) == [] for demonstration in rows(line, "demonstrations"))
+    assert all(row.request_ids and row.model and row.prompt_version for row in rows(line, "rollouts_base"))
+
+
+def test_every_arm_is_measured(line: Line) -> None:
+    metrics = json.loads((line.folder / "data/evaluation/metrics.json").read_text())
+    assert set(metrics["models"]) == {"base", "cot_control", "format_tuned", "policy_r1"}
+    assert set(metrics["planner"]) == {"direct", "random_template", "sft", "dpo", "oracle"}
+    for block in (*metrics["models"].values(), *metrics["planner"].values()):
+        for split in ("heldout", "unseen"):
+            low, high = block[split]["ci95"]
+            assert low <= block[split]["pass@1"] <= high
+            assert block[split]["n"] > 0
+    assert (line.folder / "data/report/index.html").stat().st_size > 5000
+
+
+def test_a_corrupted_dataset_stops_at_its_gate(line: Line) -> None:
+    table = line.folder / "data/tables/restarts_r1.parquet"
+    kept = table.read_bytes()
+    restarts = rows(line, "restarts_r1")
+    victim = next(row for row in restarts if row.buffer == "-")
+    broken = schemas.dataclasses.replace(victim, prefix=f"Never said.\n{coat.REFLECT}")
+    table.unlink()
+    write_rows(table, schemas.Restart, [broken if row is victim else row for row in restarts])
+    assert line.run("dvc", "commit", "-f", "-q", "restarts@r1").returncode == 0
+    stopped = line.run("dvc", "repro")
+    said = stopped.stdout + stopped.stderr
+    assert stopped.returncode != 0
+    for part in ("restarts_r1", "prefix", "1 of", "data/audits/restarts_r1.json"):
+        assert part in said, said[-1500:]
+    assert "Traceback" not in said
+    assert (line.folder / "data/audits/restarts_r1.json").exists()
+    table.unlink()
+    table.write_bytes(kept)
+    assert line.run("dvc", "commit", "-f", "-q", "restarts@r1").returncode == 0
+    line.repro()
+
+
+def test_one_key_of_restarts_reruns_only_what_follows(line: Line) -> None:
+    params = line.folder / "params.yaml"
+    before = params.read_text()
+    document = yaml.safe_load(before)
+    document["restarts"]["max_backtrack"] = 1
+    params.write_text(yaml.safe_dump(document, sort_keys=False))
+    said = line.repro("release@restarts_r1")
+    assert "Running stage 'restarts@r1'" in said
+    assert "Running stage 'release@restarts_r1'" in said
+    for upstream in ("rollouts@r1", "format_tuning", "orm_pairs@r1", "base_model"):
+        assert f"Running stage '{upstream}'" not in said
+    params.write_text(before)
+    said = line.repro()
+    assert "Running stage" not in said, "going back restores from the run cache"
+
+
+def test_a_killed_stage_leaves_nothing_half_written_and_asks_only_for_the_rest(line: Line) -> None:
+    table = line.folder / "data/tables/rollouts_base.parquet"
+    whole = pq.read_table(table)
+    store = line.folder / "store.sqlite"
+    shutil.move(store, line.folder / "kept.sqlite")
+    table.unlink()
+    victim = subprocess.Popen(["python", "-m", "pipelines.rollouts", "base"], cwd=line.folder, env=line.env(), stdout=subprocess.DEVNULL)
+    while victim.poll() is None and answered(store) == 0:
+        time.sleep(0.05)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    before = answered(store)
+    assert 0 < before <= whole.num_rows
+    assert not table.exists()
+    assert line.run("python", "-m", "pipelines.rollouts", "base").returncode == 0
+    assert pq.read_table(table).equals(whole)
+    assert answered(store) >= before
+    shutil.move(line.folder / "kept.sqlite", store)
+
+
+def answered(store: Path) -> int:
+    if not store.exists():
+        return 0
+    with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as connection:
+        try:
+            return connection.execute("SELECT count(*) FROM answers").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+
+@pytest.mark.parametrize(("edit", "expected"), [
+    ({"restarts": {"max_backtrak": 2}}, "unknown key restarts.max_backtrak"),
+    ({"rollouts": {"samples": "many"}}, "rollouts.samples is 'many'"),
+])  # fmt: skip
+def test_a_wrong_params_key_is_one_line(line: Line, edit: dict, expected: str) -> None:
+    params = line.folder / "params.yaml"
+    before = params.read_text()
+    document = yaml.safe_load(before)
+    for section, keys in edit.items():
+        document[section] |= keys
+    params.write_text(yaml.safe_dump(document, sort_keys=False))
+    done = line.run("python", "-m", "pipelines.restarts", "r1")
+    params.write_text(before)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
