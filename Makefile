@@ -2,13 +2,14 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro recorded test check unit vllm-cpu clean
 repro: $(READY)  ## set up, then rebuild all data and models from params.yaml
-	$(BIN)/dvc repro
+	dvc repro
 
 recorded: $(READY)  ## the second line: real GSM8K problems and real model solutions (audit only)
-	$(BIN)/dvc repro pipelines/recorded_gsm8k/dvc.yaml
+	dvc repro pipelines/recorded_gsm8k/dvc.yaml
 
 test: check  ## set up, then lint, types, contracts and all tests, the slow ones too
 	$(BIN)/python -m pytest -m slow

@@ -228,7 +228,10 @@ def _verify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: 
     model.eval()
     with torch.no_grad():
         batch = torch.tensor([ids], device=model.device)  # (1, T)
-        same = torch.equal(model(input_ids=batch).logits, reloaded(input_ids=batch).logits)
+        before, after = model(input_ids=batch).logits, reloaded(input_ids=batch).logits
     model.train(was_training)
-    if not same:
+    # Equal weights give equal logits but for the last bits, which the alignment of a buffer may change.
+    weights = model.state_dict()
+    equal = all(torch.equal(weights[name], weight) for name, weight in reloaded.state_dict().items())
+    if not (equal and torch.allclose(before, after, rtol=1e-4, atol=1e-5)):
         raise DataError(f"{name}: the saved weights give other logits than the model that was saved")

@@ -71,7 +71,7 @@ def test_status_tells_rows_rejects_seconds_and_a_shut_gate(small_line) -> None:
     Path(".factory").mkdir()
     entries = [{"stage": "demonstrations", "seconds": seconds, "peak_mb": 300, "at": "2026-01-01T00:00:00"} for seconds in (9.9, 4.5)]
     Path(".factory/timings.jsonl").write_text("\n".join(json.dumps(entry) for entry in entries) + '\n{"stage": "demo')
-    small_line.change("corpus", CorpusText, text="<|ponder|>")
+    small_line.change("corpus", CorpusText, completion="<|ponder|>")
     with pytest.raises(GateError, match="may not be used"):
         release("corpus", small_line.params)
     output = [line.strip() for line in ask("status").splitlines()]

@@ -168,7 +168,7 @@ def test_an_empty_table_is_stopped(small_line) -> None:
 
 def test_a_refused_table_takes_its_older_release_away(small_line) -> None:
     release("corpus", small_line.params)
-    small_line.change("corpus", CorpusText, text="<|ponder|>")
+    small_line.change("corpus", CorpusText, completion="<|ponder|>")
     stopped(small_line, "corpus", "no token but")
 
 
