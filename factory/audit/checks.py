@@ -8,13 +8,13 @@ Sources: Satori appendix C (types), algorithm 1 (restarts), section 4.2 (pairs);
 
 import re
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 from factory.audit.background import Background
 from factory.audit.leakage import normalised
 from factory.coat import ACTIONS, REFLECT, action_counts, problems_of, split_steps, unknown_tokens
 from factory.errors import DataError
-from factory.grading import extract_answer, grade, normalise
+from factory.grading import extract_answer, grade, normalise, parse_number
 from factory.interplay import plan_lines
 from factory.schemas import AnswerKind, Problem
 
@@ -227,7 +227,8 @@ def example_right(row: Any, _: Background) -> bool:
     """The worked example reaches its answer: boxed, or (a source's solution without boxes) anywhere."""
     if extract_answer(row.example_solution) is None:
         return normalise(row.example_answer) in normalise(row.example_solution)
-    return any(grade(row.example_solution, row.example_answer, kind) == "correct" for kind in get_args(AnswerKind))
+    kind: AnswerKind = "literal" if parse_number(row.example_answer) is None else "number"
+    return grade(row.example_solution, row.example_answer, kind) == "correct"
 
 
 def example_from_train(row: Any, background: Background) -> bool:
