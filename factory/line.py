@@ -27,7 +27,7 @@ def stages_of(params: Params) -> list[Stage]:
 def _rows(params: Params) -> Iterator[Stage]:
     yield Stage("problems", ("problems",), "problems")
     if params.corpus:
-        yield Stage("corpus", ("corpus",))
+        yield Stage("corpus", ("corpus",), "corpus")
     if params.base_model:
         yield Stage("base_model")
     for key in params.policies:
@@ -51,7 +51,7 @@ def _rounds(params: Params) -> Iterator[Stage]:
         for key in params.rounds or params.policies:  # a line that trains nothing makes restarts of every policy's rollouts
             yield Stage(f"restarts@{key}", (f"restarts_{key}",), f"restarts_{key}")
     for key in params.rounds:
-        yield Stage(f"ppo@{key}")
+        yield Stage(f"ppo@{key}", (), f"ppo_{key}")
         if key in params.distillations:
             yield Stage(f"distillation@{key}", (f"distillation_{key}",), f"distillation_{key}")
             yield Stage(f"distill@{key}")

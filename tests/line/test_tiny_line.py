@@ -1,5 +1,6 @@
 """One round of the whole line with its own tiny params: rows, lineage, gates and the graph's rules rather than accuracy."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -8,15 +9,16 @@ import sqlite3
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Line
 
 from factory import coat, schemas
 from factory.storage import read_rows, write_rows
 
+Line = Any  # the class of the fixture, in conftest.py
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -62,7 +64,7 @@ def test_a_corrupted_dataset_stops_at_its_gate(line: Line) -> None:
     kept = table.read_bytes()
     restarts = rows(line, "restarts_r1")
     victim = next(row for row in restarts if row.buffer == "-")
-    broken = schemas.dataclasses.replace(victim, prefix=f"Never said.\n{coat.REFLECT}")
+    broken = dataclasses.replace(victim, prefix=f"Never said.\n{coat.REFLECT}")
     table.unlink()
     write_rows(table, schemas.Restart, [broken if row is victim else row for row in restarts])
     assert line.run("dvc", "commit", "-f", "-q", "restarts@r1").returncode == 0
