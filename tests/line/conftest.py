@@ -18,7 +18,7 @@ MADE = ("__pycache__", "tables", "datasets", "models", "rejects", "logs", "audit
 class Line:
     folder: Path
 
-    def run(self, *command: str, timeout: int = 900) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: int = 2400) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=self.folder, env=self.env(), capture_output=True, text=True, timeout=timeout, check=False)
 
     def env(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from factory import coat, schemas
 from factory.storage import read_rows, write_rows
 
 Line = Any  # the class of the fixture, in conftest.py
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 def rows(line: Line, table: str) -> list:
