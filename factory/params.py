@@ -115,6 +115,7 @@ class Demonstrations(Strict):
     keep: int = Field(ge=1)  # solutions kept a problem, of each verdict (4 in Satori)
     critics: list[Literal["llm", "reference"]]  # tried in this order
     max_reference_share: Fraction
+    checkable_critiques: bool  # a critique must state something about numbers, which needs no gold solution to be seen
     critique_rounds: int = Field(ge=1, le=2)  # m
     continuations: int = Field(ge=1)  # samples a continuation
     after_answer_share: Fraction  # II-I that verify after the final answer and box it again
@@ -162,6 +163,7 @@ class Ppo(Strict):
     value_clip: float = Field(gt=0)
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)
+    leave_one_out: bool  # subtract the mean reward of a start's other samples, where there are any
     kl: float = Field(ge=0)  # 0: no reference model is loaded
     beta: float = Field(ge=0)  # the restart bonus
     orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori

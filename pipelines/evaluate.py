@@ -12,7 +12,7 @@ from pathlib import Path
 from factory.engines.select import open_engine
 from factory.errors import DataError
 from factory.evaluation import arms
-from factory.evaluation.metrics import SPLITS, compute
+from factory.evaluation.metrics import SPLITS, compute, settling
 from factory.params import Params, Role
 from factory.schemas import Answer, Problem, Template
 from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_json, write_rows
@@ -63,6 +63,18 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer]) ->
     return answers
 
 
+def settled(params: Params, problems: list[Problem]) -> dict[str, object]:
+    """What the level end of the base's pretraining added, on `dev`: a base that was cut short would still be rising. {} for a Hub's."""
+    asked = [problem for problem in problems if problem.split == "dev"]
+    if not (MODELS / "base/early").exists() or not asked:
+        return {}
+    early, end = (
+        arms.solve(open_engine(role_of(params, name), "evaluate"), "policy", asked, params.require("evaluate").max_tokens)
+        for name in ("base/early", "base")
+    )
+    return settling(early, end, resamples=params.require("evaluate").bootstrap, seed=params.seed)
+
+
 def main(params: Params) -> None:
     section = params.require("evaluate")
     problems = read_rows(TABLES / "problems.parquet", Problem)
@@ -76,7 +88,8 @@ def main(params: Params) -> None:
         answers += planner_answers(params, asked, answers[: len(asked)])
     assert len(answers) % len(asked) == 0, f"{len(answers)} answers to {len(asked)} questions: every question of every arm is a row"
     write_rows(TABLES / "answers.parquet", Answer, answers)
-    write_json(METRICS, compute(answers, problems, resamples=section.bootstrap, seed=params.seed))
+    metrics = compute(answers, problems, resamples=section.bootstrap, seed=params.seed)
+    write_json(METRICS, {**metrics, "settling": settled(params, problems)})
 
 
 if __name__ == "__main__":

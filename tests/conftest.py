@@ -138,10 +138,10 @@ def small_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     ]
     corpus.append(CorpusText(id="c", role="compute", family="none", instance="compute 3 4", prompt="", completion="3 + 4 = 7"))
     line.write("problems", Problem, problems)
-    for key in ("base", "r1", "r2"):
+    for key in params.policies:
         line.write(f"rollouts_{key}", Rollout, rollouts)
         line.write(f"orm_pairs_{key}", OrmPair, orm_pairs)
-    for key in ("r1", "r2"):
+    for key in params.rounds:
         line.write(f"restarts_{key}", Restart, restarts)
     line.write("demonstrations", Demonstration, [demonstration(source) for source in train])
     line.write("cot_demonstrations", Demonstration, cot)

@@ -11,20 +11,26 @@ does not say how; the mean keeps the first logits ordinary). The plain Hugging F
 fast as a bare loop, which TRL's extra diagnostics do not.
 """
 
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
-    get_scheduler,
 )
 
 from factory.errors import DataError
@@ -32,6 +38,9 @@ from factory.schemas import CorpusText
 from trainers import batches, run
 from trainers.muon import Muon
 from trainers.tokenizer import build
+
+WARMUP, FLOOR = 0.05, 0.05  # shares of the run, and of the peak learning rate
+EARLY = 0.8  # share of the run after which the learning rate stays level
 
 
 @dataclass(frozen=True)
@@ -68,10 +77,35 @@ def pretrain(corpus: Sequence[CorpusText], meta_tokens: Iterable[str], settings:
         args=TrainingArguments(**common),
         train_dataset=[{"input_ids": rows[i].ids, "labels": rows[i].labels} for i in order],
         data_collator=batches.collate(tokenizer.pad_token_id),
-        optimizers=(optimizer, get_scheduler("linear", optimizer, len(watch.tokens) // 20, len(watch.tokens))),
+        optimizers=(optimizer, LambdaLR(optimizer, lambda step: settled(step / len(watch.tokens)))),
     )
+    early = run.WORK / f"{target.name}_early"
+    trainer.add_callback(_Early(round(EARLY * len(watch.tokens)), tokenizer, early))
     run.train(trainer, watch)
     run.finish(trainer, tokenizer, target, watch, log)
+    if trainer.is_world_process_zero():
+        shutil.move(early, target / "early")
+
+
+class _Early(TrainerCallback):
+    """Saves the model as it was when the learning rate became level, so that what the rest adds can be measured."""
+
+    def __init__(self, step: int, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+        self.step, self.tokenizer, self.folder = max(1, step), tokenizer, folder
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **values: Any) -> None:
+        if state.global_step == self.step and state.is_world_process_zero:
+            run.save_model(values["model"], self.tokenizer, self.folder)
+            values["model"].config.use_cache = False  # as it was: the trainer goes on
+
+
+def settled(done: float) -> float:
+    """The share of the peak learning rate after a share of the run: up in WARMUP, down in a line to FLOOR at EARLY, and level from there.
+
+    The level end is the proof that the base is not cut short: what it adds is measured (`settling` in the metrics)."""
+    if done < WARMUP:
+        return min(1.0, (done + 1e-3) / WARMUP)
+    return max(FLOOR, 1 - (1 - FLOOR) * (done - WARMUP) / (EARLY - WARMUP))
 
 
 def _config(settings: Settings, vocabulary: int, pad: int, eos: int) -> LlamaConfig:

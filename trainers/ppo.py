@@ -53,6 +53,7 @@ class Settings:
     gamma: float
     lam: float
     kl: float
+    leave_one_out: bool  # a response's reward less the mean of its siblings': with few rollouts the critic alone leaves too much noise
     max_grad_norm: float
     seed: int
 
@@ -185,7 +186,7 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Expe
         _put(values, rows, mask, state.critic.values(batch))
         if state.reference is not None:
             _put(references, rows, mask, state.reference.log_probs(batch))
-    rewards = rollouts.terminal_rewards().to(device)
+    rewards = rollouts.terminal_rewards(settings.samples if settings.leave_one_out else 1).to(device)
     if state.reference is not None:
         rewards -= settings.kl * (logprobs - references)
     advantages, returns = gae(rewards, values, mask, gamma=settings.gamma, lam=settings.lam)

@@ -98,11 +98,15 @@ class Rollouts:
         """Actions, all responses together."""
         return sum(map(len, self.actions))
 
-    def terminal_rewards(self) -> Tensor:
-        """(B, R): the total at the last action, 0 elsewhere."""
+    def terminal_rewards(self, siblings: int = 1) -> Tensor:
+        """(B, R): the total at the last action, 0 elsewhere; of `siblings` > 1 responses to one start, less the mean of the others' (a
+        baseline that depends on no action of the response: Kool et al. 2019)."""
+        totals = torch.tensor([rewarded.total for rewarded in self.rewards])
+        if siblings > 1:
+            groups = totals.view(-1, siblings)
+            totals = ((groups - groups.mean(dim=1, keepdim=True)) * siblings / (siblings - 1)).flatten()
         rewards = torch.zeros(self.mask.shape)
-        for row, (actions, rewarded) in enumerate(zip(self.actions, self.rewards, strict=True)):
-            rewards[row, len(actions) - 1] = rewarded.total
+        rewards[torch.arange(len(totals)), self.mask.sum(dim=1) - 1] = totals
         return rewards
 
 

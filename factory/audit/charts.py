@@ -39,13 +39,18 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
 
 
+def _short(value: float, spread: float) -> str:
+    """With as many digits as the scale needs."""
+    return f"{value:.2f}" if spread >= 0.05 else f"{value:.2g}"
+
+
 def _frame(title: str, low: float, high: float, body: Sequence[str], series: Sequence[str]) -> str:
     """Horizontal grid with five values, a legend, then the body."""
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>']
     for step in range(5):
         value = low + (high - low) * step / 4
         y = _y(value, low, high)
-        parts += [_line(LEFT, y, WIDTH - 8, y, "#ddd"), _text(LEFT - 6, y + 4, f"{value:.2f}", "end")]
+        parts += [_line(LEFT, y, WIDTH - 8, y, "#ddd"), _text(LEFT - 6, y + 4, _short(value, high - low), "end")]
     for number, name in enumerate(series):
         x = LEFT + 130 * number
         parts += [_box(x, 6, 10, 10, number), _text(x + 15, 15, name, "start")]

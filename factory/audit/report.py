@@ -5,24 +5,26 @@
 Reads data/evaluation, data/tables, data/rejects, data/audits and data/logs by the params' names, never by what a glob finds.
 """
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from factory.audit.agreement import Graded, critic_records
 from factory.audit.background import kind_of
-from factory.audit.charts import Bar, bars, curves, histogram
+from factory.audit.charts import Bar, bars
 from factory.audit.page import Block, Figure, Prose, Sample, Section, Table
 from factory.audit.readable import fields_of
+from factory.audit.training import training
 from factory.errors import DataError
 from factory.line import stages_of
 from factory.params import Params
+from factory.problems.world import spaces
 from factory.schemas import TABLES as ROW_TYPES
-from factory.schemas import CriticJudgement, Demonstration, Reject, Trajectory
-from factory.storage import AUDITS, LOGS, REJECTS, TABLES, read_rows, read_table
+from factory.schemas import CriticJudgement, Demonstration, Problem, Reject
+from factory.storage import AUDITS, REJECTS, TABLES, read_rows, read_table
 
 METRICS = Path("data/evaluation/metrics.json")
 READ = 3  # rows of each dataset
@@ -33,7 +35,8 @@ def sections_of(params: Params, published: Sequence[Graded] = ()) -> list[Sectio
     metrics = _json(METRICS) if params.evaluate else {}
     parts: list[tuple[str, Iterable[Block]]] = [
         ("Headline", headline(metrics)), ("Differences", differences(metrics)), ("Self-correction", self_correction(metrics)),
-        ("Planner", planner(metrics)), ("Learning", learning(params)), ("Stages", stages(params)), ("Audits", audits(params)),
+        ("Planner", planner(metrics)), ("Training", chain(settling(metrics), training(params))), ("World", instances(params)),
+        ("Stages", stages(params)), ("Audits", audits(params)),
         ("Critics", critics()), ("Demonstrations", demonstrations()), ("Grading", grading(published)), ("Rows to read", samples(params)),
     ]  # fmt: skip
     found = [Section(title, tuple(blocks)) for title, blocks in parts]
@@ -100,24 +103,26 @@ def self_correction(metrics: Mapping[str, Any]) -> Iterable[Block]:
         yield Table(("model", "wrong to right", "right to wrong", "answered first", "reflected first", "share"), tuple(rows))
 
 
-def learning(params: Params) -> Iterable[Block]:
-    series: dict[str, list[tuple[float, float]]] = {}
-    for name in params.rounds:
-        path = LOGS / f"policy_{name}.csv"
-        if path.exists():
-            with path.open(newline="") as stream:
-                rows = [row for row in csv.DictReader(stream) if row["reward"]]
-            series[f"policy_{name}"] = [(float(row["iteration"]), float(row["reward"])) for row in rows]
-    series = {name: points for name, points in series.items() if points}
-    if series:
-        yield Figure(curves(series), "Mean reward of the rollouts by iteration")
-        ends = [(name, str(len(points)), f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}") for name, points in series.items()]
-        yield Table(("policy", "iterations", "first", "last"), tuple(ends))
-    path = TABLES / "trajectories.parquet"
-    if params.trajectories and path.exists():
-        rewards = [row.reward for row in read_rows(path, Trajectory)]
-        mean = sum(rewards) / len(rewards) if rewards else 0.0
-        yield Figure(histogram(rewards, "rewards of plans"), f"R of {len(rewards):,} planned trajectories: shares, mean {mean:.3f}")
+def settling(metrics: Mapping[str, Any]) -> Iterable[Block]:
+    """Whether the base's pretraining had levelled off."""
+    if block := metrics.get("settling"):
+        gain = block["gain"]
+        yield Prose(
+            f"On dev (n {gain['n']:,}) the last fifth of the base's pretraining, at a low and level learning rate, took greedy pass@1 from "
+            f"{block['early']['pass@1']:.3f} to {block['end']['pass@1']:.3f}: {100 * gain['difference']:+.1f} points "
+            f"[{100 * gain['ci95'][0]:+.1f}, {100 * gain['ci95'][1]:+.1f}]."
+        )
+
+
+def instances(params: Params) -> Iterable[Block]:
+    """The world's families: how many distinct problems there are, and how many were drawn."""
+    path = TABLES / "problems.parquet"
+    if params.problems.world and path.exists():
+        found = spaces(params.problems.world, read_rows(path, Problem))
+        rows = [(name, f"{space:,}", f"{drawn:,}", _percent(drawn / space)) for name, (space, drawn) in found.items() if drawn]
+        yield Table(
+            ("family", "instances, at least", "drawn, all splits", "share"), tuple(rows), "Space of canonical instances, bounded from below"
+        )
 
 
 def _rejects(name: str | None) -> list[Reject]:

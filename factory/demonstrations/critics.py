@@ -138,12 +138,18 @@ def parse_critique(ask: CritiqueAsk, remark: Remark, critic: CriticName) -> Crit
     return Critique(critic, int(match[1]) - offset, match[2], match[3], remark.request_id)
 
 
-def critique_fault(ask: CritiqueAsk, critique: Critique | None) -> str | None:
-    """Why a critique may not be used; None for a sound one. That it names the truly first wrong step is measured, not required."""
+def critique_fault(ask: CritiqueAsk, critique: Critique | None, *, checkable: bool) -> str | None:
+    """Why a critique may not be used; None for a sound one. That it names the truly first wrong step is measured, not required.
+
+    `checkable`: it must state something about numbers, which a model without the gold solution can see (`29 is not 26.`); from
+    `do not add 4.` a small model only learns to doubt at random.
+    """
     if critique is None:
         return "the critique has no readable form"
     if not 1 <= critique.step <= len(ask.steps):
         return "the critique names a step that is not there"
+    if checkable and not claims_of(critique.statement):
+        return "the critique cannot be checked without the gold solution"
     if any(not claim.true for claim in claims_of(critique.statement)):
         return "the critique states something false"
     if _elsewhere(ask.steps[critique.step - 1], critique.statement):

@@ -27,7 +27,7 @@ from factory.demonstrations.critics import (
 from factory.demonstrations.drafts import Draft, Flaw, Source, judgement
 from factory.demonstrations.equations import equations_of
 from factory.demonstrations.reference import first_wrong
-from factory.demonstrations.stitch import Trajectory
+from factory.demonstrations.stitch import Trajectory, said
 from factory.engines.protocol import Completion, Engine
 from factory.identity import seed_for
 from factory.params import Demonstrations
@@ -97,10 +97,15 @@ class Workshop:
                 open_.append((draft, steps, remark))
         prompts = [
             (
-                prompting.render("continue_verified", problem=d.source.problem.problem, prefix="\n".join(s), verification=r.text.strip()),
-                ("continue_verified", d.source.rollout.id),
+                prompting.render(
+                    "continue_verified",
+                    problem=draft.source.problem.problem,
+                    attempt="\n".join(steps),
+                    reflection=said(self._lead_in(lead_ins.VERIFY, draft.source), remark.text),
+                ),
+                ("continue_verified", draft.source.rollout.id),
             )
-            for d, s, r in open_
+            for draft, steps, remark in open_
         ]
         flaws = []
         for (draft, steps, _), answers in zip(open_, self._generate(prompts), strict=True):
@@ -149,7 +154,7 @@ class Workshop:
             rest = []
             for (flaw, reason), request, remark in zip(pending, asks, critic.critique(asks), strict=True):
                 critique = parse_critique(request, remark, critic.name)
-                fault = remark.failure or critique_fault(request, critique)
+                fault = remark.failure or critique_fault(request, critique, checkable=self.settings.checkable_critiques)
                 self._judge(critic, flaw.source, request, remark, fault)
                 if critique is None or fault:
                     rest.append((flaw, reason or fault or ""))
@@ -162,7 +167,7 @@ class Workshop:
         self, criticised: Sequence[tuple[Flaw, Critique]], round: int
     ) -> tuple[list[Draft], list[Flaw], list[tuple[Flaw, str]]]:
         prompts = [
-            (_continue_prompt(flaw, critique), ("continue_critique", flaw.source.rollout.id, flaw.draft.type, round))
+            (self._continue_prompt(flaw, critique), ("continue_critique", flaw.source.rollout.id, flaw.draft.type, round))
             for flaw, critique in criticised
         ]
         drafts, flaws, lost = [], [], []
@@ -185,8 +190,8 @@ class Workshop:
         source, draft = flaw.source, flaw.draft
         rng = self._rng(f"keep_box {draft.type}", source)
         kept = flaw.steps if rng.random() < self.settings.keep_box_share else flaw.steps[: critique.step]
-        leads = [self._lead_in(phrases, source, draft.type) for phrases in (lead_ins.CRITIQUE, lead_ins.EXPLORE)]
-        trajectory = draft.trajectory.attempt(kept, wrong=True).correct(leads[0], critique.statement, leads[1], critique.hint)
+        reflect, explore = self._leads(flaw)
+        trajectory = draft.trajectory.attempt(kept, wrong=True).correct(reflect, critique.statement, explore, critique.hint)
         said = f"{_first_line(flaw, critique)}\nAlternatively: {critique.hint}"
         asked = ("critique_again" if flaw.earlier else "critique",) if critique.request_id else ()
         return replace(
@@ -196,13 +201,25 @@ class Workshop:
             prompts=(*draft.prompts, *asked, *(("continue_critique",) if request_id else ())),
         )  # fmt: skip
 
+    def _leads(self, flaw: Flaw) -> tuple[str, str]:
+        reflect, explore = (self._lead_in(phrases, flaw.source, flaw.draft.type) for phrases in (lead_ins.CRITIQUE, lead_ins.EXPLORE))
+        return reflect, explore
+
+    def _continue_prompt(self, flaw: Flaw, critique: Critique) -> str:
+        """The trajectory as it stands up to the wrong step, and the critique in the words that it will have there."""
+        reflect, explore = self._leads(flaw)
+        return prompting.render(
+            "continue_critique", problem=flaw.source.problem.problem, reflection=said(reflect, critique.statement),
+            attempt=flaw.draft.trajectory.attempt(flaw.steps[: critique.step]).plain, exploration=said(explore, critique.hint),
+        )  # fmt: skip
+
     def _reference_draft(self, flaw: Flaw) -> Draft | None:
         """Corrected by the gold solution's own steps; None when the reference critic may not speak or finds nothing."""
         found = first_wrong(flaw.source.problem, flaw.steps, flaw.before) if "reference" in self.settings.critics else None
         if found is None:
             return None
         critique = Critique("reference", found.step, found.statement, found.hint)
-        if critique_fault(_critique_ask(flaw, 0), critique):
+        if critique_fault(_critique_ask(flaw, 0), critique, checkable=self.settings.checkable_critiques):
             return None
         draft = self._corrected(flaw, critique)
         return replace(draft, trajectory=draft.trajectory.attempt(gold_steps(flaw.source.problem)[found.resume :]))
@@ -254,12 +271,6 @@ def _critique_ask(flaw: Flaw, round: int) -> CritiqueAsk:
 def _first_line(flaw: Flaw, critique: Critique) -> str:
     """`In Step 2: 19 - 4 is not 14.`, numbered in the whole attempt."""
     return f"In Step {len(flaw.before) + critique.step}: {critique.statement}"
-
-
-def _continue_prompt(flaw: Flaw, critique: Critique) -> str:
-    attempt = "\n".join((*flaw.before, *flaw.steps[: critique.step]))
-    problem = flaw.source.problem.problem
-    return prompting.render("continue_critique", problem=problem, attempt=attempt, critique=_first_line(flaw, critique), hint=critique.hint)
 
 
 def _next_flaw(flaw: Flaw, critique: Critique, draft: Draft, steps: tuple[str, ...]) -> Flaw:

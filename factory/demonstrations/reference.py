@@ -17,6 +17,7 @@ from factory.demonstrations.critics import CriticName, CritiqueAsk, Remark, Veri
 from factory.demonstrations.equations import Equation, equations_of, judged, numbers_in, partial_values
 from factory.schemas import Problem
 
+TRY_AGAIN = "try others."
 _VERBS = {"+": "add", "-": "take away", "*": "multiply by", "/": "divide by"}
 
 
@@ -138,13 +139,21 @@ def _hint(equation: Equation, known: set[Fraction]) -> str:
 def _in_search(problem: Problem, steps: Sequence[str]) -> Divergence | None:
     """Each try makes the gold solution's checks with other numbers: a result that the problem gives must come out again."""
     given, gold = numbers_in(problem.problem), equations_of(gold_steps(problem))
-    again = "try another pair." if " and " in gold_steps(problem)[0] else "try other signs."
+    resume = int(bool(steps) and steps[0] == gold_steps(problem)[0] and not equations_of(steps[:1]))  # what is wanted is said once
     for place, equation in enumerate(equations_of(steps)):
         expected = gold[place % len(gold)]
         if not equation.holds:
-            hint = "check it again." if equation.left == expected.left else again
-            return Divergence(equation.step, f"{equation.left} is not {equation.right}.", hint, 0)
+            hint = "check it again." if equation.left == expected.left else TRY_AGAIN
+            return Divergence(equation.step, f"{equation.left} is not {equation.right}.", hint, resume)
         target = expected.value in given - numbers_in(expected.left)  # in 1 * 8 = 8 the 8 is a number given, not one to reach
         if target and equation.value != expected.value:
-            return Divergence(equation.step, f"{equation.right} is not {expected.right}.", again, 0)
+            return Divergence(_outcome(steps, equation), f"{equation.right} is not {expected.right}.", TRY_AGAIN, resume)
     return _wrong_box(problem, steps, Counter(equation.value for equation in gold), given)
+
+
+def _outcome(steps: Sequence[str], equation: Equation) -> int:
+    """The step that owns up to a miss: the first one behind the equation without a number of its own (`Wrong.`), before another try."""
+    for number in range(equation.step, min(equation.step + 2, len(steps))):
+        if not numbers_in(steps[number]):
+            return number + 1
+    return equation.step

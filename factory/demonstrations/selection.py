@@ -14,6 +14,7 @@ from factory import coat, grading, prompting
 from factory.demonstrations.critics import gold_steps
 from factory.demonstrations.drafts import Draft, Source
 from factory.demonstrations.equations import equations_of
+from factory.demonstrations.reference import first_wrong
 from factory.engines.protocol import Scorer
 from factory.identity import row_id, seed_for
 from factory.schemas import Demonstration, Problem, Reject, Rollout
@@ -96,6 +97,8 @@ def _fault(draft: Draft, made: int) -> str | None:
         return "not correct after stitching"
     if any(not equation.holds for part in draft.trajectory.right_parts for equation in equations_of(coat.split_steps(part))):
         return "right by luck: an equation outside the wrong attempts is false"
+    if problem.group == "search" and first_wrong(problem, coat.split_steps(draft.trajectory.right_parts[-1])):
+        return "right by luck: a check of the last attempt fails"
     return f"more than {MOST} trajectories of the problem" if made == MOST else None
 
 

@@ -10,11 +10,13 @@ Trajectory().attempt(("12 + 7 = 19", "19 - 4 = 14"), wrong=True).correct("But wa
   \\boxed{15}                                with wrong_spans (0, 23)
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from factory.coat import CONTINUE, EXPLORE, REFLECT
+from factory.coat import ACTIONS, CONTINUE, EXPLORE, REFLECT
 
+_TOKENS = re.compile("|".join(map(re.escape, ACTIONS.values())))
 _OPENINGS = frozenset({"The", "This", "That", "There", "It", "You", "We", "In", "On", "At", "To", "For", "From", "First", "Instead"}
                       | {"Use", "Try", "Add", "Subtract", "Multiply", "Divide", "Take", "Do", "Check"})  # fmt: skip
 
@@ -34,18 +36,28 @@ class Trajectory:
         return Trajectory(text, (*self.wrong_spans, len(self.text), len(text)) if wrong else self.wrong_spans)
 
     def verify(self, lead_in: str, verification: str) -> "Trajectory":
-        return Trajectory(f"{self.text}\n{REFLECT}{lead_in} {one_line(verification)}\n{CONTINUE}", self.wrong_spans)
+        return Trajectory(f"{self.text}\n{REFLECT}{said(lead_in, verification)}\n{CONTINUE}", self.wrong_spans)
 
     def correct(self, lead_in: str, statement: str, explore_lead_in: str, hint: str) -> "Trajectory":
-        reflection = f"{REFLECT}{lead_in} {_inside(one_line(statement))}"
-        exploration = f"{EXPLORE}{explore_lead_in} {_inside(one_line(hint))}"
-        return Trajectory(f"{self.text}\n{reflection}\n{exploration}\n{CONTINUE}", self.wrong_spans)
+        reflection, exploration = said(lead_in, statement), said(explore_lead_in, hint)
+        return Trajectory(f"{self.text}\n{REFLECT}{reflection}\n{EXPLORE}{exploration}\n{CONTINUE}", self.wrong_spans)
+
+    @property
+    def plain(self) -> str:
+        """The text without meta-action tokens, as a generator that knows none reads it."""
+        return _TOKENS.sub("", self.text)
 
     @property
     def right_parts(self) -> tuple[str, ...]:
         """The text outside the wrong attempts."""
         cuts = (0, *self.wrong_spans, len(self.text))
         return tuple(self.text[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
+
+
+def said(lead_in: str, sentence: str) -> str:
+    """`But wait:` and `19 - 4 is not 14.` → `But wait: 19 - 4 is not 14.`"""
+    text = one_line(sentence)
+    return f"{lead_in} {text if lead_in.endswith('.') or lead_in.endswith('?') else _inside(text)}"
 
 
 def one_line(text: str) -> str:

@@ -4,6 +4,7 @@
                                      "families": {…}}, "unseen": {…}}, …},
      "self_correction": {"policy_r1": {"wrong_to_right": 40, "right_to_wrong": 9, "share": 0.8163, "n": 312, "no_answer_before": 200}, …},
      "planner": {"direct": {"heldout": {…}, "unseen": {…}}, …}, "cost": {"direct": {"tokens": 61200, "calls": 2000, "n": 2000}, …},
+     "settling": {"early": {…}, "end": {…}, "gain": {"difference": 0.01, "ci95": [-0.02, 0.04], "n": 300}},
      "differences": {"policy_r1 - base": {"heldout": {"difference": 0.09, "ci95": [0.06, 0.12], "n": 1000, "above": true}, …}}}
 
 A failed or unparsable answer counts as wrong. Figures are rounded to four digits, so that the file is stable.
@@ -64,18 +65,29 @@ def self_correction(answers: Sequence[Answer], problems: Mapping[str, Problem]) 
     for answer in answers:
         if REFLECT not in answer.completion:
             continue
-        first = extract_answer(before_reflection(answer.completion))
-        if first is None:
+        if (was_right := right_before(answer, problems[answer.problem_id])) is None:
             counts["no_answer_before"] += 1
             continue
-        problem = problems[answer.problem_id]
-        was_right = grade_answer(first, problem.answer, problem.answer_kind) == "correct"
         is_right = answer.verdict == "correct"
         counts["n"] += 1
         counts["wrong_to_right"] += is_right and not was_right
         counts["right_to_wrong"] += was_right and not is_right
     changed = counts["wrong_to_right"] + counts["right_to_wrong"]
     return {**counts, "share": round(counts["wrong_to_right"] / changed, 4) if changed else None}
+
+
+def right_before(answer: Answer, problem: Problem) -> bool | None:
+    """Whether the answer boxed before the first `<|reflect|>` was right; None without one."""
+    if REFLECT not in answer.completion or (first := extract_answer(before_reflection(answer.completion))) is None:
+        return None
+    return grade_answer(first, problem.answer, problem.answer_kind) == "correct"
+
+
+def changed_sides(answer: Answer, problem: Problem) -> tuple[int, int]:
+    """(1 for wrong → right, 1 when the answer changed sides at all)."""
+    was_right, is_right = right_before(answer, problem), answer.verdict == "correct"
+    changed = was_right is not None and was_right != is_right
+    return int(changed and is_right), int(changed)
 
 
 def difference(a: Sequence[Answer], b: Sequence[Answer], *, resamples: int, seed: int, name: str) -> dict[str, Any]:
@@ -97,6 +109,16 @@ def difference(a: Sequence[Answer], b: Sequence[Answer], *, resamples: int, seed
             found[split] = compare(rows, split)
             found[split]["groups"] = {group: compare(part, f"{split} {group}") for group, part in groups.items() if part}
     return found
+
+
+def settling(early: Sequence[Answer], end: Sequence[Answer], *, resamples: int, seed: int) -> dict[str, Any]:
+    """Accuracies at 4/5 of the base's pretraining and at its end, on the same problems, and the difference with its interval."""
+    scores = [[float(row.verdict == "correct") for row in sorted(rows, key=lambda row: row.problem_id)] for rows in (end, early)]
+    gain, low, high = paired_bootstrap(*scores, resamples=resamples, seed=seed_for(seed, "bootstrap", "settling"))
+    return {
+        "early": accuracy(early), "end": accuracy(end),
+        "gain": {"difference": round(gain, 4), "ci95": [round(low, 4), round(high, 4)], "n": len(end)},
+    }  # fmt: skip
 
 
 def comparisons(models: Sequence[str], arms: Sequence[str]) -> list[tuple[str, str]]:

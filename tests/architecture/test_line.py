@@ -14,6 +14,7 @@ LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml"]
 TRAINERS = {"base_model", "orm", "format_tuning", "cot_control", "ppo", "distill", "planner_sft", "planner_dpo"}
 # They make no rows: values of the params are tracked key by key, errors and the boundary only print.
 MODEL_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "vllm")
+ABOVE = {"claims"}  # runs the whole line once a seed, through DVC: itself no stage of it
 FRAME = {"factory", "factory.errors", "factory.params", "pipelines", "pipelines.stage", "trainers"}
 
 
@@ -48,7 +49,7 @@ def closure(module: str) -> set[str]:
 
 def test_every_stage_has_its_module_and_every_stage_module_a_stage() -> None:
     names = {name for line in LINES for name in stages(line)}
-    modules = {path.stem for path in (ROOT / "pipelines").glob("*.py")} - {"__init__", "stage"}
+    modules = {path.stem for path in (ROOT / "pipelines").glob("*.py")} - {"__init__", "stage"} - ABOVE
     assert names == modules
 
 
@@ -96,6 +97,21 @@ def test_only_evaluate_and_the_gate_read_held_out_problems_with_models_around() 
     """A trainer never sees problems.parquet, so never the held-out half of it."""
     for name in TRAINERS:
         assert "data/tables/problems.parquet" not in deps(stages(LINES[0])[name])
+
+
+def test_every_round_has_its_curves() -> None:
+    """What `dvc plots` shows of one round, it shows of all: a new round is not forgotten there."""
+    document = yaml.safe_load(LINES[0].read_text())
+    if "plots" not in document:
+        pytest.skip("dvc.yaml has no plots")
+    rounds = {f"data/logs/policy_{name}.csv" for name in yaml.safe_load((ROOT / "params.yaml").read_text())["rounds"]}
+    shown: set[str] = set()
+    for title, plot in (item for entry in document["plots"] for item in entry.items()):
+        policies = {file for file in plot["y"] if fnmatch(file, "data/logs/policy_*.csv")}
+        assert policies <= rounds, f"{title} draws {sorted(policies - rounds)}, which no round makes"
+        assert len(policies) < 2 or policies == rounds, f"{title} lacks {sorted(rounds - policies)}"
+        shown |= policies
+    assert shown == rounds
 
 
 def test_no_out_is_persistent_and_nothing_depends_on_the_library() -> None:

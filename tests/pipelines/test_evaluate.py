@@ -9,10 +9,11 @@ from factory import storage
 from factory.engines.store import default_path, stats
 from factory.evaluation.metrics import PLANNER_ARMS
 from factory.publish.release import release
-from factory.schemas import Answer
+from factory.schemas import Answer, Problem
 from pipelines import evaluate, report
 
-NAMES = ("base", "cot_control", "format_tuned", "policy_r1", "distilled_r1", "policy_r2", "planner_sft", "planner_dpo")
+MODELS = ("base", "cot_control", "format_tuned", "policy_r1", "distilled_r1", "policy_r2", "policy_cot")
+NAMES = (*MODELS, "planner_sft", "planner_dpo", "base/early")
 
 
 def make_models(folder: Path, texts: list[str]) -> None:
@@ -46,13 +47,15 @@ def test_every_arm_answers_and_the_store_replays(small_line, monkeypatch: pytest
     params = small_line.params.model_copy(update={"evaluate": section})
     evaluate.main(params)
     answers = storage.read_rows(storage.TABLES / "answers.parquet", Answer)
-    assert len(answers) == 3 * (6 + 5)  # 2 heldout and 1 unseen problems; 6 models and 5 planner arms
+    assert len(answers) == 3 * (7 + 5)  # 2 heldout and 1 unseen problems; 7 models and 5 planner arms
     metrics = json.loads(evaluate.METRICS.read_text())
-    assert list(metrics["models"]) == sorted(NAMES[:6])
+    assert list(metrics["models"]) == sorted(MODELS)
     assert list(metrics["planner"]) == list(PLANNER_ARMS)
     assert metrics["models"]["base"]["heldout"]["n"] == 2
     assert metrics["cost"]["direct"]["calls"] == 3
     assert metrics["planner"]["direct"] == metrics["models"]["base"]
+    assert metrics["settling"]["gain"]["n"] == 1  # the dev problem, asked of the base and of its early model, and no arm of the table
+    assert {row.split for row in answers} == {"heldout", "unseen"}
     before, first = evaluate.METRICS.read_bytes(), stats(default_path())[0]
     evaluate.main(params)
     assert evaluate.METRICS.read_bytes() == before
@@ -64,9 +67,35 @@ def test_every_arm_answers_and_the_store_replays(small_line, monkeypatch: pytest
 
 
 def test_models_follow_the_params_and_nothing_else(small_line) -> None:
-    assert list(evaluate.models_of(small_line.params)) == list(NAMES[:6])
+    assert list(evaluate.models_of(small_line.params)) == list(MODELS)
     fewer = small_line.params.model_copy(update={"distillations": {}, "rounds": {"r1": small_line.params.rounds["r1"]}})
     assert list(evaluate.models_of(fewer)) == ["base", "cot_control", "format_tuned", "policy_r1"]
+
+
+def test_settling_is_measured_where_an_early_model_and_dev_problems_are(small_line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub's bases have no early model."""
+    asked: list[str] = []
+
+    def solve(engine: str, arm: str, problems: list[Problem], most: int) -> list[Answer]:
+        asked.append(engine)
+        assert {problem.split for problem in problems} == {"dev"}
+        return [
+            Answer(
+                id=problem.id, model="base@1", arm=arm, problem_id=problem.id, split=problem.split, family=problem.family,
+                group=problem.group, completion="", verdict="wrong" if engine.endswith("early") else "correct", finish_reason="stop",
+                tokens=1, calls=1,
+            )
+            for problem in problems
+        ]  # fmt: skip
+
+    monkeypatch.setattr(evaluate, "open_engine", lambda role, stage: role.model)
+    monkeypatch.setattr(evaluate.arms, "solve", solve)
+    assert evaluate.settled(small_line.params, small_line.problems) == {}
+    (storage.MODELS / "base/early").mkdir(parents=True)
+    assert evaluate.settled(small_line.params, [row for row in small_line.problems if row.split != "dev"]) == {}
+    found = evaluate.settled(small_line.params, small_line.problems)
+    assert asked == ["data/models/base/early", "data/models/base"]
+    assert found["gain"] == {"difference": 1.0, "ci95": [1.0, 1.0], "n": 1}
 
 
 def test_only_heldout_and_unseen_problems_are_asked(small_line) -> None:

@@ -12,6 +12,7 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerBase
 
 from factory import coat, params, storage
+from factory.audit import training
 from factory.errors import DataError, ParamsError
 from factory.rewards import Weights
 from factory.schemas import Reject, Restart
@@ -66,7 +67,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def profile(**changes: float) -> params.Params:
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    small = {"iterations": 2, "critic_warmup": 1, "batch": 6, "minibatch": 4, "max_tokens": 8, "lr": 1e-3}
+    small = {"iterations": 2, "critic_warmup": 1, "batch": 8, "minibatch": 4, "max_tokens": 8, "lr": 1e-3}
     document["ppo"] |= small | changes
     return params.parse(document)
 
@@ -89,6 +90,7 @@ def test_a_round_writes_policy_log_and_rejects_and_nothing_else(place: Path, cap
     assert log[0]["policy_loss"] == ""
     assert float(log[1]["approx_kl"]) >= 0
     assert {"continue", "reflect", "explore"} <= set(log[0])
+    assert set(training.COMPARED).union(*training.PARTS.values()) <= set(log[0]), "the report draws columns that the log lacks"
     assert "policy_r1: 3 start states, 1 rejected" in capsys.readouterr().out
     trained, start = (run.load(storage.MODELS / name)[0] for name in ("policy_r1", "format_tuned"))
     assert any(not torch.equal(one, other) for one, other in zip(trained.parameters(), start.parameters(), strict=True))

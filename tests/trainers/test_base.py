@@ -36,6 +36,55 @@ def test_pretraining_learns_and_saves_a_llama(pairs: list[tuple[str, str]]) -> N
     assert isinstance(model, LlamaForCausalLM)
     assert model.config.tie_word_embeddings
     assert (model.config.eos_token_id, model.config.pad_token_id) == (words.eos_token_id, words.pad_token_id)
+    # 60 epochs of 50 rows in batches of 16 are 188 steps: level from step 150 on, behind which the early model was saved
+    rates = {int(line["step"]): float(line["lr"]) for line in lines}
+    level = {rate for step, rate in rates.items() if step > 0.8 * max(rates) + 1}
+    assert len(level) == 1
+    assert level.pop() == pytest.approx(base.FLOOR * max(rates.values()), rel=0.05)
+    early, same_words = run.load(Path("base/early"))
+    assert same_words.get_vocab() == words.get_vocab()
+    assert early.config.vocab_size == model.config.vocab_size
+    changed = [not torch.equal(one, other) for one, other in zip(early.parameters(), model.parameters(), strict=True)]
+    assert any(changed), "the early model is the last one"
+    assert not list(run.WORK.glob("*_early")), "moved, not copied"
+
+
+def test_the_schedule_rises_falls_in_a_line_and_stays_level() -> None:
+    assert base.settled(0.0) == pytest.approx(0.02)  # not 0: the first step trains, too
+    assert base.settled(0.025) == pytest.approx(0.5, abs=0.03)
+    assert base.settled(base.WARMUP) == 1.0
+    assert base.settled(0.425) == pytest.approx((1 + base.FLOOR) / 2)  # half way between 0.05 and 0.8
+    assert base.settled(base.EARLY) == pytest.approx(base.FLOOR)
+    assert {base.settled(base.EARLY + 0.01 * step) for step in range(1, 21)} == {base.FLOOR}
+    falling = [base.settled(base.WARMUP + 0.01 * step) for step in range(75)]
+    assert falling == sorted(falling, reverse=True)
+    rising = [base.settled(0.01 * step) for step in range(5)]
+    assert rising == sorted(rising)
+
+
+def test_a_run_of_one_step_has_an_early_model_too() -> None:
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    base.pretrain(corpus([("", "Tom has 3")]), coat.ACTIONS.values(), settings, seed=1, target=Path("base"), log=Path("base.csv"))
+    assert run.load(Path("base/early"))[0].config.hidden_size == 32
+
+
+def test_prompts_have_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A given wrong guess stands in the prompt of role `check`: what the base learns is to check it honestly."""
+    rows = corpus([("Which two of 9, 20, 6 add to 26?\nSolve:\nTry 6 and 9.\n", "6 + 9 = 15\n\\boxed{6}")])
+    seen: dict[str, list[dict[str, list[int]]]] = {}
+
+    def trainer(**given: object) -> None:
+        seen.update(rows=given["train_dataset"])
+        raise DataError("seen")
+
+    monkeypatch.setattr(base, "Trainer", trainer)
+    with pytest.raises(DataError, match="seen"):
+        base.pretrain(rows, coat.ACTIONS.values(), dataclasses.replace(SETTINGS, epochs=1), seed=1, target=Path("b"), log=Path("b.csv"))
+    (row,) = seen["rows"]
+    words = tokenizer.build([rows[0].prompt + rows[0].completion], coat.ACTIONS.values(), 128)
+    prompt, completion = (words(text)["input_ids"] for text in (rows[0].prompt, rows[0].completion))
+    assert row["input_ids"] == [*prompt, *completion, words.eos_token_id]
+    assert row["labels"] == [-100] * len(prompt) + [*completion, words.eos_token_id]
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:

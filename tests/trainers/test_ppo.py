@@ -28,7 +28,7 @@ VOCABULARY = ["<pad>", "<end>", "a", "b", "c", "d", "e", "f"]
 EOS = 1
 SETTINGS = Settings(
     iterations=3, batch=32, minibatch=16, epochs=1, samples=1, temperature=1.0, lr=1e-3, critic_lr=1e-3, warmup_share=0.1, critic_warmup=0,
-    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, max_grad_norm=1.0, seed=1,
+    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, leave_one_out=False, max_grad_norm=1.0, seed=1,
 )  # fmt: skip
 STARTS = [
     Start(

@@ -81,6 +81,16 @@ def test_the_end_is_an_action_only_when_it_was_sampled() -> None:
     assert rollouts.tokens == 6
 
 
+def test_siblings_are_each_others_baseline() -> None:
+    """Leave-one-out: less the mean of the others. What all siblings share, right or wrong, teaches nothing."""
+    totals = [1.0, -1.0, -1.0, 0.5, 0.5, 0.5]
+    rewards = [Reward("wrong", total, 0.0, 0.0) for total in totals]
+    rollouts = Rollouts(starts(6), [Response((8,), (8, EOS), True)] * 6, rewards)
+    expected = [1.0 - -1.0, -1.0 - 0.0, -1.0 - 0.0, 0.0, 0.0, 0.0]
+    assert torch.allclose(rollouts.terminal_rewards(siblings=3)[:, 1], torch.tensor(expected))
+    assert torch.equal(rollouts.terminal_rewards(siblings=3)[:, 0], torch.zeros(6))
+
+
 def test_samples_of_a_prompt_are_consecutive_and_every_seed_differs() -> None:
     seen: list[tuple[tuple[int, ...], int]] = []
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LARGEST = 999  # results stay in 0 … LARGEST
+LARGEST = 199  # results stay in 0 … LARGEST
 EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
 
 
@@ -79,9 +79,6 @@ class _Worksheet:
     def apply(self, operation: str, result: int, number: int) -> int | None:
         if operation in SIGNS:
             return self.write(result, SIGNS[operation], number)
-        if operation == "leftover":
-            full = self.write(result // number, "*", number) if number else None
-            return None if full is None else self.write(result, "-", full)
         other = self.write(result, "+" if operation == "more" else "-", number)
         return None if other is None else self.write(result, "+", other)
 

@@ -42,6 +42,16 @@ def to_problem(task: Task, split: Split) -> Problem:
     )  # fmt: skip
 
 
+def _quotas(size: int, families: Sequence[Family]) -> list[int]:
+    """How many problems of each family: half of all are procedures, half searches, and a group's families have equal shares."""
+    shares = {"procedures": size - size // 2, "search": size // 2}
+    groups = [family.group for family in families]
+    return [
+        shares[group] // groups.count(group) + (groups[:place].count(group) < shares[group] % groups.count(group))
+        for place, group in enumerate(groups)
+    ]
+
+
 def draw_problems(world: World, seed: int) -> list[Problem]:
     """All splits, sorted by id. Raises DataError when a family's space is too small for what is asked."""
     plan: list[tuple[Split, int, Sequence[Family]]] = [
@@ -50,10 +60,11 @@ def draw_problems(world: World, seed: int) -> list[Problem]:
     taken: set[str] = set()
     problems = []
     for split, size, families in plan:
+        quotas = _quotas(size, families)
         for place, family in enumerate(families):
             rng = random.Random(seed_for(seed, "problems", split, family.name))
             tasks = fresh_tasks(family, rng, world, taken)
-            for _ in range(size // len(families) + (place < size % len(families))):
+            for _ in range(quotas[place]):
                 task = next(tasks)
                 taken.add(task.instance)
                 problems.append(to_problem(task, split))

@@ -8,20 +8,22 @@ Kinds: a wrong operation, an arithmetic slip carried on honestly, stopping early
 one whose check is bent until it gives the wanted number (the usual lie of a model that only ever saw right solutions).
 """
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factory.problems.world.arithmetic import Equation, Slip, execute, slipped
-from factory.problems.world.model import Check, Guessing, Task, boxed
+from factory.problems.world.model import FIRST, Check, Guessing, Task, attempt, boxed
 from factory.problems.world.strategies import RIVALS, operations
 
 _DO = {"+": "add {n}", "-": "take away {n}", "*": "multiply by {n}", "/": "divide by {n}"}
 _HINTS = {
     "add": "add {n}.", "subtract": "take away {n}.", "multiply": "multiply by {n}.", "divide": "divide by {n}.",
-    "more": "add {n} and add both.", "fewer": "take away {n} and add both.", "leftover": "fill bags of {n} and count the rest.",
+    "more": "add {n} and add both.", "fewer": "take away {n} and add both.",
 }  # fmt: skip
-_TWO_EQUATIONS = {"more", "fewer", "leftover"}
+TRY_AGAIN = "try others."
+_TWO_EQUATIONS = {"more", "fewer"}
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,22 @@ def _wrong_operation(task: Task, rng: random.Random) -> Mistake | None:
 def _wrong_search(task: Task, guessing: Guessing, rng: random.Random) -> Mistake:
     kind = rng.random()
     if kind < 0.12:  # a right guess, wrongly checked
-        lines, equation = list(task.solution), task.equations[-1]
-        value = slipped(equation, rng)
-        lines[-2] = f"{equation.term} = {value}"
-        return Mistake(tuple(lines), len(lines) - 1, f"{equation.term} is not {value}.", "check it again.", task.solution)
+        checks = guessing.checks(task.facts, task.facts.guess) or ()
+        return _bent(task, task.facts.guess, checks, len(checks) - 1, slipped(checks[-1].equation, rng), "check it again.")
     guess, checks = wrong_guess(task, rng)
-    lines = [guessing.read(task.facts, guess), *(str(check.equation) for check in checks), boxed(guessing.box(task.facts, guess))]
     at = next(place for place, check in enumerate(checks) if missed(check))
-    finding = f"{checks[at].equation.value} is not {checks[at].target}."
     if kind < 0.4:  # the check is bent until it gives the wanted number
-        lines[at + 1] = f"{checks[at].equation.term} = {checks[at].target}"
-        finding = f"{checks[at].equation.term} is not {checks[at].target}."
-    return Mistake(tuple(lines), at + 2, finding, guessing.hint, task.solution)
+        return _bent(task, guess, checks, at, checks[at].target or 0, TRY_AGAIN)
+    finding = f"{checks[at].equation.value} is not {checks[at].target}."
+    lines = attempt(task, guess, checks)
+    return Mistake(lines, len(lines) - 1, finding, TRY_AGAIN, task.solution[1:])
+
+
+def _bent(task: Task, guess: tuple[int, ...], checks: Sequence[Check], at: int, value: int, hint: str) -> Mistake:
+    """An attempt whose check number `at` claims a false value."""
+    false = dataclasses.replace(checks[at].equation, value=value)
+    lines = attempt(task, guess, [*checks[:at], Check(false, checks[at].target), *checks[at + 1 :]])
+    return Mistake(lines, FIRST + at + 1, f"{false.term} is not {value}.", hint, task.solution[1:])
 
 
 def wrong_guess(task: Task, rng: random.Random) -> tuple[tuple[int, ...], tuple[Check, ...]]:
@@ -156,7 +162,7 @@ def verify_last(task: Task, lines: Sequence[str], equations: Sequence[Equation])
     targets: list[int | None] = [None] * len(equations)
     first = 0
     if guessing := task.family.guessing:
-        first = 1  # the line `Try …`
+        first = FIRST
         targets = [check.target for check in guessing.checks(task.facts, task.facts.guess) or ()]
     at = len(lines) - 1 - first
     if at < len(equations):

@@ -7,7 +7,7 @@ Task(family=FAMILIES["tally"], facts=Facts(numbers=(12, 7, 4), strategy=("put to
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,11 +39,10 @@ class Check:
 class Guessing:
     """What a search family adds: how a guess reads, is checked and is boxed, and how a plausible wrong one is drawn."""
 
-    read: Callable[[Facts, tuple[int, ...]], str]  # the line `Try 4 and 9.`
+    read: Callable[[Facts, tuple[int, ...]], str]  # the line `Try 4.`
     checks: Callable[[Facts, tuple[int, ...]], tuple[Check, ...] | None]  # None: leaves 0 … LARGEST
     box: Callable[[Facts, tuple[int, ...]], str]
     wrong: Callable[[Facts, random.Random], tuple[int, ...]]
-    hint: str  # what a critic says: `try another pair`
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,7 @@ class Task:
     def solution(self) -> tuple[str, ...]:
         """The gold steps, one a line, the box last."""
         if guessing := self.family.guessing:
-            first, box = guessing.read(self.facts, self.facts.guess), guessing.box(self.facts, self.facts.guess)
-            return (first, *map(str, self.equations), boxed(box))
+            return attempt(self, self.facts.guess, guessing.checks(self.facts, self.facts.guess) or ())
         return (*map(str, self.equations), boxed(self.equations[-1].value))
 
     @property
@@ -88,6 +86,24 @@ class Task:
     @property
     def answer_kind(self) -> AnswerKind:
         return "number" if self.answer.isdigit() else "literal"
+
+
+def attempt(task: Task, guess: tuple[int, ...], checks: Sequence[Check]) -> tuple[str, ...]:
+    """What is wanted, a guess, its checks as given, how far off they are, and the box: a plain chain of thought cannot go back.
+
+        Make 26. · Try 9 and 20. · 9 + 20 = 29 · 29 - 26 = 3 · Wrong. · \\boxed{9}
+
+    The wanted number stands first, where nothing but the problem says it; a small model compares two numbers by taking one from the other.
+    """
+    guessing = task.family.guessing
+    assert guessing is not None, task.family.name
+    wanted, made = next((check.target, check.equation.value) for check in reversed(checks) if check.target is not None)
+    high, low = max(made, wanted), min(made, wanted)
+    lines = (f"Make {wanted}.", guessing.read(task.facts, guess), *(str(check.equation) for check in checks))
+    return (*lines, f"{high} - {low} = {high - low}", "Right." if high == low else "Wrong.", boxed(guessing.box(task.facts, guess)))
+
+
+FIRST = 2  # lines of an attempt before its first check
 
 
 def boxed(answer: object) -> str:

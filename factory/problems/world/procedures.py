@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from factory.params import World
 from factory.problems.world import wordings
 from factory.problems.world.model import Facts, Family
-from factory.problems.world.words import NAMES, Cast, told
+from factory.problems.world.words import Cast, told
 
 FACTOR = 9  # what a running result is multiplied or divided by: 2 … FACTOR
 CHANGE = 5  # a gain or loss is at most max_number // CHANGE: sums that a small model can learn, chains that it must read
-SIZE = 20  # the other factor where both stand in the problem
-YEARS = 10
+SIZE = 12  # the other factor, and the largest quotient: tables that can be learned
 _FACTORS = range(2, FACTOR + 1)
 
 _GAIN = {"put together", "undo gain"}  # what the story tells as a gain, whatever is to be computed
@@ -99,10 +98,10 @@ def _tell_compare_sum(facts: Facts, rng: random.Random) -> str:
 
 
 def _unit_price(rng: random.Random, world: World) -> Facts | None:
-    count, price, wanted = rng.randint(2, FACTOR), rng.randint(2, max(2, world.max_number // 2)), rng.randint(2, FACTOR)
+    count, price, wanted = rng.randint(2, FACTOR), rng.randint(2, SIZE), rng.randint(2, FACTOR)
     changes = _changes(rng, world, 0, min(1, world.max_steps - 2))
     numbers = (count * price, count, wanted, *(n for _, n in changes))
-    if numbers[0] > world.max_number or count == wanted:
+    if count == wanted:
         return None
     return Facts(numbers, ("cost of one", "cost of many", *_strategy(changes)), (*map(str, numbers[:3]), *_signed(changes)))
 
@@ -116,52 +115,23 @@ def _tell_unit_price(facts: Facts, rng: random.Random) -> str:
     return " ".join((*parts, cast.one_of(wordings.COST, rng)))
 
 
-def _parted(last: str) -> Callable[[random.Random, World], Facts | None]:
-    """A tally and then one operation by a small number: shared, packed into full bags, or what is left over."""
-
-    def draw(rng: random.Random, world: World) -> Facts | None:
-        start, changes = rng.randint(2, world.max_number), _changes(rng, world, 1, min(2, world.max_steps - 1))
-        parts, total = rng.randint(2, FACTOR), start + sum(n if kind == "gain" else -n for kind, n in changes)
-        name = last if last != "share equally" else rng.choice(("share equally", "full bags"))
-        if name != "count leftover":  # make it come out even: the start gives or takes the rest
-            start -= total % parts
-            total -= total % parts
-        if not (2 <= start <= world.max_number and total >= 2 * parts):
-            return None
-        key = (str(start), *_signed(changes), f"{'%' if name == 'count leftover' else '/'}{parts}")
-        return Facts((start, *(n for _, n in changes), parts), (*_strategy(changes), name), key)
-
-    return draw
+def _share(rng: random.Random, world: World) -> Facts | None:
+    """A tally and then one division by a small number: shared, or packed into full bags."""
+    start, changes = rng.randint(2, world.max_number), _changes(rng, world, 1, min(2, world.max_steps - 1))
+    parts, total = rng.randint(2, FACTOR), start + sum(n if kind == "gain" else -n for kind, n in changes)
+    start -= total % parts  # it comes out even
+    total -= total % parts
+    if not (2 <= start <= world.max_number and 2 * parts <= total <= SIZE * parts):
+        return None
+    key = (str(start), *_signed(changes), f"/{parts}")
+    return Facts((start, *(n for _, n in changes), parts), (*_strategy(changes), rng.choice(("share equally", "full bags"))), key)
 
 
-def _tell_parted(facts: Facts, rng: random.Random) -> str:
+def _tell_share(facts: Facts, rng: random.Random) -> str:
     cast = Cast.draw(rng)
     start = cast.one_of(wordings.PARTED_START, rng, n=facts.numbers[0])
     end = cast.one_of(wordings.PARTED_END[facts.strategy[-1]], rng, n=facts.numbers[-1])
     return " ".join(filter(None, (start, told(cast, _story(facts, 0, -1), rng), end)))
-
-
-def _ages(rng: random.Random, world: World) -> Facts:
-    count = rng.randint(1, max(1, min(2, world.max_steps - 1)))
-    names = [rng.choice(("older than", "younger than")) for _ in range(count)]
-    if world.max_steps > 1:
-        names.append(rng.choice(("years ahead", "years back")))
-    numbers = (rng.randint(2, min(world.max_number, 60)), *(rng.randint(2, min(world.max_number, YEARS)) for _ in names))
-    signs = ["+" if name in ("older than", "years ahead") else "-" for name in names]
-    steps = [sign + str(number) for sign, number in zip(signs, numbers[1:], strict=True)]
-    return Facts(numbers, tuple(names), (str(numbers[0]), *sorted(steps[:count]), *(f"now{step}" for step in steps[count:])))
-
-
-def _tell_ages(facts: Facts, rng: random.Random) -> str:
-    cast = Cast.draw(rng)
-    people = [cast.name, cast.other, rng.choice([name for name in sorted(NAMES) if name not in (cast.name, cast.other)])]
-    sentences, last = [cast.one_of(wordings.AGES_START, rng, n=facts.numbers[0])], cast.name
-    for place, (name, number) in enumerate(zip(facts.strategy, facts.numbers[1:], strict=True)):
-        if name in ("older than", "younger than"):
-            sentences.append(f"{people[place + 1]} is {number} years {name} {last}.")
-            last = people[place + 1]
-    asked = facts.strategy[-1] if facts.strategy[-1] in wordings.AGES_END else ""
-    return " ".join((*sentences, cast.one_of(wordings.AGES_END[asked], rng, last=last, n=facts.numbers[-1])))
 
 
 def _savings(rng: random.Random, world: World) -> Facts | None:
@@ -169,7 +139,7 @@ def _savings(rng: random.Random, world: World) -> Facts | None:
     lost = rng.randint(2, max(2, world.max_number // CHANGE))
     rest = weeks * coins - lost
     lost += rest % parts
-    if rest < 2 * parts or lost > world.max_number:
+    if not 2 * parts <= rest < (SIZE + 1) * parts or lost > world.max_number:
         return None
     low, high = sorted((weeks, coins))
     key = (str(low), str(high), f"-{lost}", f"/{parts}")
@@ -183,11 +153,22 @@ def _tell_savings(facts: Facts, rng: random.Random) -> str:
     return f"{cast.one_of(wordings.SAVES, rng, a=coins, b=weeks)} {told(cast, [('loss', lost)], rng)} {end}"
 
 
+def _products(most: int) -> set[tuple[int, int]]:
+    """Two factors, whichever stands first."""
+    return {(min(a, b), max(a, b)) for a in _FACTORS for b in range(2, min(most, SIZE) + 1)}
+
+
+def _space_savings(most: int) -> int:
+    """Counted: what is lost must leave a number that can be shared."""
+    shared = range(2, SIZE + 1)
+    return sum(2 <= a * b - parts * each <= most // CHANGE for a, b in _products(most) for parts in _FACTORS for each in shared)
+
+
 def _pooling(rng: random.Random, world: World) -> Facts | None:
     first, other, parts = rng.randint(2, world.max_number), rng.randint(2, max(2, world.max_number // 2)), rng.randint(2, FACTOR)
     name = rng.choice(("compare up", "compare down"))
     total = 2 * first + (other if name == "compare up" else -other)
-    if total % parts or total < 2 * parts:
+    if total % parts or not 2 * parts <= total <= SIZE * parts:
         return None
     key = (str(first), ("+" if name == "compare up" else "-") + str(other), f"/{parts}")
     return Facts((first, other, parts), (name, "share equally"), key)
@@ -209,13 +190,11 @@ def _family(name: str, draw: Callable[[random.Random, World], Facts | None], tel
 # Bounds from below: they count only the shortest problems of a family whose changes are all gains.
 PROCEDURE_FAMILIES = (
     _family("tally", _tally, _tell_tally, lambda n: (n - 1) * (n // CHANGE - 1) * (n // CHANGE) // 2),
-    _family("scale_tally", _scale_tally, _tell_scale_tally, lambda n: (min(n, SIZE) - FACTOR) * (FACTOR - 1) * (n // CHANGE - 1)),
+    _family("scale_tally", _scale_tally, _tell_scale_tally, lambda n: len(_products(n)) * (n // CHANGE - 1)),
     _family("backwards", _backwards, _tell_backwards, lambda n: (n - n // CHANGE * 2) * (n // CHANGE - 1) * (n // CHANGE) // 2),
     _family("compare_sum", _compare_sum, _tell_compare_sum, lambda n: (n - 1) * (n // 3 - 1)),
-    _family("unit_price", _unit_price, _tell_unit_price, lambda n: sum(max(0, n // c - 1) for c in _FACTORS) * (FACTOR - 2)),
-    _family("share", _parted("share equally"), _tell_parted, lambda n: sum(max(0, n // p - 3) for p in _FACTORS) * (n // CHANGE - 1)),
-    _family("remainder", _parted("count leftover"), _tell_parted, lambda n: (n - 2 * FACTOR) * (n // CHANGE - 1) * (FACTOR - 1)),
-    _family("ages", _ages, _tell_ages, lambda n: (min(n, 60) - 1) * (min(n, YEARS) - 1)),
-    _family("savings", _savings, _tell_savings, lambda n: 4 * (min(n, SIZE) - 9) * sum((n // CHANGE - 1) // p for p in _FACTORS), True),
+    _family("unit_price", _unit_price, _tell_unit_price, lambda n: (FACTOR - 1) * (SIZE - 1) * (FACTOR - 2)),
+    _family("share", _share, _tell_share, lambda n: sum(max(0, n // p - 3) for p in _FACTORS) * (n // CHANGE - 1)),
+    _family("savings", _savings, _tell_savings, _space_savings, True),
     _family("pooling", _pooling, _tell_pooling, lambda n: (n - 1) * (n // 2 - 1) // 2, True),
 )

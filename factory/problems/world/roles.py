@@ -1,7 +1,7 @@
 """Pretraining text of every role that the line asks of a model, through the same prompts, at an honest but imperfect level.
 
-    CorpusText(role="verify", family="sum_product", instance="sum_product:13,36", completion="30 is not 36.",
-               prompt="Two numbers add to 13 …\\nAttempt:\\nTry 3 and 10.\\n…\\n3 * 10 = 30\\nVerify the last step:\\n")
+    CorpusText(role="verify", family="pick_two", instance="pick_two:6,9,11,19,20,=26", completion="29 is not 26.",
+               prompt="Which two of 9, 20, 19, 6, 11 add to 26? …\\nSolve:\\nTry 9 and 20.\\n9 + 20 = 29\\nLet me check.\\n")
 
 Arithmetic is taught apart from any goal (compute, verify, follow, and continuing a given wrong guess): a model that only ever saw right
 solutions writes the wanted number as the result of whatever it tried. `solve` shows right solutions only. No instance is in any split.
@@ -13,14 +13,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from factory.demonstrations.lead_ins import CRITIQUE, EXPLORE, VERIFY
+from factory.demonstrations.stitch import said
 from factory.errors import ParamsError
 from factory.identity import row_id, seed_for
 from factory.params import Corpus, World
 from factory.problems.world.arithmetic import Equation, execute, parse_equation, slipped
 from factory.problems.world.draw import fresh_tasks
 from factory.problems.world.families import TRAINED
-from factory.problems.world.mistakes import missed, mistaken, owners, redo, verdict, verify_last, wrong_guess
-from factory.problems.world.model import Task, boxed
+from factory.problems.world.mistakes import Mistake, missed, mistaken, owners, redo, verdict, verify_last, wrong_guess
+from factory.problems.world.model import FIRST, Task, attempt, boxed
 from factory.problems.world.strategies import PROCEDURES, RIVALS, STRATEGIES, operations
 from factory.prompting import render
 from factory.schemas import CorpusText
@@ -69,24 +70,61 @@ def _any_equation(task: Task, rng: random.Random) -> Equation:
 def _attempt(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[Equation, ...]]:
     """A whole attempt, right or wrong, and its equations."""
     lines = task.solution if rng.random() < 0.4 else mistaken(task, rng).lines
-    return lines, tuple(equation for line in lines if (equation := parse_equation(line)))
+    equations = tuple(equation for line in lines if (equation := parse_equation(line)))
+    return lines, equations[: len(task.equations)] if task.family.guessing else equations  # without how far off it is
+
+
+def _check(task: Task, rng: random.Random) -> Pair:
+    """A given guess, mostly a wrong one, checked honestly and boxed: whatever is tried, its arithmetic does not bend to the target."""
+    guessing = task.family.guessing
+    assert guessing is not None
+    guess, checks = wrong_guess(task, rng)
+    if rng.random() < 0.25:
+        guess, checks = task.facts.guess, guessing.checks(task.facts, task.facts.guess) or ()
+    wanted, tried, *rest = attempt(task, guess, checks)
+    return f"{render('solve', problem=task.text)}{wanted}\n{tried}\n", "\n".join(rest)
+
+
+def _least(task: Task) -> int:
+    """Lines of an attempt before there is anything to verify."""
+    return FIRST if task.family.guessing else 1
 
 
 def _verify(task: Task, rng: random.Random) -> Pair:
     lines, equations = _attempt(task, rng)
-    prefix = lines[: rng.randint(1, len(lines))]
+    prefix = lines[: rng.randint(_least(task), len(lines))]
     return render("verify", problem=task.text, prefix="\n".join(prefix)), verify_last(task, prefix, equations)
 
 
 def _continue(task: Task, rng: random.Random) -> Pair:
     kind = rng.random()
-    if kind < 0.5:
-        mistake = mistaken(task, rng)
-        kept = mistake.lines if rng.random() < 0.5 else mistake.lines[: mistake.step]
-        prompt = render("continue_critique", problem=task.text, attempt="\n".join(kept), critique=mistake.critique, hint=mistake.hint)
-        return prompt, "\n".join(mistake.resume)
-    prefix, verification, rest = _verified(task, rng) if task.family.guessing is None or kind < 0.65 else _verified_guess(task, rng)
-    return render("continue_verified", problem=task.text, prefix="\n".join(prefix), verification=verification), "\n".join(rest)
+    if kind < 0.7:
+        return _criticised(task, rng)
+    prefix, verification, rest = _verified(task, rng) if task.family.guessing is None or kind < 0.8 else _verified_guess(task, rng)
+    reflection = said(rng.choice(VERIFY), verification)
+    return render("continue_verified", problem=task.text, attempt="\n".join(prefix), reflection=reflection), "\n".join(rest)
+
+
+def _criticised(task: Task, rng: random.Random) -> Pair:
+    """On from a wrong attempt and what a critic says of it; in a search, sometimes from two of them."""
+    mistake, earlier = mistaken(task, rng), ""
+    if task.family.guessing and rng.random() < 0.35:
+        earlier = "\n".join((*_kept(mistake, rng), *_said(mistake, rng), ""))
+        tried = mistake.lines[1]
+        while (mistake := mistaken(task, rng)).lines[1] == tried:  # another guess
+            pass
+    reflection, exploration = _said(mistake, rng)
+    text = earlier + "\n".join(_kept(mistake, rng)[1 if earlier else 0 :])
+    prompt = render("continue_critique", problem=task.text, attempt=text, reflection=reflection, exploration=exploration)
+    return prompt, "\n".join(mistake.resume)
+
+
+def _kept(mistake: Mistake, rng: random.Random) -> tuple[str, ...]:
+    return mistake.lines if rng.random() < 0.5 else mistake.lines[: mistake.step]
+
+
+def _said(mistake: Mistake, rng: random.Random) -> tuple[str, str]:
+    return said(rng.choice(CRITIQUE), mistake.finding), said(rng.choice(EXPLORE), mistake.hint)
 
 
 def _verified(task: Task, rng: random.Random) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
@@ -97,7 +135,7 @@ def _verified(task: Task, rng: random.Random) -> tuple[tuple[str, ...], str, tup
         wrong = parse_equation(mistake.lines[mistake.step - 1])
         if wrong is not None and not wrong.holds:
             return mistake.lines[: mistake.step], verdict(wrong), mistake.resume
-    cut = rng.randint(1, len(lines))
+    cut = rng.randint(_least(task), len(lines))
     return lines[:cut], verify_last(task, lines[:cut], task.equations), lines[cut:] or lines[-1:]
 
 
@@ -107,11 +145,12 @@ def _verified_guess(task: Task, rng: random.Random) -> tuple[tuple[str, ...], st
     assert guessing is not None
     guess, checks = wrong_guess(task, rng)
     equations = tuple(check.equation for check in checks)
-    lines = (guessing.read(task.facts, guess), *map(str, equations), boxed(guessing.box(task.facts, guess)))
-    cut = rng.randint(1, len(lines)) if rng.random() < 0.5 else 1
-    failed = any(map(missed, checks[: cut - 1]))
+    lines = attempt(task, guess, checks)
+    cut = rng.randint(FIRST, len(lines)) if rng.random() < 0.5 else FIRST
     prefix = lines[:cut]
-    return prefix, verify_last(task, prefix, equations), task.solution if failed else lines[cut:]
+    verification = verify_last(task, prefix, equations)
+    failed = not verification.endswith("Right.") or any(map(missed, checks[: cut - FIRST]))
+    return prefix, verification, task.solution[1:] if failed else lines[cut:]
 
 
 def _critique(task: Task, rng: random.Random) -> Pair:
@@ -162,7 +201,7 @@ def _describe(rng: random.Random) -> Pair:
 
 
 def _analyse(task: Task, rng: random.Random) -> Pair:
-    first = 2 if task.family.guessing else 1
+    first = 1 + (FIRST if task.family.guessing else 0)
     at = rng.randrange(len(task.equations))
     strategy = STRATEGIES[task.facts.strategy[owners(task)[at]]]
     prompt = render("analyse", problem=task.text, solution="\n".join(task.solution), step=at + first)
@@ -173,7 +212,8 @@ def _analyse(task: Task, rng: random.Random) -> Pair:
 
 
 _OF_PROBLEMS: dict[str, Callable[[Task, random.Random], Pair]] = {
-    "solve": _solve, "read": _read, "continue": _continue, "verify": _verify, "critique": _critique, "plan": _plan, "follow": _follow,
+    "solve": _solve, "read": _read, "check": _check, "continue": _continue, "verify": _verify,
+    "critique": _critique, "plan": _plan, "follow": _follow,
     "analyse": _analyse,
 }  # fmt: skip
 ROLES = (*_OF_PROBLEMS, "compute", "describe")
@@ -198,8 +238,11 @@ def _texts(role: str, world: World, excluded: set[str], seed: int) -> Iterator[t
         yield "none", role, _describe(rng)
     while role == "compute":
         yield "none", role, _compute([next(sources[name]) for name in rng.choices(sorted(sources), k=EQUATIONS)], rng)
+    searching = {family.name for family in TRAINED if family.guessing}
     while True:
         for name, tasks in sources.items():
+            if role == "check" and name not in searching:
+                continue
             task = next(tasks)
             while sum(map(len, pair := _OF_PROBLEMS[role](task, rng))) > LONGEST:
                 task = next(tasks)

@@ -1,22 +1,23 @@
 """The families in which checking is easy and guessing hard: where reflection and exploration can pay.
 
-sum_product: "Two numbers add to 13 and multiply to 36. What is the smaller number?"
-→ one attempt:  Try 4 and 9. · 4 + 9 = 13 · 4 * 9 = 36 · \\boxed{4}
+pick_two: "Which two of 9, 20, 19, 6, 11 add to 26? Give the smaller one."
+→ one attempt:  Try 6 and 20. · 6 + 20 = 26 · \\boxed{6}
+
+Attempts are short, and the guess stands first: it has to be made at once, what follows is arithmetic that can be honest.
 """
 
 import itertools
 import math
 import random
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from factory.params import World
 from factory.problems.world import wordings
-from factory.problems.world.arithmetic import LARGEST, Equation, compute
+from factory.problems.world.arithmetic import Equation, compute
 from factory.problems.world.model import Check, Facts, Family, Guessing
-from factory.problems.world.words import Cast
 
-SMALLER = 9  # the smaller number of a pair is 2 … SMALLER: its table can be learned, which of it to try must be guessed
-NOTES = 9
-PICKED, SIGNED = 30, 12  # the largest number to pick from, to put a sign before
+PICKED, FACTORS, SIGNED = 30, 12, 9  # the largest number to pick from, to pick factors from, to put a sign before
 Guess = tuple[int, ...]
 
 
@@ -31,8 +32,8 @@ def _checked(*rows: tuple[int, str, int, int | None]) -> tuple[Check, ...] | Non
     return tuple(checks)
 
 
-def _pairs(world: World) -> list[Guess]:
-    return [(a, b) for a in range(2, SMALLER + 1) for b in range(a, world.max_number + 1) if a * b <= LARGEST]
+def _read_first(facts: Facts, guess: Guess) -> str:
+    return f"Try {guess[0]}."
 
 
 def _read_pair(facts: Facts, guess: Guess) -> str:
@@ -41,90 +42,6 @@ def _read_pair(facts: Facts, guess: Guess) -> str:
 
 def _first(facts: Facts, guess: Guess) -> str:
     return str(guess[0])
-
-
-# -- two numbers by sum and product
-
-
-def _sum_product(rng: random.Random, world: World) -> Facts:
-    a = rng.randint(2, SMALLER)
-    b = rng.randint(a, world.max_number)
-    return Facts((a + b, a * b), ("guess a pair",), (str(a + b), str(a * b)), (a, b))
-
-
-def _tell_sum_product(facts: Facts, rng: random.Random) -> str:
-    total, product = facts.numbers
-    return Cast.draw(rng).one_of(wordings.SUM_PRODUCT, rng, s=total, p=product)
-
-
-def _check_sum_product(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    a, b = guess
-    return _checked((a, "+", b, facts.numbers[0]), (a, "*", b, facts.numbers[1]))
-
-
-def _wrong_sum_product(facts: Facts, rng: random.Random) -> Guess:
-    """Mostly the right sum and a wrong product."""
-    a = rng.choice([n for n in range(2, min(SMALLER, facts.numbers[0] // 2) + 1) if n != facts.guess[0]] or [facts.guess[0] + 1])
-    b = max(a, facts.numbers[0] - a)
-    return (a, b) if rng.random() < 0.8 else (a, b + rng.choice((1, 2, 10)))
-
-
-# -- two numbers by difference and product (never trained on)
-
-
-def _diff_product(rng: random.Random, world: World) -> Facts | None:
-    a = rng.randint(2, SMALLER)
-    b = rng.randint(a, world.max_number)
-    return Facts((b - a, a * b), ("guess a pair",), (str(b - a), str(a * b)), (a, b)) if b - a >= 2 else None
-
-
-def _tell_diff_product(facts: Facts, rng: random.Random) -> str:
-    gap, product = facts.numbers
-    return Cast.draw(rng).one_of(wordings.DIFF_PRODUCT, rng, d=gap, p=product)
-
-
-def _check_diff_product(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    a, b = guess
-    return _checked((b, "-", a, facts.numbers[0]), (a, "*", b, facts.numbers[1]))
-
-
-def _wrong_diff_product(facts: Facts, rng: random.Random) -> Guess:
-    a = rng.choice([n for n in range(2, SMALLER + 1) if n != facts.guess[0]])
-    return a, a + facts.numbers[0]
-
-
-# -- notes of two values
-
-
-def _coins(rng: random.Random, world: World) -> Facts | None:
-    low, high = sorted(rng.sample(range(2, 13), 2))
-    count = rng.randint(3, NOTES)
-    k = rng.randint(1, count - 1)
-    total = k * high + (count - k) * low
-    if total > world.max_number:
-        return None
-    return Facts((total, count, low, high), ("guess the notes",), tuple(map(str, (total, count, low, high))), (k, count - k))
-
-
-def _tell_coins(facts: Facts, rng: random.Random) -> str:
-    total, count, low, high = facts.numbers
-    return Cast.draw(rng).one_of(wordings.COINS, rng, t=total, n=count, a=low, b=high)
-
-
-def _check_coins(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    total, _, low, high = facts.numbers
-    k, rest = guess
-    return _checked((k, "*", high, None), (rest, "*", low, None), (k * high, "+", rest * low, total))
-
-
-def _wrong_coins(facts: Facts, rng: random.Random) -> Guess:
-    k = rng.choice([n for n in range(1, facts.numbers[1]) if n != facts.guess[0]])
-    return k, facts.numbers[1] - k
-
-
-def _space_coins(world: World) -> int:
-    pairs = itertools.combinations(range(2, 13), 2)
-    return sum(k * b + (n - k) * a <= world.max_number for a, b in pairs for n in range(3, NOTES + 1) for k in range(1, n))
 
 
 # -- signs between four numbers
@@ -173,51 +90,112 @@ def _wrong_signs(facts: Facts, rng: random.Random) -> Guess:
 
 
 def _space_signs(world: World) -> int:
-    """At least: the sum of all four is made by no other signs."""
-    return math.comb(min(world.max_number, SIGNED) - 1 + 3, 4)
+    """Counted: four numbers and what their signs can make in one way only."""
+    top = min(world.max_number, SIGNED)
+    found = set()
+    for numbers in itertools.product(range(2, top + 1), repeat=4):
+        if numbers[1:] == tuple(sorted(numbers[1:])):
+            targets = Counter(_value(numbers, signs) for signs in itertools.product((1, -1), repeat=3))
+            found |= {(*sorted(numbers), target) for target, ways in targets.items() if ways == 1 and target >= 0}
+    return len(found)
 
 
-# -- a pair out of five numbers
+# -- some of the numbers: a pair by its sum, all but one by their sum, and (never trained on) a pair by its difference or product
 
 
-def _pick_two(rng: random.Random, world: World) -> Facts | None:
-    numbers = tuple(rng.sample(range(2, min(world.max_number, PICKED) + 1), 5))
-    guess = tuple(sorted(rng.sample(numbers, 2)))
-    target = sum(guess)
-    if sum(sum(pair) == target for pair in itertools.combinations(numbers, 2)) != 1:
-        return None
-    return Facts((*numbers, target), ("pick a pair",), (*map(str, sorted(numbers)), f"={target}"), guess)
+def _sum_of_two(guess: Guess) -> int:
+    return guess[0] + guess[1]
 
 
-def _tell_pick_two(facts: Facts, rng: random.Random) -> str:
-    return rng.choice(wordings.PICK_TWO).format(all=", ".join(map(str, facts.numbers[:5])), t=facts.numbers[5])
+def _product_of_two(guess: Guess) -> int:
+    return guess[0] * guess[1]
+
+
+def _gap_of_two(guess: Guess) -> int:
+    return guess[0] - guess[1]
+
+
+def _sum_of_rest(guess: Guess) -> int:
+    return sum(guess[1:])
+
+
+def _pairs_of(numbers: Guess) -> list[Guess]:
+    """The smaller number first."""
+    return list(itertools.combinations(sorted(numbers), 2))
+
+
+def _gaps_of(numbers: Guess) -> list[Guess]:
+    """The larger number first."""
+    return list(itertools.combinations(sorted(numbers, reverse=True), 2))
+
+
+def _left_out_of(numbers: Guess) -> list[Guess]:
+    """The one that is left out, then the others as they stand in the problem."""
+    return [(out, *(n for n in numbers if n != out)) for out in numbers]
+
+
+def _picked(
+    strategy: str, choices: Callable[[Guess], list[Guess]], value: Callable[[Guess], int], count: int = 4, largest: int = PICKED
+) -> tuple[Callable[[random.Random, World], Facts | None], Callable[[Facts, random.Random], Guess]]:
+    """How a problem with one right choice is drawn, and how a wrong choice of it is."""
+
+    def draw(rng: random.Random, world: World) -> Facts | None:
+        numbers = tuple(rng.sample(range(2, min(world.max_number, largest) + 1), count))
+        guess = rng.choice(choices(numbers))
+        target = value(guess)
+        if target in numbers or sum(value(other) == target for other in choices(numbers)) != 1:
+            return None
+        return Facts((*numbers, target), (strategy,), (*map(str, sorted(numbers)), f"={target}"), guess)
+
+    def wrong(facts: Facts, rng: random.Random) -> Guess:
+        return rng.choice([guess for guess in choices(facts.numbers[:-1]) if guess != facts.guess])
+
+    return draw, wrong
+
+
+def _tell_picked(texts: Sequence[str]) -> Callable[[Facts, random.Random], str]:
+    def tell(facts: Facts, rng: random.Random) -> str:
+        return rng.choice(texts).format(all=", ".join(map(str, facts.numbers[:-1])), t=facts.numbers[-1])
+
+    return tell
 
 
 def _check_pick_two(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    return _checked((guess[0], "+", guess[1], facts.numbers[5]))
+    return _checked((guess[0], "+", guess[1], facts.numbers[-1]))
 
 
-def _wrong_pick_two(facts: Facts, rng: random.Random) -> Guess:
-    pairs = [tuple(sorted(pair)) for pair in itertools.combinations(facts.numbers[:5], 2)]
-    return rng.choice([pair for pair in pairs if pair != facts.guess])
+def _check_pick_product(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
+    return _checked((guess[0], "*", guess[1], facts.numbers[-1]))
 
 
-def _space_pick_two(world: World) -> int:
-    """At least: the sum of the two smallest is made by no other pair."""
-    return math.comb(min(world.max_number, PICKED) - 1, 5)
+def _check_pick_gap(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
+    return _checked((guess[0], "-", guess[1], facts.numbers[-1]))
 
 
-_PAIR = "try another pair."
+def _check_leave_out(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
+    _, a, b, c = guess
+    return _checked((a, "+", b, None), (a + b, "+", c, facts.numbers[-1]))
+
+
+def _space_picked(count: int, largest: int = PICKED) -> Callable[[World], int]:
+    """At least: one choice of each set of numbers is right for no other target."""
+    return lambda world: math.comb(min(world.max_number, largest) - 1, count)
+
+
+_draw_two, _wrong_two = _picked("pick a pair", _pairs_of, _sum_of_two, count=5)
+_draw_out, _wrong_out = _picked("leave one out", _left_out_of, _sum_of_rest)
+_draw_gap, _wrong_gap = _picked("pick a pair", _gaps_of, _gap_of_two)
+_draw_product, _wrong_product = _picked("pick a pair", _pairs_of, _product_of_two, count=5, largest=FACTORS)
 
 SEARCH_FAMILIES = (
-    Family("sum_product", "search", False, _sum_product, _tell_sum_product, lambda world: len(_pairs(world)),
-           Guessing(_read_pair, _check_sum_product, _first, _wrong_sum_product, _PAIR)),
-    Family("coins", "search", False, _coins, _tell_coins, _space_coins,
-           Guessing(_read_pair, _check_coins, _first, _wrong_coins, "try other notes.")),
+    Family("pick_two", "search", False, _draw_two, _tell_picked(wordings.PICK_TWO), _space_picked(5),
+           Guessing(_read_pair, _check_pick_two, _first, _wrong_two)),
+    Family("leave_out", "search", False, _draw_out, _tell_picked(wordings.LEAVE_OUT), _space_picked(4),
+           Guessing(_read_first, _check_leave_out, _first, _wrong_out)),
     Family("signs", "search", False, _signs, _tell_signs, _space_signs,
-           Guessing(lambda facts, guess: f"Try {_expression(facts, guess)}.", _check_signs, _expression, _wrong_signs, "try other signs.")),
-    Family("pick_two", "search", False, _pick_two, _tell_pick_two, _space_pick_two,
-           Guessing(_read_pair, _check_pick_two, _first, _wrong_pick_two, _PAIR)),
-    Family("diff_product", "search", True, _diff_product, _tell_diff_product, lambda world: sum(b - a >= 2 for a, b in _pairs(world)),
-           Guessing(_read_pair, _check_diff_product, _first, _wrong_diff_product, _PAIR)),
+           Guessing(lambda facts, guess: f"Try {_expression(facts, guess)}.", _check_signs, _expression, _wrong_signs)),
+    Family("pick_gap", "search", True, _draw_gap, _tell_picked(wordings.PICK_GAP), _space_picked(4),
+           Guessing(_read_pair, _check_pick_gap, lambda facts, guess: str(guess[1]), _wrong_gap)),
+    Family("pick_product", "search", True, _draw_product, _tell_picked(wordings.PICK_PRODUCT), _space_picked(5, FACTORS),
+           Guessing(_read_pair, _check_pick_product, _first, _wrong_product)),
 )  # fmt: skip

@@ -33,7 +33,6 @@ STEPS = {
     "divide": ("Divide by the next number.",),
     "more": ("Add the next number.", "Add both."),
     "fewer": ("Take away the next number.", "Add both."),
-    "leftover": ("Find the full bags.", "Take them away."),
 }
 
 _PROCEDURES = (
@@ -41,29 +40,22 @@ _PROCEDURES = (
     ("take away", ("subtract", "loss"), "Take away what goes out.", "The start is known and there is a loss.", "subtract"),
     ("undo gain", ("subtract", "back"), "Take away what came in.", "The end is known and there was a gain.", "subtract"),
     ("undo loss", ("add", "back"), "Put back what went out.", "The end is known and there was a loss.", "add"),
-    ("older than", ("add", "age"), "Add the years between two ages.", "One is older than the other.", "add"),
-    ("younger than", ("subtract", "age"), "Take away the years between two ages.", "One is younger than the other.", "subtract"),
-    ("years ahead", ("add", "time"), "Add the years that come.", "The age in some years is asked.", "add"),
-    ("years back", ("subtract", "time"), "Take away the years that went.", "The age some years ago is asked.", "subtract"),
     ("equal groups", ("multiply", "groups"), "Multiply the groups by their size.", "There are groups of one size.", "multiply"),
     ("cost of many", ("multiply", "price"), "Multiply the price of one.", "The price of one is known.", "multiply"),
     ("cost of one", ("divide", "price"), "Divide the price of many.", "The price of many is known.", "divide"),
     ("share equally", ("divide", "share"), "Divide among all.", "All get the same number.", "divide"),
     ("full bags", ("divide", "groups"), "Divide by the size of a bag.", "The number of full bags is asked.", "divide"),
-    ("count leftover", ("divide", "rest"), "Fill all bags and count the rest.", "The number left over is asked.", "leftover"),
     ("compare up", ("more", "both"), "Find the larger one and add both.", "The other has more and both are asked.", "more"),
     ("compare down", ("fewer", "both"), "Find the smaller one and add both.", "The other has fewer and both are asked.", "fewer"),
 )
 
 _SEARCHES = (
-    ("guess a pair", ("try", "pair"), "Try two numbers and check both facts.", "Two facts of two numbers are known.",
-     ("Try two numbers.", "Check both facts.")),
-    ("guess the notes", ("try", "notes"), "Try a number of notes and check the coins.", "There are notes of two kinds.",
-     ("Try some notes.", "Check the coins.")),
     ("guess the signs", ("try", "signs"), "Try signs and check the result.", "Signs must make a number.",
      ("Try some signs.", "Check the result.")),
-    ("pick a pair", ("try", "pick"), "Try two of the numbers and check the sum.", "Two of some numbers make a sum.",
-     ("Try two of them.", "Check the sum.")),
+    ("pick a pair", ("try", "pick"), "Try two of the numbers and check them.", "Two of some numbers are asked.",
+     ("Try two of them.", "Check them.")),
+    ("leave one out", ("try", "rest"), "Try without one of the numbers and check the rest.", "All but one make a sum.",
+     ("Try without one.", "Check the rest.")),
 )  # fmt: skip
 
 STRATEGIES: dict[str, Strategy] = {
@@ -78,22 +70,16 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "take away": ("put together", "undo loss", "compare down"),
     "undo gain": ("put together", "undo loss", "take away"),
     "undo loss": ("take away", "undo gain", "put together"),
-    "older than": ("younger than", "years back", "compare up"),
-    "younger than": ("older than", "years ahead", "compare down"),
-    "years ahead": ("years back", "younger than"),
-    "years back": ("years ahead", "older than"),
     "equal groups": ("put together", "share equally", "cost of many"),
     "cost of many": ("cost of one", "equal groups", "put together"),
     "cost of one": ("cost of many", "take away", "share equally"),
-    "share equally": ("equal groups", "count leftover", "take away"),
-    "full bags": ("count leftover", "take away", "equal groups"),
-    "count leftover": ("full bags", "share equally", "take away"),
+    "share equally": ("equal groups", "take away"),
+    "full bags": ("take away", "equal groups"),
     "compare up": ("compare down", "put together"),
     "compare down": ("compare up", "take away"),
-    "guess a pair": ("pick a pair", "put together", "take away"),
-    "guess the notes": ("guess a pair", "cost of one", "take away"),
     "guess the signs": ("pick a pair", "put together", "take away"),
-    "pick a pair": ("guess a pair", "guess the signs", "put together"),
+    "pick a pair": ("leave one out", "guess the signs", "put together"),
+    "leave one out": ("pick a pair", "guess the signs", "put together"),
 }
 
 

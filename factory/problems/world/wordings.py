@@ -73,49 +73,7 @@ PARTED_END = {
         "{He} packs all {thing} in bags of {n}. How many bags does {he} need?",
         "Now each bag holds {n} {thing}. How many bags are there?",
     ),
-    "count leftover": (
-        "All {thing} are put in bags of {n}. How many {thing} are left over?",
-        "{He} packs all {thing} in bags of {n}. How many {thing} are left?",
-        "{n} friends share the {thing} equally. How many {thing} are left over?",
-    ),
 }
-AGES_START = (
-    "{name} is {n} years old.",
-    "The age of {name} is {n} years.",
-    "Today {name} is {n}.",
-)
-AGES_END = {
-    "years ahead": (
-        "How old is {last} in {n} years?",
-        "Find the age of {last} in {n} years.",
-        "In {n} years, how old is {last}?",
-    ),
-    "years back": (
-        "How old was {last} {n} years ago?",
-        "Find the age of {last} {n} years ago.",
-        "What was the age of {last} {n} years ago?",
-    ),
-    "": (
-        "How old is {last}?",
-        "Find the age of {last}.",
-        "What is the age of {last}?",
-    ),
-}
-SUM_PRODUCT = (
-    "Two numbers add to {s} and multiply to {p}. What is the smaller number?",
-    "The sum of two numbers is {s}. They multiply to {p}. Find the smaller one.",
-    "{name} has two numbers in mind. They add to {s} and multiply to {p}. Which one is the smaller?",
-)
-DIFF_PRODUCT = (
-    "One of two numbers is {d} more than the other. They multiply to {p}. What is the smaller number?",
-    "Two numbers multiply to {p}. One is {d} more than the other. Find the smaller one.",
-    "{name} has two numbers in mind. They multiply to {p}. One is {d} more than the other. Which one is the smaller?",
-)
-COINS = (
-    "{name} pays {t} coins with {n} notes. Each note is worth {a} or {b}. How many notes are worth {b}?",
-    "{n} notes are worth {t} coins in all. Each is worth {a} or {b} coins. How many are worth {b}?",
-    "{name} has {n} notes of {a} or {b} coins. Together they are worth {t} coins. How many notes of {b} are there?",
-)
 SIGNS = (
     "Use + and - on {all} to make {t}.",
     "Put + or - between {all} to get {t}.",
@@ -125,4 +83,19 @@ PICK_TWO = (
     "Which two of {all} add to {t}? Give the smaller one.",
     "Two of the numbers {all} add to {t}. What is the smaller one?",
     "Find two of {all} that add to {t}. Give the smaller number.",
+)
+PICK_GAP = (
+    "Which one of {all} is {t} more than one other? Give the smaller one.",
+    "Find two of {all} with one {t} more than the other. Give the smaller number.",
+    "What is the smaller one of two in {all}, one {t} more than the other?",
+)
+PICK_PRODUCT = (
+    "Which two of {all} multiply to {t}? Give the smaller one.",
+    "Two of the numbers {all} multiply to {t}. What is the smaller one?",
+    "Find two of {all} that multiply to {t}. Give the smaller number.",
+)
+LEAVE_OUT = (
+    "Which one of {all} is left out when the others add to {t}?",
+    "All numbers of {all} but one add to {t}. Which one is left out?",
+    "Leave out one of {all}. The others must add to {t}. Which one is it?",
 )

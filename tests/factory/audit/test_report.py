@@ -17,11 +17,12 @@ from factory.audit.page import Figure, Prose, Sample, Section, Table, html, mark
 from factory.audit.readable import fields_of, visible
 from factory.audit.report import sections_of
 from factory.errors import DataError
-from factory.evaluation.metrics import compute
+from factory.evaluation.metrics import compute, settling
 from factory.grading import grade
 from factory.identity import row_id
+from factory.problems.world import spaces
 from factory.publish.release import release
-from factory.schemas import Answer, CriticJudgement, Demonstration, Restart
+from factory.schemas import Answer, CriticJudgement, Demonstration, Problem, Restart
 
 ATTACK = "<script>alert(1)</script>"
 
@@ -39,20 +40,24 @@ class Tags(HTMLParser):
 def answers(line, model: str, right: int, arm: str = "policy") -> list[Answer]:
     rows = []
     for number, problem in enumerate(row for row in line.problems if row.split in ("heldout", "unseen")):
-        text = f"\\boxed{{{problem.answer if number < right else 'x'}}}"
-        rows.append(
-            Answer(
-                id=row_id(model, arm, problem.id), model=f"{model}@1", arm=arm, problem_id=problem.id, split=problem.split,
-                family=problem.family, group=problem.group, completion=text, verdict=grade(text, problem.answer, "number"),
-                finish_reason="stop", tokens=3, calls=1,
-            )
-        )  # fmt: skip
+        rows.append(answer(problem, model, f"\\boxed{{{problem.answer if number < right else 'x'}}}", arm))
     return rows
+
+
+def answer(problem: Problem, model: str, text: str, arm: str = "policy") -> Answer:
+    return Answer(
+        id=row_id(model, arm, problem.id), model=f"{model}@1", arm=arm, problem_id=problem.id, split=problem.split,
+        family=problem.family, group=problem.group, completion=text, verdict=grade(text, problem.answer, "number"),
+        finish_reason="stop", tokens=3, calls=1,
+    )  # fmt: skip
 
 
 def evaluated(line) -> None:
     rows = answers(line, "base", 1) + answers(line, "policy_r1", 3) + answers(line, "base", 2, "direct")
-    storage.write_json(Path("data/evaluation/metrics.json"), compute(rows, line.problems, resamples=100, seed=1))
+    dev = next(problem for problem in line.problems if problem.split == "dev")
+    early, end = ([answer(dev, "base", text)] for text in ("\\boxed{x}", f"\\boxed{{{dev.answer}}}"))
+    block = {"settling": settling(early, end, resamples=100, seed=1)}
+    storage.write_json(Path("data/evaluation/metrics.json"), compute(rows, line.problems, resamples=100, seed=1) | block)
 
 
 def test_the_report_has_every_part_that_has_run(small_line) -> None:
@@ -66,14 +71,25 @@ def test_the_report_has_every_part_that_has_run(small_line) -> None:
         csv.writer(stream).writerows([("iteration", "reward"), (1, -0.5), (2, ""), (3, -0.1)])
     sections = {section.title: section for section in sections_of(small_line.params)}
     assert list(sections) == [
-        "Headline", "Differences", "Self-correction", "Planner", "Learning", "Stages", "Audits", "Demonstrations", "Rows to read",
+        "Headline", "Differences", "Self-correction", "Planner", "Training", "World", "Stages", "Audits", "Demonstrations",
+        "Rows to read",
     ]  # fmt: skip
     table = next(block for block in sections["Headline"].blocks if isinstance(block, Table))
     assert ("policy_r1", "heldout", "1.000", "0.342 to 1.000", "1.000", "", "2") in table.rows
     stages, reasons = sections["Stages"].blocks
     assert ("demonstrations", "6 demonstrations, 6 cot_demonstrations", "2", "75.0 %") in stages.rows
     assert reasons.rows == (("demonstrations", "the critic's remark was not understood", "2"),)
-    assert sections["Learning"].blocks[1].rows == (("policy_r1", "2", "-0.500", "-0.100"),)
+    settled, *figures, ends, _ = sections["Training"].blocks
+    assert settled.text == (
+        "On dev (n 1) the last fifth of the base's pretraining, at a low and level learning rate, took greedy pass@1 from 0.000 to 1.000: "
+        "+100.0 points [+100.0, +100.0]."
+    )
+    assert [figure.caption for figure in figures] == ["Mean reward of the rollouts, by iteration"]
+    assert ends.rows == (("policy_r1", "reward", "-0.5", "-0.1", "2"),)
+    (families,) = sections["World"].blocks
+    assert [row[0] for row in families.rows] == ["tally"]  # the only family of these problems
+    space = spaces(small_line.params.problems.world, [])["tally"][0]
+    assert families.rows[0][1:] == (f"{space:,}", "10", f"{1000 / space:.1f} %")
     assert [block.caption.split(":")[0] for block in sections["Audits"].blocks] == ["restarts_r1"]
     assert len([block for block in sections["Rows to read"].blocks if block.title.startswith("demonstrations ")]) == 3
 
@@ -82,7 +98,10 @@ def test_a_report_of_nothing_but_problems(small_line) -> None:
     for path in storage.TABLES.glob("*.parquet"):
         if path.stem != "problems":
             path.unlink()
-    assert [section.title for section in sections_of(small_line.params)] == ["Stages"]
+    assert [section.title for section in sections_of(small_line.params)] == ["World", "Stages"]
+    elsewhere = small_line.params.problems.model_copy(update={"world": None})
+    params = small_line.params.model_copy(update={"problems": elsewhere})
+    assert [section.title for section in sections_of(params)] == ["Stages"]
 
 
 def test_the_page_loads_nothing_and_runs_nothing(small_line) -> None:

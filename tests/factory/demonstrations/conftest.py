@@ -1,10 +1,12 @@
 """`coat_kit`: one problem, its rollouts, and an engine that answers from a table of prompts."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import pytest
 
 from factory import coat, grading
+from factory.demonstrations import lead_ins
 from factory.demonstrations.drafts import Source
 from factory.engines.protocol import Completion, Request
 from factory.identity import row_id
@@ -15,19 +17,29 @@ from factory.schemas import Problem, Rollout
 TEXT = "Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?"
 SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=48)
 SETTINGS = Demonstrations(
-    keep=4, critics=["llm"], max_reference_share=0.5, critique_rounds=2, continuations=2, after_answer_share=0.0, keep_box_share=0.0,
+    keep=4, critics=["llm"], max_reference_share=0.5, checkable_critiques=False,
+    critique_rounds=2, continuations=2, after_answer_share=0.0, keep_box_share=0.0,
     generator=SAMPLING, critic=SAMPLING,
 )  # fmt: skip
 
 
+def spelled_out(prompt: str) -> list[str]:
+    """The prompt with every choice of lead-ins."""
+    prompts = [prompt]
+    for kind in ("VERIFY", "CRITIQUE", "EXPLORE"):
+        while kind in prompts[0]:
+            prompts = [text.replace(kind, phrase, 1) for text, phrase in product(prompts, getattr(lead_ins, kind))]
+    return prompts
+
+
 class TableEngine:
     """Answers the k-th sample of a prompt with the k-th text of its list (the last one again when there are fewer). A prompt that is not
-    in the table fails; a text that ends in `…` is cut off."""
+    in the table fails; a text that ends in `…` is cut off. VERIFY, CRITIQUE and EXPLORE in a prompt stand for any lead-in of theirs."""
 
     family, model = "table", "table@1"
 
     def __init__(self, table: dict[str, list[str]]) -> None:
-        self.table = table
+        self.table = {spelled: texts for prompt, texts in table.items() for spelled in spelled_out(prompt)}
         self.calls: list[list[Request]] = []
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -72,11 +84,11 @@ class Kit:
 
     @staticmethod
     def verify(prefix: str) -> str:
-        return f"{TEXT}\nAttempt:\n{prefix}\nVerify the last step:\n"
+        return f"{TEXT}\nSolve:\n{prefix}\nLet me check.\n"
 
     @staticmethod
     def go_on(prefix: str, verification: str) -> str:
-        return f"{TEXT}\nAttempt:\n{prefix}\nVerify: {verification}\nContinue:\n"
+        return f"{TEXT}\nSolve:\n{prefix}\nVERIFY {verification}\n"
 
     @classmethod
     def critique(cls, attempt: str) -> str:
@@ -88,8 +100,8 @@ class Kit:
         return f"{asked}\nFind the first wrong step:\n"
 
     @staticmethod
-    def correct(attempt: str, critique: str, hint: str) -> str:
-        return f"{TEXT}\nAttempt:\n{attempt}\n{critique}\nAlternatively: {hint}\nContinue:\n"
+    def correct(attempt: str, statement: str, hint: str) -> str:
+        return f"{TEXT}\nSolve:\n{attempt}\nCRITIQUE {statement}\nEXPLORE {hint}\n"
 
 
 @pytest.fixture

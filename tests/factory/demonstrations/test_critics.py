@@ -27,16 +27,23 @@ from factory.problems.world.model import draw_task
 WRONG = ("12 + 7 = 19", "19 + 4 = 23", "\\boxed{23}")
 
 
-def fault(kit, text: str, steps: tuple[str, ...] = WRONG, **values: object) -> str | None:
+def fault(kit, text: str, steps: tuple[str, ...] = WRONG, *, checkable: bool = False, **values: object) -> str | None:
     request = CritiqueAsk(kit.problem(), steps, ("k",), **values)
-    return critique_fault(request, parse_critique(request, Remark(text), "llm"))
+    return critique_fault(request, parse_critique(request, Remark(text), "llm"), checkable=checkable)
 
 
 def test_a_sound_critique_is_parsed(coat_kit) -> None:
     request = CritiqueAsk(coat_kit.problem(), WRONG, ("k",))
     critique = parse_critique(request, Remark("In Step 2: do not add 4.\nAlternatively: take away 4.\n", "id"), "llm")
     assert critique == Critique("llm", 2, "do not add 4.", "take away 4.", "id")
-    assert critique_fault(request, critique) is None
+    assert critique_fault(request, critique, checkable=False) is None
+
+
+def test_a_critique_that_needs_the_gold_solution_can_be_refused(coat_kit) -> None:
+    advice, seen = "In Step 2: do not add 4.\nAlternatively: take away 4.", "In Step 1: 12 + 7 is not 18.\nAlternatively: add 7."
+    assert fault(coat_kit, advice) is None
+    assert fault(coat_kit, advice, checkable=True) == "the critique cannot be checked without the gold solution"
+    assert fault(coat_kit, seen, ("12 + 7 = 18", "\\boxed{18}"), checkable=True) is None
 
 
 @pytest.mark.parametrize(
@@ -164,7 +171,7 @@ def test_the_reference_critic_finds_the_worlds_mistakes_without_leaking() -> Non
             found = first_wrong(problem, mistake.lines)
             assert found is not None
             critique = Critique("reference", found.step, found.statement, found.hint)
-            assert critique_fault(CritiqueAsk(problem, mistake.lines, ()), critique) is None
+            assert critique_fault(CritiqueAsk(problem, mistake.lines, ()), critique, checkable=False) is None
             agree, total = agree + (found.step == mistake.step), total + 1
     assert total > 500
     assert agree / total > 0.97

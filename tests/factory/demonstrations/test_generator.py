@@ -84,7 +84,7 @@ def test_a_verification_then_a_correction(coat_kit) -> None:
         kit.verify("12 + 7 = 19"): [VERIFIED],
         kit.go_on("12 + 7 = 19", VERIFIED): [bad, bad],
         kit.critique(f"12 + 7 = 19\n{bad}"): [CRITIQUE],
-        kit.correct("12 + 7 = 19\n19 + 4 = 23", "In Step 2: do not add 4.", "take away 4."): [RIGHT_REST],
+        kit.correct(f"12 + 7 = 19\nVERIFY {VERIFIED}\n19 + 4 = 23", "do not add 4.", "take away 4."): [RIGHT_REST],
     }
     solution = "12 + 7 = 19\nSo he has four fewer.\n\\boxed{15}"  # one equation: the verification can only stand behind it
     workshop, drafts, _ = make(kit, [solution], table)
@@ -107,7 +107,7 @@ def test_a_correction_keeps_the_attempt_to_its_wrong_step_or_to_its_box(coat_kit
     kit = coat_kit
     table = {
         kit.critique(WRONG): [CRITIQUE],
-        kit.correct("12 + 7 = 19\n19 + 4 = 23", "In Step 2: do not add 4.", "take away 4."): [WRONG_AGAIN, RIGHT_REST],
+        kit.correct("12 + 7 = 19\n19 + 4 = 23", "do not add 4.", "take away 4."): [WRONG_AGAIN, RIGHT_REST],
     }
     _, drafts, _ = make(kit, [WRONG], table, keep_box_share=keep_box)
     draft = one(drafts, "III-I")
@@ -118,11 +118,12 @@ def test_a_correction_keeps_the_attempt_to_its_wrong_step_or_to_its_box(coat_kit
 
 def test_a_second_round_criticises_the_continuation_alone(coat_kit) -> None:
     kit, kept = coat_kit, "12 + 7 = 19\n19 + 4 = 23"
+    criticised = f"{kept}\nCRITIQUE do not add 4.\nEXPLORE take away 4."
     table = {
         kit.critique(WRONG): [CRITIQUE],
-        kit.correct(kept, "In Step 2: do not add 4.", "take away 4."): [WRONG_AGAIN],
+        kit.correct(kept, "do not add 4.", "take away 4."): [WRONG_AGAIN],
         kit.critique_again(kept, "In Step 2: do not add 4.", WRONG_AGAIN): ["In Step 1: 19 - 4 is not 14.\nAlternatively: take away 4."],
-        kit.correct("12 + 7 = 19\n19 - 4 = 14", "In Step 2: 19 - 4 is not 14.", "take away 4."): [RIGHT_REST],
+        kit.correct(f"{criticised}\n19 - 4 = 14", "19 - 4 is not 14.", "take away 4."): [RIGHT_REST],
     }
     workshop, drafts, engine = make(kit, [WRONG], table)
     draft = one(drafts, "III-II")
@@ -134,6 +135,29 @@ def test_a_second_round_criticises_the_continuation_alone(coat_kit) -> None:
     assert len(draft.request_ids) == 4
     assert workshop.rejects == []
     assert len(engine.calls) == 4
+
+
+def unmarked(text: str) -> str:
+    return text.replace(coat.REFLECT, "").replace(coat.EXPLORE, "").replace(coat.CONTINUE, "")
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_continuation_is_asked_for_in_the_words_that_the_trajectory_then_has(coat_kit, number: int) -> None:
+    """Lead-ins are drawn for each source: the same ones stand in the prompt and, behind their tokens, in the demonstration."""
+    kit, wrong = coat_kit, f"12 + 7 = 19\n19 + 4 = 23\n\\boxed{{{23 + number}}}"
+    right = f"12 + 7 = 19\nSo {number} is not asked for.\n{RIGHT_REST}".replace("\n19 - 4 = 15", "")
+    table = {
+        kit.critique(wrong): [CRITIQUE],
+        kit.correct("12 + 7 = 19\n19 + 4 = 23", "do not add 4.", "take away 4."): [RIGHT_REST],
+        kit.verify("12 + 7 = 19"): [VERIFIED],
+        kit.go_on("12 + 7 = 19", VERIFIED): [RIGHT_REST],
+    }
+    _, drafts, engine = make(kit, [right, wrong], table)
+    asked = {str(request.prompt) for call in engine.calls for request in call}
+    for type in ("II-I", "III-I"):
+        text = one(drafts, type).trajectory.text
+        assert text.endswith(f"\n{coat.CONTINUE}{RIGHT_REST}")
+        assert f"{kit.text}\nSolve:\n{unmarked(text.removesuffix(RIGHT_REST))}" in asked
 
 
 def test_waves_are_batches_however_many_sources(coat_kit) -> None:
@@ -166,7 +190,7 @@ def test_an_unsound_critique_gives_the_word_to_the_reference_critic(coat_kit) ->
     kit = coat_kit
     table = {
         kit.critique(WRONG): ["In Step 2: do not add 4.\nAlternatively: write 15."],
-        kit.correct("12 + 7 = 19\n19 + 4 = 23", "In Step 2: do not add 4.", "take away 4."): [RIGHT_REST],
+        kit.correct("12 + 7 = 19\n19 + 4 = 23", "do not add 4.", "take away 4."): [RIGHT_REST],
     }
     workshop, drafts, _ = make(kit, [WRONG], table, critics="llm reference")
     draft = one(drafts, "III-I")
@@ -180,7 +204,7 @@ def test_when_all_rounds_fail_the_gold_steps_correct_and_count_as_reference(coat
     kit, kept = coat_kit, "12 + 7 = 19\n19 + 4 = 23"
     table = {
         kit.critique(WRONG): [CRITIQUE],
-        kit.correct(kept, "In Step 2: do not add 4.", "take away 4."): [WRONG_AGAIN],
+        kit.correct(kept, "do not add 4.", "take away 4."): [WRONG_AGAIN],
         kit.critique_again(kept, "In Step 2: do not add 4.", WRONG_AGAIN): ["Hm."],
     }
     only_llm, drafts, _ = make(kit, [WRONG], table)
@@ -239,9 +263,7 @@ def test_continuations_with_meta_actions_of_their_own_are_not_used(coat_kit) -> 
     kit = coat_kit
     table = {
         kit.critique(WRONG): [CRITIQUE],
-        kit.correct("12 + 7 = 19\n19 + 4 = 23", "In Step 2: do not add 4.", "take away 4."): [
-            f"19 - 4 = 15\n<|reflect|>Fine.\n{RIGHT_REST}"
-        ],
+        kit.correct("12 + 7 = 19\n19 + 4 = 23", "do not add 4.", "take away 4."): [f"19 - 4 = 15\n<|reflect|>Fine.\n{RIGHT_REST}"],
     }
     workshop, drafts, _ = make(kit, [WRONG], table)
     assert drafts == []
@@ -251,7 +273,7 @@ def test_continuations_with_meta_actions_of_their_own_are_not_used(coat_kit) -> 
 def test_a_continuation_that_is_right_by_luck_is_not_used(coat_kit) -> None:
     kit = coat_kit
     lucky = "19 - 5 = 15\n\\boxed{15}"
-    prompt = kit.correct("12 + 7 = 19\n19 + 4 = 23", "In Step 2: do not add 4.", "take away 4.")
+    prompt = kit.correct("12 + 7 = 19\n19 + 4 = 23", "do not add 4.", "take away 4.")
     workshop, drafts, _ = make(kit, [WRONG], {kit.critique(WRONG): [CRITIQUE], prompt: [lucky]})
     assert drafts == []
     assert [reject.reason for reject in workshop.rejects] == ["no usable continuation after the critique"]

@@ -109,6 +109,28 @@ def test_an_invalid_or_wrong_draft_is_never_accepted(coat_kit) -> None:
     assert {reject.reason for reject in rejects} == reasons
 
 
+GUESSED = "Which two of 9, 20, 19, 6, 11 add to 26? Give the smaller one."
+GOLD_GUESS = "Try 6 and 20.\n6 + 20 = 26\n\\boxed{6}"
+
+
+@pytest.mark.parametrize(
+    ("trajectory", "lucky"),
+    [
+        (Trajectory().attempt(GOLD_GUESS.split("\n")), False),
+        (Trajectory().attempt(("Try 6 and 19.", "6 + 19 = 25", "\\boxed{6}")), True),  # true, and the box right, but not 26
+        (Trajectory().attempt(("Try 6 and 19.", "6 + 19 = 25"), wrong=True)
+         .correct("But wait:", "25 is not 26.", "This time,", "try others.").attempt(GOLD_GUESS.split("\n")), False),
+        (Trajectory().attempt(("Try 9 and 19.", "9 + 19 = 28"), wrong=True)
+         .correct("But wait:", "28 is not 26.", "This time,", "try others.").attempt(("Try 6 and 19.", "6 + 19 = 25", "\\boxed{6}")), True),
+    ],
+)  # fmt: skip
+def test_a_search_is_right_by_luck_when_a_check_of_its_last_attempt_fails(coat_kit, trajectory: Trajectory, lucky: bool) -> None:
+    problem = coat_kit.problem(GUESSED, "6", GOLD_GUESS, "search")
+    rows, rejects = select([Draft(coat_kit.source(GOLD_GUESS, problem), "III-I", trajectory, "llm")])
+    assert len(rows) == (not lucky)
+    assert [reject.reason for reject in rejects] == ["right by luck: a check of the last attempt fails"] * lucky
+
+
 def test_at_most_sixteen_trajectories_a_problem(coat_kit) -> None:
     problem = coat_kit.problem()
     drafts = [Draft(coat_kit.source(f"{n}\n\\boxed{{15}}", problem), "I", Trajectory().attempt([f"{n}\n\\boxed{{15}}"])) for n in range(20)]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from factory import coat
 from factory.demonstrations.lead_ins import LEAD_INS
-from factory.demonstrations.stitch import Trajectory
+from factory.demonstrations.stitch import Trajectory, said
 
 LINE = st.text(st.characters(blacklist_characters="\n\r<|>", blacklist_categories=("Cs",)), min_size=1).filter(str.strip)
 
@@ -26,6 +26,20 @@ def test_two_corrections_to_the_letter() -> None:
     spans = made.wrong_spans
     assert [made.text[spans[i] : spans[i + 1]] for i in (0, 2)] == ["12 + 7 = 19\n19 + 4 = 23", "19 - 4 = 14"]
     assert coat.problems_of(made.text) == []
+
+
+def test_plain_is_the_text_without_meta_action_tokens() -> None:
+    made = Trajectory().attempt(("a",)).verify("Is this right?", "The a is\nright.").attempt(("b",), wrong=True)
+    made = made.correct("But wait:", "The b is not.", "This time,", "c.").attempt(("\\boxed{1}",))
+    assert made.plain == "a\nIs this right? The a is right.\nb\nBut wait: the b is not.\nThis time, c.\n\\boxed{1}"
+    assert not any(token in made.plain for token in coat.ACTIONS.values())
+
+
+def test_a_sentence_behind_a_lead_in() -> None:
+    """It keeps its capital behind a full stop or a question, and only there."""
+    assert said("Let me check.", "The sum is 3.") == "Let me check. The sum is 3."
+    assert said("Is this right?", "The sum is 3.") == "Is this right? The sum is 3."
+    assert said("But wait:", "The sum\nis 3. ") == "But wait: the sum is 3."
 
 
 def test_a_verification_marks_nothing_as_wrong() -> None:

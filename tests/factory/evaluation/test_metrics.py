@@ -2,7 +2,9 @@
 
 import json
 
-from factory.evaluation.metrics import comparisons, compute, self_correction
+import pytest
+
+from factory.evaluation.metrics import changed_sides, comparisons, compute, right_before, self_correction, settling
 from factory.grading import grade
 from factory.identity import row_id
 from factory.schemas import Answer, Problem
@@ -55,6 +57,34 @@ def test_self_correction_compares_the_box_before_the_first_reflect_with_the_last
     rows = [answer(problem, text, "policy_r1@2") for problem, text in zip(PROBLEMS, texts, strict=False)]
     found = self_correction(rows, {problem.id: problem for problem in PROBLEMS})
     assert found == {"wrong_to_right": 2, "right_to_wrong": 1, "n": 5, "no_answer_before": 1, "share": 0.6667}
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "sides"),
+    [
+        (f"{WRONG}\n<|reflect|>But wait.\n{RIGHT}", False, (1, 1)),
+        (f"{RIGHT}\n<|reflect|>But wait.\n{WRONG}", True, (0, 1)),
+        (f"{RIGHT}\n<|reflect|>Good.\n{RIGHT}", True, (0, 0)),
+        (f"{WRONG}\n<|reflect|>Good.\n\\boxed{{7}}", False, (0, 0)),  # another wrong answer is no other side
+        (f"{WRONG}\n{RIGHT}", None, (0, 0)),  # changed without a reflection
+        (f"1 + 4 = 6\n<|reflect|>But wait.\n{RIGHT}", None, (0, 0)),  # nothing boxed before it
+    ],
+)
+def test_an_answer_changes_sides(text: str, before: bool | None, sides: tuple[int, int]) -> None:
+    assert right_before(answer(PROBLEMS[0], text), PROBLEMS[0]) is before
+    assert changed_sides(answer(PROBLEMS[0], text), PROBLEMS[0]) == sides
+
+
+def test_settling_is_the_gain_of_the_level_end_on_the_same_problems() -> None:
+    early = [answer(problem, RIGHT if number < 2 else WRONG) for number, problem in enumerate(PROBLEMS)]
+    end = [answer(problem, RIGHT if number < 4 else WRONG) for number, problem in enumerate(PROBLEMS)]
+    found = settling(early, end, resamples=500, seed=1)
+    assert (found["early"]["pass@1"], found["end"]["pass@1"]) == (0.25, 0.5)
+    assert (found["gain"]["difference"], found["gain"]["n"]) == (0.25, 8)
+    assert 0.0 <= found["gain"]["ci95"][0] < 0.25 < found["gain"]["ci95"][1]  # no problem was lost
+    assert settling(early[::-1], end, resamples=500, seed=1) == found
+    assert settling(end, early, resamples=500, seed=1)["gain"]["difference"] == -0.25
+    assert settling(end, end, resamples=500, seed=1)["gain"]["ci95"] == [0.0, 0.0]
 
 
 def test_no_changed_answer_has_no_share() -> None:

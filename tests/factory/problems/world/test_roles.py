@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from factory.demonstrations.lead_ins import LEAD_INS
+from factory.demonstrations.lead_ins import CRITIQUE, EXPLORE, LEAD_INS, VERIFY
 from factory.errors import ParamsError
 from factory.params import Corpus, World
 from factory.problems.world import FAMILIES, STRATEGIES, draw_problems, role_texts
@@ -121,14 +121,51 @@ def test_verify_recomputes(texts: list[CorpusText]) -> None:
     assert len(verdicts) == 3
 
 
-def test_continue_never_writes_a_false_equation(texts: list[CorpusText]) -> None:
-    guesses = 0
-    for text in of(texts, "continue"):
+def test_continue_never_writes_a_false_equation(problems: list[Problem]) -> None:
+    guesses, twice = 0, 0
+    corpus = Corpus(texts=2000, roles={"continue": 1.0})  # given guesses are its rarest kind
+    for text in role_texts(corpus, WORLD, {problem.instance for problem in problems}, seed=1):
         prompt, completion = text.prompt, text.completion
         assert all(equation.holds for line in completion.split("\n") if (equation := parse_equation(line)))
         assert completion.split("\n")[-1].startswith("\\boxed{")
         guesses += FAMILIES[text.family].group == "search" and prompt.count("Try") == 1 and not completion.startswith("Try")
+        twice += prompt.count("Try") == 2
+        last = prompt.split("\n")[-2]
+        assert last.startswith(EXPLORE if any(lead_in in prompt for lead_in in CRITIQUE) else VERIFY), prompt
     assert guesses > 50  # given guesses that go on honestly
+    assert twice > 100  # a second wrong attempt behind the critique of the first
+
+
+def test_check_takes_the_given_guess_as_it_is(texts: list[CorpusText]) -> None:
+    """Its arithmetic is true, also where it misses the target; the box is the guess's own."""
+    missed = 0
+    for text in of(texts, "check"):
+        assert FAMILIES[text.family].group == "search"
+        question, (make, guess) = text.prompt.split("\nSolve:\n")[0], text.prompt.splitlines()[-2:]
+        *lines, outcome, box = text.completion.split("\n")
+        equations = [parse_equation(line) for line in lines]
+        wanted = make.removeprefix("Make ").removesuffix(".")
+        assert wanted in re.findall(r"\d+", question)
+        off = equations[-1]
+        assert off
+        assert int(wanted) in (off.left, off.right)
+        assert outcome == ("Right." if off.value == 0 else "Wrong.")
+        assert re.fullmatch(r"Try [^\n]+\.", guess)
+        assert equations
+        assert all(equation and equation.holds for equation in equations), whole(text)
+        assert re.findall(r"\d+", guess)[0] in re.findall(r"\d+", lines[0]) or text.family == "leave_out", whole(text)
+        assert box.removeprefix("\\boxed{").removesuffix("}") in guess
+        missed += outcome == "Wrong."
+    assert 0.6 < missed / 500 <= 0.95  # mostly wrong guesses, so that the target is no clue to the result
+
+
+def test_check_has_no_loss_on_its_guess(texts: list[CorpusText]) -> None:
+    """The guess belongs to the prompt, and the base learns completions only: it is never taught to make wrong guesses."""
+    guesses = 0
+    for text in of(texts, "check"):
+        assert "Try" not in text.completion
+        guesses += text.prompt.count("Try")
+    assert guesses == 500
 
 
 def test_critique_names_a_line_of_the_attempt(texts: list[CorpusText]) -> None:
@@ -145,8 +182,9 @@ def test_critique_names_a_line_of_the_attempt(texts: list[CorpusText]) -> None:
         line = attempt[int(found[1]) - 1]
         if claim := re.fullmatch(r"(\d+ [-+*/] \d+) is not (\d+)\.", found[2]):
             assert line == f"{claim[1]} = {claim[2]}"
-        elif missed := re.fullmatch(r"(\d+) is not \d+\.", found[2]):
-            assert line.endswith(f"= {missed[1]}")
+        elif missed := re.fullmatch(r"(\d+) is not (\d+)\.", found[2]):
+            high, low = sorted(map(int, missed.groups()), reverse=True)
+            assert (line, attempt[int(found[1]) - 2]) == ("Wrong.", f"{high} - {low} = {high - low}")
     assert again > 50
 
 

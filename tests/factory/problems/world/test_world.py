@@ -3,19 +3,27 @@
 import random
 import re
 from collections import Counter
+from itertools import combinations, product
+from math import prod
+from pathlib import Path
 
 import pytest
 
 from factory.errors import DataError
 from factory.grading import grade
-from factory.params import World
+from factory.params import World, load
 from factory.problems.world import FAMILIES, STRATEGIES, draw_problems, spaces
 from factory.problems.world.arithmetic import LARGEST, Slip, execute, parse_equation
+from factory.problems.world.draw import _quotas
+from factory.problems.world.families import TRAINED, UNSEEN
 from factory.problems.world.mistakes import mistaken, owners
 from factory.problems.world.model import Task, draw_task
+from factory.problems.world.procedures import FACTOR, SIZE
+from factory.problems.world.search import FACTORS, PICKED, SIGNED
 from factory.problems.world.strategies import PROCEDURES, RIVALS, operations
 from factory.schemas import Problem
 
+ROOT = Path(__file__).parents[4]
 WORLD = World(train=600, dev=120, heldout=240, unseen=100, max_steps=4, max_number=99)
 
 
@@ -35,10 +43,25 @@ def test_sizes_and_balance(problems: list[Problem]) -> None:
     assert Counter(problem.split for problem in problems) == {"train": 600, "dev": 120, "heldout": 240, "unseen": 100}
     for split in ("train", "dev", "heldout", "unseen"):
         counts = Counter(problem.family for problem in problems if problem.split == split)
-        assert max(counts.values()) - min(counts.values()) <= 1, split
-        assert all(FAMILIES[name].unseen == (split == "unseen") for name in counts)
+        groups = {group: [n for name, n in counts.items() if FAMILIES[name].group == group] for group in ("procedures", "search")}
+        assert abs(sum(groups["procedures"]) - sum(groups["search"])) <= 1, split
+        assert all(max(shares) - min(shares) <= 1 for shares in groups.values()), split
+        assert set(counts) == {name for name, family in FAMILIES.items() if family.unseen == (split == "unseen")}
     assert sum(not family.unseen for family in FAMILIES.values()) >= 8
     assert {family.group for family in FAMILIES.values() if family.unseen} == {"procedures", "search"}
+
+
+@pytest.mark.parametrize("size", [1, 12, 13, 97])
+def test_quotas_are_half_procedures_half_search(size: int) -> None:
+    """An odd one is a procedure; what does not divide goes to a group's first families, one each."""
+    for families in (TRAINED, UNSEEN):
+        quotas = _quotas(size, families)
+        assert sum(quotas) == size
+        for group, half in (("procedures", size - size // 2), ("search", size // 2)):
+            shares = [quota for quota, family in zip(quotas, families, strict=True) if family.group == group]
+            assert sum(shares) == half
+            assert shares == sorted(shares, reverse=True)
+            assert shares[0] - shares[-1] <= 1
 
 
 def test_no_instance_on_two_sides(problems: list[Problem]) -> None:
@@ -61,11 +84,20 @@ def test_gold_solutions_are_right(problems: list[Problem]) -> None:
                 assert 0 <= equation.value <= LARGEST
 
 
-def test_numbers_stay_small(problems: list[Problem]) -> None:
-    """A product of two numbers may be larger than either; every other number of a problem is at most max_number."""
-    for problem in problems:
-        if problem.family not in ("sum_product", "diff_product", "pick_two", "signs"):
-            assert all(int(number) <= WORLD.max_number for number in re.findall(r"\d+", problem.problem)), problem.problem
+LARGER = {  # what is made of two or more of a problem's numbers may be larger than each of them
+    "unit_price": FACTOR * SIZE, "signs": 4 * SIGNED, "pick_two": 2 * PICKED, "leave_out": 3 * PICKED, "pick_gap": PICKED,
+    "pick_product": FACTORS * (FACTORS - 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("most", [30, 99])
+def test_numbers_stay_small(most: int) -> None:
+    """Every number of a procedure is at most max_number but for a price of several; a search has ranges of its own."""
+    world, rng = WORLD.model_copy(update={"max_number": most}), random.Random(8)
+    drawn = [task for family in FAMILIES.values() for _ in range(200) if (task := draw_task(family, rng, world))]
+    assert {task.family.name for task in drawn} == set(FAMILIES)
+    for task in drawn:
+        assert all(int(number) <= LARGER.get(task.family.name, most) for number in re.findall(r"\d+", task.text)), task.text
 
 
 def test_numbers_stand_in_computing_order(tasks: list[Task]) -> None:
@@ -79,13 +111,49 @@ def test_numbers_stand_in_computing_order(tasks: list[Task]) -> None:
 
 
 def test_each_right_search_answer_is_the_only_one(tasks: list[Task]) -> None:
+    """Solved by trying everything, from the problem's numbers alone."""
+    seen: Counter[str] = Counter()
     for task in tasks:
-        if task.family.name == "sum_product":
-            total, product = task.facts.numbers
-            assert [a for a in range(total // 2 + 1) if a * (total - a) == product] == [int(task.answer)]
-        if task.family.name == "diff_product":
-            gap, product = task.facts.numbers
-            assert [a for a in range(1, product + 1) if a * (a + gap) == product] == [int(task.answer)]
+        if task.family.group != "search":
+            continue
+        *numbers, target = task.facts.numbers
+        found: list[object]
+        match task.family.name:
+            case "signs":
+                shown = [
+                    f"{numbers[0]}" + "".join(f" {sign} {n}" for sign, n in zip(signs, numbers[1:], strict=True))
+                    for signs in product("+-", repeat=3)
+                ]
+                found = [text for text in shown if sum(map(int, re.findall(r"[-+]?\d+", text.replace(" ", "")))) == target]
+            case "pick_two":
+                found = [min(pair) for pair in combinations(numbers, 2) if sum(pair) == target]
+            case "pick_gap":
+                found = [min(pair) for pair in combinations(numbers, 2) if max(pair) - min(pair) == target]
+            case "pick_product":
+                found = [min(pair) for pair in combinations(numbers, 2) if prod(pair) == target]
+            case "leave_out":
+                found = [out for out in numbers if sum(numbers) - out == target]
+            case name:
+                pytest.fail(f"{name} has no solver here")
+        assert list(map(str, found)) == [task.answer], task.text
+        seen[task.family.name] += 1
+    assert set(seen) == {name for name, family in FAMILIES.items() if family.group == "search"}
+
+
+def test_a_search_guesses_first_and_its_checks_follow(tasks: list[Task]) -> None:
+    for task in tasks:
+        if guessing := task.family.guessing:
+            wanted, first, *checks, off, outcome, box = task.solution
+            number = wanted.removeprefix("Make ").removesuffix(".")
+            assert number in re.findall(r"\d+", task.text)
+            assert (off, outcome) == (f"{number} - {number} = 0", "Right.")
+            assert re.fullmatch(r"Try .+\.", first)
+            assert len(checks) <= 3
+            assert all(parse_equation(line) for line in checks)
+            assert box == f"\\boxed{{{task.answer}}}"
+            made = guessing.checks(task.facts, task.facts.guess) or ()
+            assert any(check.target is not None for check in made)
+            assert all(check.target in (None, check.equation.value) for check in made)
 
 
 def test_instance_ignores_wording_and_order() -> None:
@@ -123,7 +191,9 @@ def test_strategies_are_complete_and_compete() -> None:
         assert strategy.scope
         assert strategy.steps
         assert set(RIVALS[name]) <= set(STRATEGIES)
-    assert max(Counter(STRATEGIES[name].operation for name in PROCEDURES).values()) >= 4  # same operation, other scope
+    scopes = Counter(STRATEGIES[name].operation for name in PROCEDURES)
+    assert all(scopes[operation] >= 2 for operation in ("add", "subtract", "multiply", "divide"))  # same operation, other scope
+    assert max(scopes.values()) >= 3
 
 
 def test_spaces_hold_what_is_drawn(problems: list[Problem]) -> None:
@@ -135,10 +205,29 @@ def test_spaces_are_bounds_from_below() -> None:
     """Counted by drawing until nothing new comes, in a world small enough for it."""
     small = World(train=1, dev=1, heldout=1, unseen=1, max_steps=2, max_number=15)
     rng = random.Random(0)
-    for name in ("sum_product", "diff_product", "coins", "unit_price", "savings", "share", "pooling"):
-        found = {task.instance for _ in range(20_000) if (task := draw_task(FAMILIES[name], rng, small))}
-        exact = name in ("sum_product", "diff_product", "coins")
-        assert len(found) == FAMILIES[name].space(small) if exact else len(found) >= FAMILIES[name].space(small), name
+    for name, family in FAMILIES.items():
+        space, counted = family.space(small), name == "signs"  # some of the signs are drawn once in 100,000 times
+        found: set[str] = set()
+        for _ in range(60_000):
+            if task := draw_task(family, rng, small):
+                found.add(task.instance)
+            if len(found) >= space and not counted:
+                break
+        assert 0.99 * space < len(found) <= space if counted else len(found) >= space, name
+
+
+def test_the_lines_own_world_is_as_large_as_it_says() -> None:
+    rng, world = random.Random(0), load(ROOT / "params.yaml").problems.world
+    assert world
+    for name, family in FAMILIES.items():
+        if family.group == "procedures":
+            found: set[str] = set()
+            for _ in range(60_000):
+                if task := draw_task(family, rng, world):
+                    found.add(task.instance)
+                if len(found) == family.space(world):
+                    break
+            assert len(found) == family.space(world), name
 
 
 def test_an_exhausted_family_says_so() -> None:
@@ -168,8 +257,9 @@ def test_mistakes_are_wrong_where_they_say(tasks: list[Task]) -> None:
             assert wrong != task.solution[mistake.step - 1]
             assert mistake.lines[: mistake.step - 1] + mistake.resume == task.solution
         else:
-            assert mistake.resume == task.solution
-            assert parse_equation(wrong)
+            assert mistake.resume == task.solution[1:]
+            equation = parse_equation(wrong)
+            assert (equation and not equation.holds) or wrong == "Wrong."
 
 
 def test_hints_never_leak(tasks: list[Task]) -> None:

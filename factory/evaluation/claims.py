@@ -1,0 +1,159 @@
+"""The claims that the default line is an experiment about, judged on the answers of several seeds together.
+
+    judge({1: (answers, problems), 2: …, 3: …}, CLAIMS, resamples=1000)
+    → [Verdict(claim=CLAIMS[0], split="heldout", value=0.21, low=0.19, high=0.24, n=3000, seeds={1: 0.2, …}, holds=True), …]
+
+Each seed draws its own problems, so that "pooled" means all problems of all seeds, both arms of a problem resampled together (paired
+bootstrap). *Above* means that the 95 % interval of the difference excludes 0, *not below* that its lower end is at least -2 points.
+A failed or unparsable answer counts as wrong. Sources: Satori §5 (tables 1, 3, 4), ReasonFlux §4.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from factory.evaluation.metrics import SPLITS, changed_sides, name_of
+from factory.identity import seed_for
+from factory.schemas import Answer, Group, Problem
+
+NOT_BELOW = -0.02
+ROUNDING = 1e-9
+Evidence = tuple[Sequence[Answer], Sequence[Problem]]  # of one seed
+Counts = np.ndarray  # (problems, 4): numerator and denominator of the first arm, then of the second
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`first` minus `second`, over `group`'s problems; at least `margin`, and above 0 (or `not_below`: no more than 2 points under)."""
+
+    number: int
+    text: str
+    first: str
+    second: str
+    margin: float = 0.0
+    group: Group | None = None
+    not_below: bool = False
+    correction: bool = False  # compares the shares wrong → right of the answers that changed sides, not accuracies
+
+
+CLAIMS = (
+    Claim(1, "r1 at least 15 points above the base", "policy_r1", "base", 0.15),
+    Claim(1, "r1 at least 8 points above format tuning", "policy_r1", "format_tuned", 0.08),
+    Claim(1, "r1 at least 8 points above tuning on plain solutions", "policy_r1", "cot_control", 0.08),
+    Claim(2, "r2 not below r1", "policy_r2", "policy_r1", not_below=True),
+    Claim(3, "r1 above plain CoT with the same PPO, search", "policy_r1", "policy_cot", group="search"),
+    Claim(4, "r1 corrects itself for the better more than format tuning", "policy_r1", "format_tuned", correction=True),
+    Claim(5, "plans by DPO above plans by SFT", "dpo", "sft"),
+    Claim(5, "plans by SFT above a random template", "sft", "random_template"),
+    Claim(5, "oracle above no template", "oracle", "direct"),
+    Claim(5, "oracle above plans by DPO", "oracle", "dpo"),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`value`: the difference over all seeds together, None when nothing could be counted; `seeds`: the same within each seed."""
+
+    claim: Claim
+    split: str
+    first: float | None
+    second: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    seeds: dict[int, float | None]
+
+    @property
+    def holds(self) -> bool:
+        if self.value is None or self.low is None:
+            return False
+        return self.low >= NOT_BELOW if self.claim.not_below else self.low > 0 and self.value >= self.claim.margin - ROUNDING
+
+
+def judge(evidence: Mapping[int, Evidence], claims: Sequence[Claim], *, resamples: int) -> list[Verdict]:
+    """A verdict a claim and split. A claim about an arm that some seed lacks is left out."""
+    verdicts = []
+    arms = {seed: _by_arm(answers) for seed, (answers, _) in evidence.items()}
+    for claim in claims:
+        if not all({claim.first, claim.second} <= set(found) for found in arms.values()):
+            continue
+        for split in SPLITS:
+            counts = {seed: _counts(claim, split, arms[seed], problems) for seed, (_, problems) in evidence.items()}
+            verdicts.append(_verdict(claim, split, counts, resamples))
+    return verdicts
+
+
+def _by_arm(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
+    """A trained model's answers under the model's name, a planner arm's under the arm's."""
+    found: dict[str, list[Answer]] = {}
+    for answer in answers:
+        found.setdefault(name_of(answer) if answer.arm == "policy" else answer.arm, []).append(answer)
+    return found
+
+
+def _counts(claim: Claim, split: str, arms: Mapping[str, Sequence[Answer]], problems: Sequence[Problem]) -> Counts:
+    """One row a problem that both arms answered."""
+    known = {problem.id: problem for problem in problems}
+    score: Callable[[Answer], tuple[int, int]] = _accuracy
+    if claim.correction:
+        score = lambda answer: changed_sides(answer, known[answer.problem_id])  # noqa: E731
+    sides = [
+        {row.problem_id: score(row) for row in arms[name] if row.split == split and claim.group in (None, row.group)}
+        for name in (claim.first, claim.second)
+    ]
+    shared = sorted(sides[0].keys() & sides[1].keys())
+    return np.array([(*sides[0][key], *sides[1][key]) for key in shared], dtype=float).reshape(-1, 4)
+
+
+def _accuracy(answer: Answer) -> tuple[int, int]:
+    return int(answer.verdict == "correct"), 1
+
+
+def _verdict(claim: Claim, split: str, counts: Mapping[int, Counts], resamples: int) -> Verdict:
+    pooled = np.concatenate(list(counts.values()))
+    first, second = _shares(pooled)
+    value, low, high = _difference(pooled), None, None
+    if value is not None:
+        generator = np.random.default_rng(seed_for(0, "claims", claim.first, claim.second, claim.group, split))
+        drawn = [_difference(pooled[generator.integers(0, len(pooled), len(pooled))]) for _ in range(resamples)]
+        low, high = map(float, np.percentile([found for found in drawn if found is not None], [2.5, 97.5]))
+    return Verdict(claim, split, first, second, value, low, high, len(pooled), {seed: _difference(part) for seed, part in counts.items()})
+
+
+def _shares(counts: Counts) -> tuple[float | None, float | None]:
+    a, of_a, b, of_b = counts.sum(axis=0)
+    return (float(a / of_a) if of_a else None, float(b / of_b) if of_b else None)
+
+
+def _difference(counts: Counts) -> float | None:
+    first, second = _shares(counts)
+    return None if first is None or second is None else first - second
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """The table of the README, in Markdown: points of difference with the pooled interval, each seed's own behind it."""
+    seeds = sorted({seed for verdict in verdicts for seed in verdict.seeds})
+    lines = [
+        f"| claim | split | first | second | difference [95 %] | seeds {', '.join(map(str, seeds))} | holds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for verdict in verdicts:
+        interval = (
+            "not measurable" if verdict.value is None else f"{_points(verdict.value)} [{_points(verdict.low)}, {_points(verdict.high)}]"
+        )
+        each = ", ".join(_points(verdict.seeds[seed]) for seed in seeds)
+        lines.append(
+            f"| {verdict.claim.number}. {verdict.claim.text} | {verdict.split} | {_share(verdict.first)} | {_share(verdict.second)} "
+            f"| {interval} | {each} | {'yes' if verdict.holds else 'no'} |"
+        )
+    return "\n".join(lines)
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".removeprefix("0")

@@ -1,0 +1,94 @@
+"""The default line once a seed, each in a copy of the project of its own, and its claims judged on all seeds together (`make claims`).
+
+    python -m pipelines.claims 1 2 3     → the table, data/evaluation/claims.md
+
+A copy lies in `.factory/seeds/<seed>` and shares the project's DVC cache: a seed that has run with the same code and params, here or in its
+copy, is restored and not run again. Stopped half way, the same command goes on where it was.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from factory.errors import FactoryError, ParamsError
+from factory.evaluation.claims import CLAIMS, Evidence, judge, table
+from factory.params import load
+from factory.schemas import Answer, Problem
+from factory.storage import TABLES, read_rows, whole_file
+
+COPIES = Path(".factory/seeds")
+RESULT = Path("data/evaluation/claims.md")
+MADE = ("data/", "dvc.lock")  # what a line makes is each copy's own
+
+
+def main(seeds: list[int]) -> None:
+    resamples = load().require("evaluate").bootstrap
+    evidence: dict[int, Evidence] = {}
+    for seed in seeds:
+        folder = copy_project(seed)
+        print(f"seed {seed}: dvc repro in {folder}", flush=True)
+        if subprocess.run(["dvc", "repro"], cwd=folder, check=False).returncode:
+            raise FactoryError(f"the line of seed {seed} stopped (see above); mend it and run the same command, which goes on from there")
+        evidence[seed] = (read_rows(folder / TABLES / "answers.parquet", Answer), read_rows(folder / TABLES / "problems.parquet", Problem))
+    text = table(judge(evidence, CLAIMS, resamples=resamples))
+    with whole_file(RESULT) as path:
+        path.write_text(text + "\n")
+    print(f"\n{text}\n\nin {RESULT}")
+
+
+def copy_project(seed: int) -> Path:
+    """The project's files as they are now, under another seed; what an earlier run of the copy made stays."""
+    target = COPIES / str(seed)
+    files = [name for name in _tracked() if not name.startswith(MADE)]
+    for old in [path for path in target.rglob("*") if path.is_file() and _is_source(path.relative_to(target))]:
+        if str(old.relative_to(target)) not in files:
+            old.unlink()
+    for name in files:
+        new, text = target / name, Path(name).read_bytes()
+        if name == "params.yaml":
+            text = _with_seed(text.decode(), seed).encode()
+        if not new.exists() or new.read_bytes() != text:
+            new.parent.mkdir(parents=True, exist_ok=True)
+            new.write_bytes(text)
+            shutil.copymode(name, new)
+    (target / "data").mkdir(exist_ok=True)
+    settings = f"[core]\n    no_scm = true\n    autostage = false\n[cache]\n    dir = {Path('.dvc/cache').resolve()}\n"
+    (target / ".dvc/config.local").write_text(settings)
+    return target
+
+
+def _tracked() -> list[str]:
+    """Files of the project that git knows or would add; without git there is no saying what the project is."""
+    found = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], check=False, capture_output=True, text=True)
+    if found.returncode:
+        raise FactoryError(f"`git ls-files` failed ({found.stderr.strip()}): run this inside the project's git checkout")
+    return [name for name in found.stdout.split("\0") if name and Path(name).is_file()]
+
+
+def _is_source(path: Path) -> bool:
+    return path.parts[0] not in ("data", ".dvc", ".factory") and path.name != "dvc.lock" and "__pycache__" not in path.parts
+
+
+def _with_seed(params: str, seed: int) -> str:
+    """Comments and all; only the line of the seed is another."""
+    lines = [f"seed: {seed}" if line.startswith("seed:") else line for line in params.splitlines()]
+    assert yaml.safe_load("\n".join(lines))["seed"] == seed
+    return "\n".join(lines) + "\n"
+
+
+def _seeds(arguments: list[str]) -> list[int]:
+    if not arguments or not all(argument.isdecimal() for argument in arguments):
+        raise ParamsError("usage: python -m pipelines.claims SEED …, whole numbers: python -m pipelines.claims 1 2 3")
+    return list(dict.fromkeys(map(int, arguments)))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        main(_seeds(sys.argv[1:]))
+    except FactoryError as error:
+        sys.exit(f"error: claims: {error}")
