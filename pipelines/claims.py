@@ -1,6 +1,7 @@
 """The default line once a seed, each in a copy of the project of its own, and its claims judged on all seeds together (`make claims`).
 
     python -m pipelines.claims 1 2 3     → the table, data/evaluation/claims.md
+    JOBS=2 python -m pipelines.claims 1 2 3     → two lines side by side, each with half of the cores, its words in <copy>/repro.log
 
 A copy lies in `.factory/seeds/<seed>` and shares the project's DVC cache: a seed that has run with the same code and params, here or in its
 copy, is restored and not run again. Stopped half way, the same command goes on where it was.
@@ -10,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -25,19 +27,35 @@ RESULT = Path("data/evaluation/claims.md")
 MADE = ("data/", "dvc.lock")  # what a line makes is each copy's own
 
 
-def main(seeds: list[int]) -> None:
+def main(seeds: list[int], jobs: int = 1) -> None:
     resamples = load().require("evaluate").bootstrap
-    evidence: dict[int, Evidence] = {}
-    for seed in seeds:
-        folder = copy_project(seed)
-        print(f"seed {seed}: dvc repro in {folder}", flush=True)
-        if subprocess.run(["dvc", "repro"], cwd=folder, check=False).returncode:
-            raise FactoryError(f"the line of seed {seed} stopped (see above); mend it and run the same command, which goes on from there")
-        evidence[seed] = (read_rows(folder / TABLES / "answers.parquet", Answer), read_rows(folder / TABLES / "problems.parquet", Problem))
+    folders = {seed: copy_project(seed) for seed in seeds}
+    with ThreadPoolExecutor(jobs) as pool:
+        codes = dict(zip(seeds, pool.map(lambda seed: repro(folders[seed], jobs), seeds), strict=True))
+    if failed := [str(folders[seed]) for seed, code in codes.items() if code]:
+        raise FactoryError(f"the line in {', '.join(failed)} stopped; mend it and run the same command, which goes on from there")
+    evidence: dict[int, Evidence] = {
+        seed: (read_rows(folder / TABLES / "answers.parquet", Answer), read_rows(folder / TABLES / "problems.parquet", Problem))
+        for seed, folder in folders.items()
+    }
     text = table(judge(evidence, CLAIMS, resamples=resamples))
     with whole_file(RESULT) as path:
         path.write_text(text + "\n")
     print(f"\n{text}\n\nin {RESULT}")
+
+
+def repro(folder: Path, jobs: int) -> int:
+    """`dvc repro` in a copy; the exit status. Threads of two lines on the same cores would wait for each other: each gets its share."""
+    if jobs == 1:
+        print(f"{folder}: dvc repro", flush=True)
+        return subprocess.run(["dvc", "repro"], cwd=folder, check=False).returncode
+    print(f"{folder}: dvc repro, its words in {folder / 'repro.log'}", flush=True)
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    with (folder / "repro.log").open("w") as log:
+        found = subprocess.run(
+            ["dvc", "repro"], cwd=folder, check=False, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": threads}
+        )
+    return found.returncode
 
 
 def copy_project(seed: int) -> Path:
@@ -70,7 +88,9 @@ def _tracked() -> list[str]:
 
 
 def _is_source(path: Path) -> bool:
-    return path.parts[0] not in ("data", ".dvc", ".factory") and path.name != "dvc.lock" and "__pycache__" not in path.parts
+    return (
+        path.parts[0] not in ("data", ".dvc", ".factory") and path.name not in ("dvc.lock", "repro.log") and "__pycache__" not in path.parts
+    )
 
 
 def _with_seed(params: str, seed: int) -> str:
@@ -86,9 +106,15 @@ def _seeds(arguments: list[str]) -> list[int]:
     return list(dict.fromkeys(map(int, arguments)))
 
 
+def _jobs(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise ParamsError(f"JOBS is {value!r}: expected how many lines run side by side, 1 or more")
+    return int(value)
+
+
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
-        main(_seeds(sys.argv[1:]))
+        main(_seeds(sys.argv[1:]), _jobs(os.environ.get("JOBS", "1")))
     except FactoryError as error:
         sys.exit(f"error: claims: {error}")

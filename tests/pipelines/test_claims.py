@@ -116,6 +116,19 @@ def test_arguments_are_seeds() -> None:
             claims._seeds(wrong)
 
 
+def test_lines_side_by_side_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims.os, "cpu_count", lambda: 4)
+    dvc = write(tmp_path / "bin/dvc", "#!/bin/sh\necho $1 on $OMP_NUM_THREADS threads\nexit 3\n")
+    dvc.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{dvc.parent}:/usr/bin:/bin")
+    assert claims.repro(tmp_path, jobs=2) == 3
+    assert (tmp_path / "repro.log").read_text() == "repro on 2 threads\n"
+    assert claims._jobs("2") == 2
+    for wrong in ("0", "-1", "two", ""):
+        with pytest.raises(ParamsError, match="JOBS is"):
+            claims._jobs(wrong)
+
+
 def answer(problem: Problem, model: str, verdict: str) -> Answer:
     return Answer(
         id=row_id(model, problem.id), model=f"{model}@1", arm="policy", problem_id=problem.id, split=problem.split, family=problem.family,
@@ -150,5 +163,5 @@ def test_the_line_runs_once_a_seed_and_a_stop_names_it(small_line, monkeypatch: 
     assert "| heldout | 1.000 | .000 | +100.0 [+100.0, +100.0] | +100.0, +100.0 | yes |" in lines[2]
     assert len(lines) == 4  # the only claim whose arms are there, on two splits
     shutil.rmtree(claims.COPIES)
-    with pytest.raises(FactoryError, match="the line of seed 3 stopped"):
+    with pytest.raises(FactoryError, match=r"the line in \.factory/seeds/3 stopped"):
         claims.main([3])
