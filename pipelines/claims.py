@@ -113,7 +113,6 @@ def _jobs(value: str) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         main(_seeds(sys.argv[1:]), _jobs(os.environ.get("JOBS", "1")))
     except FactoryError as error:

@@ -15,9 +15,9 @@ from fractions import Fraction
 from factory import grading
 from factory.demonstrations.critics import CriticName, CritiqueAsk, Remark, VerifyAsk, gold_steps
 from factory.demonstrations.equations import Equation, equations_of, judged, numbers_in, partial_values
+from factory.demonstrations.lead_ins import TRY_AGAIN
 from factory.schemas import Problem
 
-TRY_AGAIN = "try others."
 _VERBS = {"+": "add", "-": "take away", "*": "multiply by", "/": "divide by"}
 
 

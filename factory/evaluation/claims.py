@@ -8,7 +8,7 @@ bootstrap). *Above* means that the 95 % interval of the difference excludes 0, *
 A failed or unparsable answer counts as wrong. Sources: Satori §5 (tables 1, 3, 4), ReasonFlux §4.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,19 +96,16 @@ def _by_arm(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
 def _counts(claim: Claim, split: str, arms: Mapping[str, Sequence[Answer]], problems: Sequence[Problem]) -> Counts:
     """One row a problem that both arms answered."""
     known = {problem.id: problem for problem in problems}
-    score: Callable[[Answer], tuple[int, int]] = _accuracy
-    if claim.correction:
-        score = lambda answer: changed_sides(answer, known[answer.problem_id])  # noqa: E731
+
+    def score(answer: Answer) -> tuple[int, int]:
+        return changed_sides(answer, known[answer.problem_id]) if claim.correction else (int(answer.verdict == "correct"), 1)
+
     sides = [
         {row.problem_id: score(row) for row in arms[name] if row.split == split and claim.group in (None, row.group)}
         for name in (claim.first, claim.second)
     ]
     shared = sorted(sides[0].keys() & sides[1].keys())
     return np.array([(*sides[0][key], *sides[1][key]) for key in shared], dtype=float).reshape(-1, 4)
-
-
-def _accuracy(answer: Answer) -> tuple[int, int]:
-    return int(answer.verdict == "correct"), 1
 
 
 def _verdict(claim: Claim, split: str, counts: Mapping[int, Counts], resamples: int) -> Verdict:

@@ -13,6 +13,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from factory.demonstrations.lead_ins import TRY_AGAIN
 from factory.problems.world.arithmetic import Equation, Slip, execute, slipped
 from factory.problems.world.model import FIRST, Check, Guessing, Task, attempt, boxed
 from factory.problems.world.strategies import RIVALS, operations
@@ -22,7 +23,6 @@ _HINTS = {
     "add": "add {n}.", "subtract": "take away {n}.", "multiply": "multiply by {n}.", "divide": "divide by {n}.",
     "more": "add {n} and add both.", "fewer": "take away {n} and add both.",
 }  # fmt: skip
-TRY_AGAIN = "try others."
 _TWO_EQUATIONS = {"more", "fewer"}
 
 
