@@ -147,7 +147,10 @@ class Round(Strict):
 
 
 class Policy(Strict):
+    """`part`: which `rollouts.problems` train problems it is sampled on, from 0. A round needs problems that its start was not tuned on."""
+
     model: str
+    part: int = Field(ge=0)
 
 
 class Ppo(Strict):

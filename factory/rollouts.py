@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from factory import coat, grading, prompting
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.errors import ParamsError
 from factory.identity import row_id, seed_for
 from factory.params import Role, Sampling
 from factory.schemas import Problem, Reject, Rollout
@@ -21,11 +22,16 @@ def sampling_params(sampling: Sampling) -> SamplingParams:
     return SamplingParams(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p)
 
 
-def first_problems(problems: Sequence[Problem], count: int, role: Role) -> list[Problem]:
-    """The first `count` train problems by id. Recorded answers exist for a benchmark's problems: of those, all, whatever their split."""
+def part_of(problems: Sequence[Problem], count: int, part: int, role: Role) -> list[Problem]:
+    """Part number `part` of the train problems, `count` of them in the order of their ids. Recorded answers exist for a benchmark's
+    problems: of those, all, whatever their split. Raises ParamsError when no problem is left for the part."""
     if role.engine == "recorded":
         return sorted(problems, key=lambda problem: problem.id)
-    return sorted((problem for problem in problems if problem.split == "train"), key=lambda problem: problem.id)[:count]
+    train = sorted((problem for problem in problems if problem.split == "train"), key=lambda problem: problem.id)
+    found = train[part * count : (part + 1) * count]
+    if not found:
+        raise ParamsError(f"part {part} of {count} problems begins behind the last of {len(train)} train problems: lower it or draw more")
+    return found
 
 
 def sample(

@@ -15,7 +15,8 @@ def main(params: Params, item: str) -> None:
     if "generator" not in params.roles:
         raise ParamsError("params.yaml needs roles.generator: its engine samples the policy")
     role = params.roles["generator"].model_copy(update={"model": str(MODELS / f"policy_{item}")})
-    problems = rollouts.first_problems(read_rows(TABLES / "problems.parquet", Problem), settings.problems, role)
+    known = read_rows(TABLES / "problems.parquet", Problem)
+    problems = rollouts.part_of(known, params.require("rollouts").problems, params.policies[item].part, role)[: settings.problems]
     engine = open_engine(role, f"distillation_{item}")
     sampled, failed = rollouts.sample(
         engine, problems, settings.sampling, settings.samples, seed=params.seed, stage="distillation", round=item

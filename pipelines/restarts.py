@@ -12,7 +12,8 @@ def main(params: Params, item: str) -> None:
     settings, round = params.require("restarts"), params.rounds.get(item)
     problems = read_rows(TABLES / "problems.parquet", Problem)
     rollouts = read_rows(TABLES / f"rollouts_{item}.parquet", Rollout)
-    startable = [problem for problem in problems if problem.split == "train" or round is None]
+    sampled = {rollout.problem_id for rollout in rollouts}
+    startable = [problem for problem in problems if (problem.split == "train" and problem.id in sampled) or round is None]
     buffers = Buffers([], [], len(rollouts))
     per_sign = settings.per_sign if round is None or round.restarts else 0
     if per_sign:

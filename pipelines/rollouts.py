@@ -11,7 +11,7 @@ from pipelines import stage
 
 def main(params: Params, item: str) -> None:
     settings, role = params.require("rollouts"), policy_role(params, item)
-    problems = rollouts.first_problems(read_rows(TABLES / "problems.parquet", Problem), settings.problems, role)
+    problems = rollouts.part_of(read_rows(TABLES / "problems.parquet", Problem), settings.problems, params.policies[item].part, role)
     samples = len(role.models) if role.engine == "recorded" else settings.samples
     engine = open_engine(role, f"rollouts_{item}")
     rows, rejects = rollouts.sample(

@@ -9,6 +9,7 @@ import pytest
 from factory import rollouts
 from factory.engines.protocol import Completion, Request
 from factory.engines.recorded_engine import RecordedEngine, read_recorded
+from factory.errors import ParamsError
 from factory.identity import row_id
 from factory.params import Role, Sampling, Source
 from factory.preferences import orm_pairs
@@ -90,10 +91,15 @@ def test_only_train_problems_are_sampled_but_all_recorded_ones_are_read() -> Non
     problems = [
         problem(f"Tom has {n} and gets 7.", str(n + 7), split) for n, split in enumerate(["train", "heldout", "train", "dev", "train"])
     ]
-    chosen = rollouts.first_problems(problems, 2, Role(engine="transformers", model="data/models/base"))
+    sampled = Role(engine="transformers", model="data/models/base")
+    chosen = rollouts.part_of(problems, 2, 0, sampled)
     assert [row.split for row in chosen] == ["train", "train"]
     assert [row.id for row in chosen] == sorted(row.id for row in problems if row.split == "train")[:2]
-    assert len(rollouts.first_problems(problems, 2, Role(engine="recorded", model="answers.jsonl", models=["a"]))) == 5
+    assert len(rollouts.part_of(problems, 2, 0, Role(engine="recorded", model="answers.jsonl", models=["a"]))) == 5
+    rest = rollouts.part_of(problems, 2, 1, sampled)
+    assert {row.id for row in (*chosen, *rest)} == {row.id for row in problems if row.split == "train"}, "parts are disjoint"
+    with pytest.raises(ParamsError, match="part 2 of 2 problems begins behind the last of 3 train problems"):
+        rollouts.part_of(problems, 2, 2, sampled)
 
 
 @pytest.mark.skipif(not (DATA / "test.jsonl").exists(), reason=f"GSM8K's public files are not at {DATA} (COAT_DATA)")

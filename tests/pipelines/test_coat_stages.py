@@ -98,7 +98,7 @@ def test_running_again_gives_the_same_bytes(line: Params) -> None:
 def test_a_round_without_restarts_has_only_plain_problems(line: Params) -> None:
     rollouts.main(line, "recorded")
     document = line.model_dump()
-    document["policies"] = {"recorded": {"model": "format_tuned"}}
+    document["policies"] = {"recorded": {"model": "format_tuned", "part": 0}}
     document["rounds"] = {"recorded": {"start": "format_tuned", "restarts": False, "temperature": 1.2, "samples": 4}}
     problems = read_rows(TABLES / "problems.parquet", Problem)
     write_rows(TABLES / "problems.parquet", Problem, [problems[0], Problem(**{**vars(problems[1]), "split": "train"})])

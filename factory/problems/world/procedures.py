@@ -158,6 +158,17 @@ def _products(most: int) -> set[tuple[int, int]]:
     return {(min(a, b), max(a, b)) for a in _FACTORS for b in range(2, min(most, SIZE) + 1)}
 
 
+def _space_scale(most: int) -> int:
+    """At least: one gain, or one loss that leaves something."""
+    return sum(1 + (a * b > change) for a, b in _products(most) for change in range(2, most // CHANGE + 1))
+
+
+def _space_share(most: int) -> int:
+    """At least: one change, and what is then shared comes out even."""
+    changes = [sign * change for change in range(2, most // CHANGE + 1) for sign in (1, -1)]
+    return sum(2 <= parts * each - change <= most for parts in _FACTORS for each in range(2, SIZE + 1) for change in changes)
+
+
 def _space_savings(most: int) -> int:
     """Counted: what is lost must leave a number that can be shared."""
     shared = range(2, SIZE + 1)
@@ -190,11 +201,11 @@ def _family(name: str, draw: Callable[[random.Random, World], Facts | None], tel
 # Bounds from below: they count only the shortest problems of a family whose changes are all gains.
 PROCEDURE_FAMILIES = (
     _family("tally", _tally, _tell_tally, lambda n: (n - 1) * (n // CHANGE - 1) * (n // CHANGE) // 2),
-    _family("scale_tally", _scale_tally, _tell_scale_tally, lambda n: len(_products(n)) * (n // CHANGE - 1)),
+    _family("scale_tally", _scale_tally, _tell_scale_tally, _space_scale),
     _family("backwards", _backwards, _tell_backwards, lambda n: (n - n // CHANGE * 2) * (n // CHANGE - 1) * (n // CHANGE) // 2),
     _family("compare_sum", _compare_sum, _tell_compare_sum, lambda n: (n - 1) * (n // 3 - 1)),
     _family("unit_price", _unit_price, _tell_unit_price, lambda n: (FACTOR - 1) * (SIZE - 1) * (FACTOR - 2)),
-    _family("share", _share, _tell_share, lambda n: sum(max(0, n // p - 3) for p in _FACTORS) * (n // CHANGE - 1)),
+    _family("share", _share, _tell_share, _space_share),
     _family("savings", _savings, _tell_savings, _space_savings, True),
     _family("pooling", _pooling, _tell_pooling, lambda n: (n - 1) * (n // 2 - 1) // 2, True),
 )
