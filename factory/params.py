@@ -166,7 +166,7 @@ class Ppo(Strict):
     value_clip: float = Field(gt=0)
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)
-    leave_one_out: bool  # subtract the mean reward of a start's other samples, where there are any
+    baselines: list[Literal["critic", "siblings"]]  # what a reward is compared with: Satori's critic, the mean of a start's other samples
     kl: float = Field(ge=0)  # 0: no reference model is loaded
     beta: float = Field(ge=0)  # the restart bonus
     orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori

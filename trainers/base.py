@@ -40,7 +40,7 @@ from trainers.muon import Muon
 from trainers.tokenizer import build
 
 WARMUP, FLOOR = 0.05, 0.05  # shares of the run, and of the peak learning rate
-EARLY = 0.8  # share of the run after which the learning rate stays level
+LEVEL, EARLY = 0.7, 0.8  # shares of the run: where the learning rate is down, and where the early model is kept
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def pretrain(corpus: Sequence[CorpusText], meta_tokens: Iterable[str], settings:
 
 
 class _Early(TrainerCallback):
-    """Saves the model as it was when the learning rate became level, so that what the rest adds can be measured."""
+    """Saves the model as it was at EARLY, so that what the rest adds can be measured."""
 
     def __init__(self, step: int, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         self.step, self.tokenizer, self.folder = max(1, step), tokenizer, folder
@@ -100,12 +100,12 @@ class _Early(TrainerCallback):
 
 
 def settled(done: float) -> float:
-    """The share of the peak learning rate after a share of the run: up in WARMUP, down in a line to FLOOR at EARLY, and level from there.
+    """The share of the peak learning rate after a share of the run: up in WARMUP, down in a line to FLOOR at LEVEL, and level from there.
 
     The level end is the proof that the base is not cut short: what it adds is measured (`settling` in the metrics)."""
     if done < WARMUP:
         return min(1.0, (done + 1e-3) / WARMUP)
-    return max(FLOOR, 1 - (1 - FLOOR) * (done - WARMUP) / (EARLY - WARMUP))
+    return max(FLOOR, 1 - (1 - FLOOR) * (done - WARMUP) / (LEVEL - WARMUP))
 
 
 def _config(settings: Settings, vocabulary: int, pad: int, eos: int) -> LlamaConfig:

@@ -3,7 +3,8 @@
     iteration,reward,reward_rule,reward_orm,reward_bonus,accuracy,accuracy_0,accuracy_+,accuracy_-,…,continue,reflect,explore
     1,-0.1875,-0.578,0.4297,-0.0391,0.4219,0.4516,0.6,0.2162,…,1.2,0.41,0.33
 
-An empty cell means that there was nothing to measure: no response of that buffer, or an iteration in which only the critic trained.
+An empty cell means that there was nothing to measure: no response of that buffer, an iteration in which only the critic
+trained, or no critic.
 Seconds are not among them: the file is an out, the same on every run.
 """
 
@@ -21,15 +22,15 @@ from trainers.rollout import Rollouts
 
 @dataclass(frozen=True)
 class Updates:
-    """Means over the actions; gradient norms (before clipping) and learning rates over the updates. None where the actor did not train."""
+    """Means over the actions; gradient norms (before clipping) and learning rates over the updates. None where a model did not train."""
 
-    value_loss: float
+    value_loss: float | None
     policy_loss: float | None
     approx_kl: float | None
     clip_fraction: float | None
-    critic_grad_norm: float
+    critic_grad_norm: float | None
     actor_grad_norm: float | None
-    critic_lr: float
+    critic_lr: float | None
     actor_lr: float | None
 
 
@@ -53,9 +54,9 @@ class Means:
         lr = {model: fmean(lr for lr, _ in steps) for model, steps in self.steps.items()}
         norm = {model: fmean(norm for _, norm in steps) for model, steps in self.steps.items()}
         return Updates(
-            value_loss=mean["value_loss"], policy_loss=mean.get("policy_loss"), approx_kl=mean.get("approx_kl"),
-            clip_fraction=mean.get("clip_fraction"), critic_grad_norm=norm["critic"], actor_grad_norm=norm.get("actor"),
-            critic_lr=lr["critic"], actor_lr=lr.get("actor"),
+            value_loss=mean.get("value_loss"), policy_loss=mean.get("policy_loss"), approx_kl=mean.get("approx_kl"),
+            clip_fraction=mean.get("clip_fraction"), critic_grad_norm=norm.get("critic"), actor_grad_norm=norm.get("actor"),
+            critic_lr=lr.get("critic"), actor_lr=lr.get("actor"),
         )  # fmt: skip
 
 
@@ -65,7 +66,7 @@ class Diagnostics:
     rollouts: dict[str, float | None]
     updates: Updates
     entropy: float
-    explained_variance: float
+    explained_variance: float | None
     actions: dict[str, float]  # meta-action tokens a response
 
     def cells(self) -> dict[str, float | None]:

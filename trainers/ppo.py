@@ -53,13 +53,17 @@ class Settings:
     gamma: float
     lam: float
     kl: float
-    leave_one_out: bool  # a response's reward less the mean of its siblings': with few rollouts the critic alone leaves too much noise
+    baselines: tuple[str, ...]  # critic, siblings (a response's reward less the mean of its siblings'), or both
     max_grad_norm: float
     seed: int
 
     def __post_init__(self) -> None:
         if self.batch % self.samples:
             raise ParamsError(f"ppo.batch is {self.batch}, expected a multiple of the round's samples, {self.samples}")
+        if "siblings" in self.baselines and self.samples == 1:
+            raise ParamsError("ppo.baselines names siblings, expected a round with more than one of samples")
+        if self.critic_warmup and "critic" not in self.baselines:
+            raise ParamsError(f"ppo.critic_warmup is {self.critic_warmup}, expected 0: ppo.baselines names no critic")
         if self.critic_warmup >= self.iterations:
             raise ParamsError(f"ppo.critic_warmup is {self.critic_warmup}, expected less than ppo.iterations, {self.iterations}")
 
@@ -101,10 +105,10 @@ class State:
     """All that training changes, and so all that a checkpoint would hold."""
 
     actor: Actor
-    critic: Critic
+    critic: Critic | None
     reference: Actor | None
     actor_learner: Learner
-    critic_learner: Learner
+    critic_learner: Learner | None
     iteration: int = 0
     log: list[Diagnostics] = field(default_factory=list)
 
@@ -133,21 +137,22 @@ def warm_cosine(step: int, warmup: int, total: int) -> float:
     return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def build_state(actor: Actor, critic: Critic, settings: Settings) -> State:
+def build_state(actor: Actor, critic: Critic | None, settings: Settings) -> State:
     reference = copy.deepcopy(actor).requires_grad_(False) if settings.kl > 0 else None
     actor_learner = Learner(actor, settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
-    critic_learner = Learner(critic, settings.critic_lr, settings.updates(settings.iterations), settings)
+    critic_learner = Learner(critic, settings.critic_lr, settings.updates(settings.iterations), settings) if critic else None
     return State(actor, critic, reference, actor_learner, critic_learner)
 
 
 def open_state(start: Path, orm: Path, settings: Settings) -> tuple[State, PreTrainedTokenizerBase]:
-    """The round's start model as actor, its outcome reward model as critic, and their tokenizer. Raises DataError when one cannot be read
-    or they do not read the same tokens."""
+    """The round's start model as actor, its outcome reward model as critic (if `baselines` names one), and their tokenizer. Raises
+    DataError when one cannot be read or they do not read the same tokens."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, tokenizer = run.load(start)
     if run.load_tokenizer(orm).get_vocab() != tokenizer.get_vocab():
         raise DataError(f"{orm} has another vocabulary than {start}: train the reward model of a round from its start model")
-    return build_state(Actor(model, settings.temperature).to(device), load_critic(orm).to(device), settings), tokenizer
+    critic = load_critic(orm).to(device) if "critic" in settings.baselines else None
+    return build_state(Actor(model, settings.temperature).to(device), critic, settings), tokenizer
 
 
 def train(
@@ -164,7 +169,7 @@ def train(
             updates = update(state, rollouts, experience, settings)
         except FloatingPointError as error:
             raise DataError(f"PPO diverged at iteration {number} ({error}), expected finite numbers; nothing saved: lower ppo.lr") from None
-        explained = explained_variance(experience.values, experience.returns, experience.mask)
+        explained = explained_variance(experience.values, experience.returns, experience.mask) if state.critic else None
         row = Diagnostics(number, describe(rollouts), updates, spread, explained, action_rates(rollouts, action_ids))
         state.log.append(row)
         state.iteration = number
@@ -174,7 +179,10 @@ def train(
 
 @torch.no_grad()
 def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Experience, float]:
-    """Old log-probabilities and values by the same forward pass that trains, then advantages and returns; and the mean entropy (nats)."""
+    """Old log-probabilities and values by the same forward pass that trains, then advantages and returns; and the mean entropy (nats).
+
+    Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean.
+    """
     device = next(state.actor.parameters()).device
     mask = rollouts.mask.to(device)
     logprobs, values, entropies, references = (torch.zeros(mask.shape, device=device) for _ in range(4))
@@ -183,10 +191,11 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Expe
         distribution = state.actor.distribution(batch)
         _put(logprobs, rows, mask, pick(distribution, batch.targets))
         _put(entropies, rows, mask, entropy(distribution))
-        _put(values, rows, mask, state.critic.values(batch))
+        if state.critic is not None:
+            _put(values, rows, mask, state.critic.values(batch))
         if state.reference is not None:
             _put(references, rows, mask, state.reference.log_probs(batch))
-    rewards = rollouts.terminal_rewards(settings.samples if settings.leave_one_out else 1).to(device)
+    rewards = rollouts.terminal_rewards(settings.samples if "siblings" in settings.baselines else 1).to(device)
     if state.reference is not None:
         rewards -= settings.kl * (logprobs - references)
     advantages, returns = gae(rewards, values, mask, gamma=settings.gamma, lam=settings.lam)
@@ -208,14 +217,16 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
         for minibatch in minibatches(len(rollouts.starts), settings.minibatch, seed):
             for rows in micro_batches(rollouts.lengths, minibatch):
                 batch, old = _batch(rollouts, rows, device), experience.select(rows)
-                losses = value_loss(state.critic.values(batch), old.values, old.returns, settings.value_clip)
-                _backward(losses.sum() * share)
-                means.add(value_loss=losses)
+                if state.critic is not None:
+                    losses = value_loss(state.critic.values(batch), old.values, old.returns, settings.value_clip)
+                    _backward(losses.sum() * share)
+                    means.add(value_loss=losses)
                 if actor_trains:
                     policy = policy_loss(state.actor.log_probs(batch), old.logprobs, old.advantages, settings.clip)
                     _backward(policy.loss.sum() * share)
                     means.add(policy_loss=policy.loss, approx_kl=policy.kl, clip_fraction=policy.clipped)
-            means.step("critic", state.critic_learner.lr, state.critic_learner.step())
+            if state.critic_learner is not None:
+                means.step("critic", state.critic_learner.lr, state.critic_learner.step())
             if actor_trains:
                 means.step("actor", state.actor_learner.lr, state.actor_learner.step())
     return means.updates()

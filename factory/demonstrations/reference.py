@@ -139,15 +139,14 @@ def _hint(equation: Equation, known: set[Fraction]) -> str:
 def _in_search(problem: Problem, steps: Sequence[str]) -> Divergence | None:
     """Each try makes the gold solution's checks with other numbers: a result that the problem gives must come out again."""
     given, gold = numbers_in(problem.problem), equations_of(gold_steps(problem))
-    resume = int(bool(steps) and steps[0] == gold_steps(problem)[0] and not equations_of(steps[:1]))  # what is wanted is said once
     for place, equation in enumerate(equations_of(steps)):
         expected = gold[place % len(gold)]
         if not equation.holds:
             hint = "check it again." if equation.left == expected.left else TRY_AGAIN
-            return Divergence(equation.step, f"{equation.left} is not {equation.right}.", hint, resume)
+            return Divergence(equation.step, f"{equation.left} is not {equation.right}.", hint, 0)
         target = expected.value in given - numbers_in(expected.left)  # in 1 * 8 = 8 the 8 is a number given, not one to reach
         if target and equation.value != expected.value:
-            return Divergence(_outcome(steps, equation), f"{equation.right} is not {expected.right}.", TRY_AGAIN, resume)
+            return Divergence(_outcome(steps, equation), f"{equation.right} is not {expected.right}.", TRY_AGAIN, 0)
     return _wrong_box(problem, steps, Counter(equation.value for equation in gold), given)
 
 

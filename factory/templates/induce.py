@@ -5,7 +5,7 @@
 
 Which steps are analysed is decided from the text alone (`analysed_steps`): the first equation, and every later one that takes a number of
 the problem not taken before; the problem's first number is the start of the running result. An equation that only combines what is there
-continues the strategy of the step before (`12 + 7 = 19`, then `12 + 19 = 31`: "7 more, both" is one strategy). A solution that opens with
+continues the strategy of the step before (`12 + 7 = 19`, then `12 + 19 = 31`: "7 more, both" is one strategy). A solution with a line
 `Try …` searches: it is one strategy, analysed at its first equation. So a plan, the sequence of names, repeats a procedure's name as often
 as it was used and names a search once. Source: papers/reasonflux, "Template T".
 """
@@ -126,7 +126,7 @@ def analysed_steps(problem: str, solution: str) -> list[int]:
         if taken:
             found.append(number)
         previous = next(iter(_NUMBER.findall(result)), None)
-    if lines[0].startswith("Try "):
+    if any(line.startswith("Try ") for line in lines):
         return found[:1] or [1]
     return found or [number for number, line in enumerate(lines, start=1) if line.strip() and r"\boxed" not in line]
 

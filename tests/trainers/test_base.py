@@ -53,10 +53,10 @@ def test_the_schedule_rises_falls_in_a_line_and_stays_level() -> None:
     assert base.settled(0.0) == pytest.approx(0.02)  # not 0: the first step trains, too
     assert base.settled(0.025) == pytest.approx(0.5, abs=0.03)
     assert base.settled(base.WARMUP) == 1.0
-    assert base.settled(0.425) == pytest.approx((1 + base.FLOOR) / 2)  # half way between 0.05 and 0.8
-    assert base.settled(base.EARLY) == pytest.approx(base.FLOOR)
-    assert {base.settled(base.EARLY + 0.01 * step) for step in range(1, 21)} == {base.FLOOR}
-    falling = [base.settled(base.WARMUP + 0.01 * step) for step in range(75)]
+    assert base.settled(0.375) == pytest.approx((1 + base.FLOOR) / 2)  # half way between 0.05 and 0.7
+    assert base.settled(base.LEVEL) == pytest.approx(base.FLOOR)
+    assert {base.settled(base.LEVEL + 0.01 * step) for step in range(1, 31)} == {base.FLOOR}
+    falling = [base.settled(base.WARMUP + 0.01 * step) for step in range(65)]
     assert falling == sorted(falling, reverse=True)
     rising = [base.settled(0.01 * step) for step in range(5)]
     assert rising == sorted(rising)

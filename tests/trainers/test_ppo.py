@@ -28,7 +28,7 @@ VOCABULARY = ["<pad>", "<end>", "a", "b", "c", "d", "e", "f"]
 EOS = 1
 SETTINGS = Settings(
     iterations=3, batch=32, minibatch=16, epochs=1, samples=1, temperature=1.0, lr=1e-3, critic_lr=1e-3, warmup_share=0.1, critic_warmup=0,
-    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, leave_one_out=False, max_grad_norm=1.0, seed=1,
+    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1.0, seed=1,
 )  # fmt: skip
 STARTS = [
     Start(
@@ -54,7 +54,8 @@ def fresh(settings: Settings = SETTINGS) -> State:
     )  # fmt: skip
     actor = Actor(LlamaForCausalLM(config), settings.temperature)
     config.num_labels = 1
-    return build_state(actor, Critic(LlamaForSequenceClassification(config), 0.0, 1.0), settings)
+    critic = Critic(LlamaForSequenceClassification(config), 0.0, 1.0) if "critic" in settings.baselines else None
+    return build_state(actor, critic, settings)
 
 
 def draw(state: State, prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
@@ -76,7 +77,8 @@ def run(state: State, settings: Settings) -> list[str]:
     return lines
 
 
-def weights(module: torch.nn.Module) -> list[torch.Tensor]:
+def weights(module: torch.nn.Module | None) -> list[torch.Tensor]:
+    assert module is not None
     return [parameter.detach().clone() for parameter in module.parameters()]
 
 
@@ -91,6 +93,18 @@ def test_a_toy_task_is_learnt_from_chance() -> None:
     accuracy = [row.rollouts["accuracy"] or 0.0 for row in state.log]
     assert accuracy[0] < 0.4
     assert sum(accuracy[-3:]) / 3 > 0.9
+
+
+def test_siblings_alone_are_baseline_enough() -> None:
+    settings = dataclasses.replace(SETTINGS, iterations=20, batch=64, minibatch=32, samples=4, lr=1e-2, lam=1.0, baselines=("siblings",))
+    state = fresh(settings)
+    run(state, settings)
+    assert state.critic is None
+    assert state.critic_learner is None
+    assert sum(row.rollouts["accuracy"] or 0.0 for row in state.log[-3:]) / 3 > 0.9
+    cells = state.log[-1].cells()
+    assert [cells[name] for name in ("value_loss", "critic_grad_norm", "critic_lr", "explained_variance")] == [None] * 4
+    assert cells["approx_kl"] is not None
 
 
 def test_the_ratio_is_one_on_the_first_minibatch() -> None:
@@ -269,3 +283,7 @@ def test_impossible_settings_are_refused() -> None:
         dataclasses.replace(SETTINGS, samples=5)
     with pytest.raises(ParamsError, match=r"ppo\.critic_warmup is 3"):
         dataclasses.replace(SETTINGS, critic_warmup=3)
+    with pytest.raises(ParamsError, match=r"ppo\.critic_warmup is 1, expected 0"):
+        dataclasses.replace(SETTINGS, critic_warmup=1, samples=2, baselines=("siblings",))
+    with pytest.raises(ParamsError, match=r"ppo\.baselines names siblings"):
+        dataclasses.replace(SETTINGS, baselines=("siblings",))

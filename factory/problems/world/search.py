@@ -1,9 +1,10 @@
 """The families in which checking is easy and guessing hard: where reflection and exploration can pay.
 
-pick_two: "Which two of 9, 20, 19, 6, 11 add to 26? Give the smaller one."
-→ one attempt:  Try 6 and 20. · 6 + 20 = 26 · \\boxed{6}
+pick_two: "Which two of 9, 20, 19, 6, 11 add to 26? Give the first one."
+→ one attempt:  Make 26. · Try 20 and 6. · 20 + 6 = 26 · 26 - 26 = 0 · Right. · \\boxed{20}
 
-Attempts are short, and the guess stands first: it has to be made at once, what follows is arithmetic that can be honest.
+Attempts are short, and the guess stands first: it has to be made at once, what follows is arithmetic that can be honest. Guesses have
+an order, as the numbers stand in the problem: who goes on with the next one finds the right one at last.
 """
 
 import itertools
@@ -60,8 +61,7 @@ def _signs(rng: random.Random, world: World) -> Facts | None:
     if target < 0 or sum(_value(numbers, other) == target for other in patterns) != 1:
         return None
     facts = Facts((*numbers, target), ("guess the signs",), (*map(str, sorted(numbers)), f"={target}"), signs)
-    wrong = (other for other in patterns if other != signs)
-    return facts if _check_signs(facts, signs) and any(_check_signs(facts, other) for other in wrong) else None
+    return facts if signs in (choices := _choices_of_signs(facts)) and len(choices) > 1 else None
 
 
 def _value(numbers: Guess, signs: Guess) -> int:
@@ -84,9 +84,8 @@ def _check_signs(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
     return _checked(*rows)
 
 
-def _wrong_signs(facts: Facts, rng: random.Random) -> Guess:
-    patterns = [signs for signs in itertools.product((1, -1), repeat=3) if signs != facts.guess and _check_signs(facts, signs)]
-    return rng.choice(patterns)
+def _choices_of_signs(facts: Facts) -> list[Guess]:
+    return [signs for signs in itertools.product((1, -1), repeat=3) if _check_signs(facts, signs)]
 
 
 def _space_signs(world: World) -> int:
@@ -112,7 +111,7 @@ def _product_of_two(guess: Guess) -> int:
 
 
 def _gap_of_two(guess: Guess) -> int:
-    return guess[0] - guess[1]
+    return max(guess) - min(guess)
 
 
 def _sum_of_rest(guess: Guess) -> int:
@@ -120,13 +119,7 @@ def _sum_of_rest(guess: Guess) -> int:
 
 
 def _pairs_of(numbers: Guess) -> list[Guess]:
-    """The smaller number first."""
-    return list(itertools.combinations(sorted(numbers), 2))
-
-
-def _gaps_of(numbers: Guess) -> list[Guess]:
-    """The larger number first."""
-    return list(itertools.combinations(sorted(numbers, reverse=True), 2))
+    return list(itertools.combinations(numbers, 2))
 
 
 def _left_out_of(numbers: Guess) -> list[Guess]:
@@ -136,8 +129,8 @@ def _left_out_of(numbers: Guess) -> list[Guess]:
 
 def _picked(
     strategy: str, choices: Callable[[Guess], list[Guess]], value: Callable[[Guess], int], count: int = 4, largest: int = PICKED
-) -> tuple[Callable[[random.Random, World], Facts | None], Callable[[Facts, random.Random], Guess]]:
-    """How a problem with one right choice is drawn, and how a wrong choice of it is."""
+) -> Callable[[random.Random, World], Facts | None]:
+    """How a problem with one right choice is drawn."""
 
     def draw(rng: random.Random, world: World) -> Facts | None:
         numbers = tuple(rng.sample(range(2, min(world.max_number, largest) + 1), count))
@@ -147,10 +140,15 @@ def _picked(
             return None
         return Facts((*numbers, target), (strategy,), (*map(str, sorted(numbers)), f"={target}"), guess)
 
-    def wrong(facts: Facts, rng: random.Random) -> Guess:
-        return rng.choice([guess for guess in choices(facts.numbers[:-1]) if guess != facts.guess])
+    return draw
 
-    return draw, wrong
+
+def _pairs(facts: Facts) -> list[Guess]:
+    return _pairs_of(facts.numbers[:-1])
+
+
+def _left_out(facts: Facts) -> list[Guess]:
+    return _left_out_of(facts.numbers[:-1])
 
 
 def _tell_picked(texts: Sequence[str]) -> Callable[[Facts, random.Random], str]:
@@ -169,7 +167,7 @@ def _check_pick_product(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
 
 
 def _check_pick_gap(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    return _checked((guess[0], "-", guess[1], facts.numbers[-1]))
+    return _checked((max(guess), "-", min(guess), facts.numbers[-1]))
 
 
 def _check_leave_out(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
@@ -182,20 +180,20 @@ def _space_picked(count: int, largest: int = PICKED) -> Callable[[World], int]:
     return lambda world: math.comb(min(world.max_number, largest) - 1, count)
 
 
-_draw_two, _wrong_two = _picked("pick a pair", _pairs_of, _sum_of_two, count=5)
-_draw_out, _wrong_out = _picked("leave one out", _left_out_of, _sum_of_rest)
-_draw_gap, _wrong_gap = _picked("pick a pair", _gaps_of, _gap_of_two)
-_draw_product, _wrong_product = _picked("pick a pair", _pairs_of, _product_of_two, count=5, largest=FACTORS)
+_draw_two = _picked("pick a pair", _pairs_of, _sum_of_two, count=5)
+_draw_out = _picked("leave one out", _left_out_of, _sum_of_rest)
+_draw_gap = _picked("pick a pair", _pairs_of, _gap_of_two)
+_draw_product = _picked("pick a pair", _pairs_of, _product_of_two, count=5, largest=FACTORS)
 
 SEARCH_FAMILIES = (
     Family("pick_two", "search", False, _draw_two, _tell_picked(wordings.PICK_TWO), _space_picked(5),
-           Guessing(_read_pair, _check_pick_two, _first, _wrong_two)),
+           Guessing(_read_pair, _check_pick_two, _first, _pairs)),
     Family("leave_out", "search", False, _draw_out, _tell_picked(wordings.LEAVE_OUT), _space_picked(4),
-           Guessing(_read_first, _check_leave_out, _first, _wrong_out)),
+           Guessing(_read_first, _check_leave_out, _first, _left_out)),
     Family("signs", "search", False, _signs, _tell_signs, _space_signs,
-           Guessing(lambda facts, guess: f"Try {_expression(facts, guess)}.", _check_signs, _expression, _wrong_signs)),
+           Guessing(lambda facts, guess: f"Try {_expression(facts, guess)}.", _check_signs, _expression, _choices_of_signs)),
     Family("pick_gap", "search", True, _draw_gap, _tell_picked(wordings.PICK_GAP), _space_picked(4),
-           Guessing(_read_pair, _check_pick_gap, lambda facts, guess: str(guess[1]), _wrong_gap)),
+           Guessing(_read_pair, _check_pick_gap, _first, _pairs)),
     Family("pick_product", "search", True, _draw_product, _tell_picked(wordings.PICK_PRODUCT), _space_picked(5, FACTORS),
-           Guessing(_read_pair, _check_pick_product, _first, _wrong_product)),
+           Guessing(_read_pair, _check_pick_product, _first, _pairs)),
 )  # fmt: skip

@@ -41,6 +41,11 @@ def test_malformed_analyses(text):
         ("Tom has 12. Gets 5. Gets 17.", "12 + 5 = 17\n17 + 17 = 34\n\\boxed{34}", [1, 2]),
         ("Sum 13, product 36.", "Try 9 and 4.\n9 + 4 = 13\n9 * 4 = 36\n\\boxed{4}", [2]),
         ("Make 40 from 12, 12, 16.", "Try 12 + 12 + 16.\n12 + 12 = 24\n24 + 16 = 40\n\\boxed{12 + 12 + 16}", [2]),
+        (
+            "Make 40 from 12, 12, 16.",
+            "Make 40.\nTry 12 + 12 + 16.\n12 + 12 = 24\n24 + 16 = 40\n40 - 40 = 0\nRight.\n\\boxed{12 + 12 + 16}",
+            [3],
+        ),
         ("Tom saves 7 coins for 16 weeks. Loses 7.", "7 * 16 = 112\n112 - 7 = 105\n\\boxed{105}", [1, 2]),
         ("Is every cat grey?", "Some are black.\nSo no.\n\\boxed{no}", [1, 2]),
     ],

@@ -16,8 +16,8 @@ from factory.problems.world import FAMILIES, STRATEGIES, draw_problems, spaces
 from factory.problems.world.arithmetic import LARGEST, Slip, execute, parse_equation
 from factory.problems.world.draw import _quotas
 from factory.problems.world.families import TRAINED, UNSEEN
-from factory.problems.world.mistakes import mistaken, owners
-from factory.problems.world.model import Task, draw_task
+from factory.problems.world.mistakes import mistaken, neighbour, owners
+from factory.problems.world.model import Task, attempt_of, draw_task
 from factory.problems.world.procedures import FACTOR, SIZE
 from factory.problems.world.search import FACTORS, PICKED, SIGNED
 from factory.problems.world.strategies import PROCEDURES, RIVALS, operations
@@ -126,11 +126,11 @@ def test_each_right_search_answer_is_the_only_one(tasks: list[Task]) -> None:
                 ]
                 found = [text for text in shown if sum(map(int, re.findall(r"[-+]?\d+", text.replace(" ", "")))) == target]
             case "pick_two":
-                found = [min(pair) for pair in combinations(numbers, 2) if sum(pair) == target]
+                found = [pair[0] for pair in combinations(numbers, 2) if sum(pair) == target]
             case "pick_gap":
-                found = [min(pair) for pair in combinations(numbers, 2) if max(pair) - min(pair) == target]
+                found = [pair[0] for pair in combinations(numbers, 2) if max(pair) - min(pair) == target]
             case "pick_product":
-                found = [min(pair) for pair in combinations(numbers, 2) if prod(pair) == target]
+                found = [pair[0] for pair in combinations(numbers, 2) if prod(pair) == target]
             case "leave_out":
                 found = [out for out in numbers if sum(numbers) - out == target]
             case name:
@@ -257,7 +257,12 @@ def test_mistakes_are_wrong_where_they_say(tasks: list[Task]) -> None:
             assert wrong != task.solution[mistake.step - 1]
             assert mistake.lines[: mistake.step - 1] + mistake.resume == task.solution
         else:
-            assert mistake.resume == task.solution[1:]
+            following = [
+                neighbour(task, guess, 1)
+                for guess in task.family.guessing.choices(task.facts)
+                if mistake.lines[1] in attempt_of(task, guess)
+            ]
+            assert mistake.resume == (task.solution if mistake.hint == "check it again." else attempt_of(task, *following))
             equation = parse_equation(wrong)
             assert (equation and not equation.holds) or wrong == "Wrong."
 
