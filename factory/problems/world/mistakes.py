@@ -28,7 +28,7 @@ _TWO_EQUATIONS = {"more", "fewer"}
 
 @dataclass(frozen=True)
 class Mistake:
-    """`step` is the first wrong line, from 1; `resume` is how the gold solution goes on from there, in a search the next guess's attempt."""
+    """`step` is the first wrong line, from 1; `resume` is how the gold solution goes on from there, in a search with the next guess."""
 
     lines: tuple[str, ...]
     step: int
