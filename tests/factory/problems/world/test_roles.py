@@ -168,7 +168,7 @@ def test_check_has_no_loss_on_its_guess(texts: list[CorpusText]) -> None:
         guesses = re.findall(r"^Try .+$", text.prompt, re.MULTILINE)
         assert len(set(guesses)) == len(guesses)
         again += len(guesses) > 1
-    assert 0.4 < again / 500 < 0.7  # behind other guesses, each refused
+    assert 0.25 < again / 500 < 0.5  # behind other guesses, each refused
 
 
 def test_critique_names_a_line_of_the_attempt(texts: list[CorpusText]) -> None:
