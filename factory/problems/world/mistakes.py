@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from factory.demonstrations.lead_ins import TRY_AGAIN
 from factory.problems.world.arithmetic import Equation, Slip, execute, slipped
-from factory.problems.world.model import FIRST, Check, Guessing, Task, attempt, attempt_of, boxed
+from factory.problems.world.model import FIRST, Check, Guessing, Task, attempt, boxed
 from factory.problems.world.strategies import RIVALS, operations
 
 _DO = {"+": "add {n}", "-": "take away {n}", "*": "multiply by {n}", "/": "divide by {n}"}
@@ -28,7 +28,7 @@ _TWO_EQUATIONS = {"more", "fewer"}
 
 @dataclass(frozen=True)
 class Mistake:
-    """`step` is the first wrong line, from 1; `resume` is how the gold solution goes on from there, in a search with the next guess."""
+    """`step` is the first wrong line, from 1; `resume` is how the gold solution goes on from there (a search starts anew)."""
 
     lines: tuple[str, ...]
     step: int
@@ -105,48 +105,35 @@ def _wrong_operation(task: Task, rng: random.Random) -> Mistake | None:
 
 
 def _wrong_search(task: Task, guessing: Guessing, rng: random.Random) -> Mistake:
-    if rng.random() < 0.12:  # a right guess, wrongly checked
+    kind = rng.random()
+    if kind < 0.12:  # a right guess, wrongly checked
         checks = guessing.checks(task.facts, task.facts.guess) or ()
-        false = slipped(checks[-1].equation, rng)
-        return _bent(task, task.facts.guess, checks, len(checks) - 1, false, "check it again.", task.solution)
-    before_right = rng.random() < 0.4  # or what comes next would hardly ever be right
-    return missed_guess(task, neighbour(task, task.facts.guess, -1) if before_right else wrong_guess(task, rng)[0], rng)
-
-
-def missed_guess(task: Task, guess: tuple[int, ...], rng: random.Random) -> Mistake:
-    """An attempt with a wrong guess, after which the next one is tried."""
-    guessing = task.family.guessing
-    assert guessing is not None, task.family.name
-    checks, resume = guessing.checks(task.facts, guess) or (), attempt_of(task, neighbour(task, guess, 1))
+        return _bent(task, task.facts.guess, checks, len(checks) - 1, slipped(checks[-1].equation, rng), "check it again.")
+    guess, checks = wrong_guess(task, rng)
     at = next(place for place, check in enumerate(checks) if missed(check))
-    if rng.random() < 0.3:  # the check is bent until it gives the wanted number
-        return _bent(task, guess, checks, at, checks[at].target or 0, TRY_AGAIN, resume)
+    if kind < 0.4:  # the check is bent until it gives the wanted number
+        return _bent(task, guess, checks, at, checks[at].target or 0, TRY_AGAIN)
     finding = f"{checks[at].equation.value} is not {checks[at].target}."
     lines = attempt(task, guess, checks)
-    return Mistake(lines, len(lines) - 1, finding, TRY_AGAIN, resume)
+    return Mistake(lines, len(lines) - 1, finding, TRY_AGAIN, task.solution)
 
 
-def neighbour(task: Task, guess: tuple[int, ...], step: int) -> tuple[int, ...]:
-    """The guess that is tried `step` after another one; the first comes after the last."""
-    guessing = task.family.guessing
-    assert guessing is not None, task.family.name
-    choices = guessing.choices(task.facts)
-    return choices[(choices.index(guess) + step) % len(choices)]
-
-
-def _bent(task: Task, guess: tuple[int, ...], checks: Sequence[Check], at: int, value: int, hint: str, resume: tuple[str, ...]) -> Mistake:
+def _bent(task: Task, guess: tuple[int, ...], checks: Sequence[Check], at: int, value: int, hint: str) -> Mistake:
     """An attempt whose check number `at` claims a false value."""
     false = dataclasses.replace(checks[at].equation, value=value)
     lines = attempt(task, guess, [*checks[:at], Check(false, checks[at].target), *checks[at + 1 :]])
-    return Mistake(lines, FIRST + at + 1, f"{false.term} is not {value}.", hint, resume)
+    return Mistake(lines, FIRST + at + 1, f"{false.term} is not {value}.", hint, task.solution)
 
 
 def wrong_guess(task: Task, rng: random.Random) -> tuple[tuple[int, ...], tuple[Check, ...]]:
-    """A wrong guess of a search problem, and its honest checks."""
+    """A plausible wrong guess of a search problem, and its honest checks."""
     guessing = task.family.guessing
     assert guessing is not None, task.family.name
-    guess = rng.choice([guess for guess in guessing.choices(task.facts) if guess != task.facts.guess])
-    return guess, guessing.checks(task.facts, guess) or ()
+    while True:
+        guess = guessing.wrong(task.facts, rng)
+        checks = guessing.checks(task.facts, guess)
+        if checks and any(map(missed, checks)):
+            return guess, checks
 
 
 def redo(equation: Equation) -> str:

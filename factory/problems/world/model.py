@@ -37,12 +37,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Guessing:
-    """What a search family adds: its guesses in the order in which they are tried, and how one reads, is checked and is boxed."""
+    """What a search family adds: how a guess reads, is checked and is boxed, and how a plausible wrong one is drawn."""
 
     read: Callable[[Facts, tuple[int, ...]], str]  # the line `Try 4.`
     checks: Callable[[Facts, tuple[int, ...]], tuple[Check, ...] | None]  # None: leaves 0 … LARGEST
     box: Callable[[Facts, tuple[int, ...]], str]
-    choices: Callable[[Facts], list[tuple[int, ...]]]  # those that can be checked
+    wrong: Callable[[Facts, random.Random], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Task:
     @cached_property
     def solution(self) -> tuple[str, ...]:
         """The gold steps, one a line, the box last."""
-        if self.family.guessing:
-            return attempt_of(self, self.facts.guess)
+        if guessing := self.family.guessing:
+            return attempt(self, self.facts.guess, guessing.checks(self.facts, self.facts.guess) or ())
         return (*map(str, self.equations), boxed(self.equations[-1].value))
 
     @property
@@ -101,13 +101,6 @@ def attempt(task: Task, guess: tuple[int, ...], checks: Sequence[Check]) -> tupl
     high, low = max(made, wanted), min(made, wanted)
     lines = (f"Make {wanted}.", guessing.read(task.facts, guess), *(str(check.equation) for check in checks))
     return (*lines, f"{high} - {low} = {high - low}", "Right." if high == low else "Wrong.", boxed(guessing.box(task.facts, guess)))
-
-
-def attempt_of(task: Task, guess: tuple[int, ...]) -> tuple[str, ...]:
-    """The attempt with honest checks."""
-    guessing = task.family.guessing
-    assert guessing is not None, task.family.name
-    return attempt(task, guess, guessing.checks(task.facts, guess) or ())
 
 
 FIRST = 2  # lines of an attempt before its first check

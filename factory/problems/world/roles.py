@@ -20,19 +20,8 @@ from factory.params import Corpus, World
 from factory.problems.world.arithmetic import Equation, execute, parse_equation, slipped
 from factory.problems.world.draw import fresh_tasks
 from factory.problems.world.families import TRAINED
-from factory.problems.world.mistakes import (
-    Mistake,
-    missed,
-    missed_guess,
-    mistaken,
-    neighbour,
-    owners,
-    redo,
-    verdict,
-    verify_last,
-    wrong_guess,
-)
-from factory.problems.world.model import FIRST, Task, attempt, attempt_of, boxed
+from factory.problems.world.mistakes import Mistake, missed, mistaken, owners, redo, verdict, verify_last, wrong_guess
+from factory.problems.world.model import FIRST, Task, attempt, boxed
 from factory.problems.world.strategies import PROCEDURES, RIVALS, STRATEGIES, operations
 from factory.prompting import render
 from factory.schemas import CorpusText
@@ -86,18 +75,14 @@ def _attempt(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[Equ
 
 
 def _check(task: Task, rng: random.Random) -> Pair:
-    """A given guess, mostly a wrong one, checked honestly and boxed: whatever is tried, its arithmetic does not bend to the target.
-
-    Half of them come after other guesses: a model that only saw the last guess succeed calls its second one right, whatever comes out.
-    """
+    """A given guess, mostly a wrong one, checked honestly and boxed: whatever is tried, its arithmetic does not bend to the target."""
     guessing = task.family.guessing
     assert guessing is not None
     guess, checks = wrong_guess(task, rng)
     if rng.random() < 0.25:
         guess, checks = task.facts.guess, guessing.checks(task.facts, task.facts.guess) or ()
     wanted, tried, *rest = attempt(task, guess, checks)
-    earlier = _failures(task, guess, rng) if rng.random() < 0.5 else ""
-    return f"{render('solve', problem=task.text)}{earlier}{wanted}\n{tried}\n", "\n".join(rest)
+    return f"{render('solve', problem=task.text)}{wanted}\n{tried}\n", "\n".join(rest)
 
 
 def _least(task: Task) -> int:
@@ -121,27 +106,17 @@ def _continue(task: Task, rng: random.Random) -> Pair:
 
 
 def _criticised(task: Task, rng: random.Random) -> Pair:
-    """On from a wrong attempt and what a critic says of it; in a search, sometimes from two or three of them."""
+    """On from a wrong attempt and what a critic says of it; in a search, sometimes from two or three of them, with other guesses."""
     mistake, earlier = mistaken(task, rng), ""
-    if task.family.guessing and rng.random() < 0.5:
-        guess = wrong_guess(task, rng)[0] if rng.random() < 0.6 else neighbour(task, task.facts.guess, -1)
-        mistake, earlier = missed_guess(task, guess, rng), _failures(task, guess, rng)
+    guesses = {mistake.lines[1]}
+    for _ in range(2 if task.family.guessing else 0):
+        if rng.random() < 0.35 and (before := mistaken(task, rng)).lines[1] not in guesses:
+            guesses.add(before.lines[1])
+            earlier += "\n".join((*_kept(before, rng), *_said(before, rng), ""))
     reflection, exploration = _said(mistake, rng)
     text = earlier + "\n".join(_kept(mistake, rng))
     prompt = render("continue_critique", problem=task.text, attempt=text, reflection=reflection, exploration=exploration)
     return prompt, "\n".join(mistake.resume)
-
-
-def _failures(task: Task, guess: tuple[int, ...], rng: random.Random) -> str:
-    """One or two wrong attempts that came before `guess` in a search, each with what a critic says of it."""
-    text = ""
-    for _ in range(rng.randint(1, 2)):
-        guess = neighbour(task, guess, -1)
-        if guess == task.facts.guess:
-            break
-        mistake = missed_guess(task, guess, rng)
-        text = "\n".join((*_kept(mistake, rng), *_said(mistake, rng), text))
-    return text
 
 
 def _kept(mistake: Mistake, rng: random.Random) -> tuple[str, ...]:
@@ -175,7 +150,7 @@ def _verified_guess(task: Task, rng: random.Random) -> tuple[tuple[str, ...], st
     prefix = lines[:cut]
     verification = verify_last(task, prefix, equations)
     failed = not verification.endswith("Right.") or any(map(missed, checks[: cut - FIRST]))
-    return prefix, verification, attempt_of(task, neighbour(task, guess, 1)) if failed else lines[cut:]
+    return prefix, verification, task.solution if failed else lines[cut:]
 
 
 def _critique(task: Task, rng: random.Random) -> Pair:

@@ -80,19 +80,19 @@ SIGNS = (
     "Make {t} from {all} with + and -.",
 )
 PICK_TWO = (
-    "Which two numbers next to each other in {all} add to {t}? Give the first one.",
-    "Two numbers next to each other in {all} add to {t}. What is the first one?",
-    "Find two next to each other in {all} that add to {t}. Give the first number.",
+    "Which two of {all} add to {t}? Give the smaller one.",
+    "Two of the numbers {all} add to {t}. What is the smaller one?",
+    "Find two of {all} that add to {t}. Give the smaller number.",
 )
 PICK_GAP = (
-    "Which two numbers next to each other in {all} have one {t} more than the other? Give the first one.",
-    "Find two next to each other in {all} with one {t} more than the other. Give the first number.",
-    "What is the first one of two next to each other in {all}, one {t} more than the other?",
+    "Which one of {all} is {t} more than one other? Give the smaller one.",
+    "Find two of {all} with one {t} more than the other. Give the smaller number.",
+    "What is the smaller one of two in {all}, one {t} more than the other?",
 )
 PICK_PRODUCT = (
-    "Which two numbers next to each other in {all} multiply to {t}? Give the first one.",
-    "Two numbers next to each other in {all} multiply to {t}. What is the first one?",
-    "Find two next to each other in {all} that multiply to {t}. Give the first number.",
+    "Which two of {all} multiply to {t}? Give the smaller one.",
+    "Two of the numbers {all} multiply to {t}. What is the smaller one?",
+    "Find two of {all} that multiply to {t}. Give the smaller number.",
 )
 LEAVE_OUT = (
     "Which one of {all} is left out when the others add to {t}?",

@@ -161,14 +161,11 @@ def test_check_takes_the_given_guess_as_it_is(texts: list[CorpusText]) -> None:
 
 def test_check_has_no_loss_on_its_guess(texts: list[CorpusText]) -> None:
     """The guess belongs to the prompt, and the base learns completions only: it is never taught to make wrong guesses."""
-    again = 0
+    guesses = 0
     for text in of(texts, "check"):
         assert "Try" not in text.completion
-        assert text.prompt.split("\n")[-2].startswith("Try ")
-        guesses = re.findall(r"^Try .+$", text.prompt, re.MULTILINE)
-        assert len(set(guesses)) == len(guesses)
-        again += len(guesses) > 1
-    assert 0.25 < again / 500 < 0.5  # behind other guesses, each refused
+        guesses += text.prompt.count("Try")
+    assert guesses == 500
 
 
 def test_critique_names_a_line_of_the_attempt(texts: list[CorpusText]) -> None:
