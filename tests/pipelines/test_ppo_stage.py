@@ -67,7 +67,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def profile(**changes: float) -> params.Params:
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    small = {"iterations": 2, "critic_warmup": 1, "batch": 8, "minibatch": 4, "max_tokens": 8, "lr": 1e-3}
+    small = {
+        "iterations": 2,
+        "critic_warmup": 1,
+        "baselines": ["critic"],
+        "batch": 8,
+        "minibatch": 4,
+        "max_tokens": 8,
+        "lr": 1e-3,
+        "trains": "",
+    }
     document["ppo"] |= small | changes
     return params.parse(document)
 
