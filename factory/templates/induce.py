@@ -162,12 +162,13 @@ def _most_frequent(values: Iterable[str]) -> str:
 
 def merge(analyses: Sequence[Analysis]) -> Analysis:
     """One wording for analyses of one name: the most frequent of each field (the smaller text of two), tags of at least half of them
-    in their usual order."""
+    in their usual order, or else the most frequent tag."""
     places: dict[str, list[int]] = defaultdict(list)
     for analysis in analyses:
         for place, tag in enumerate(analysis.tags):
             places[tag].append(place)
     tags = [tag for tag, found in places.items() if 2 * len(found) >= len(analyses)]
+    tags = tags or [_most_frequent(tag for analysis in analyses for tag in analysis.tags)]
     tags.sort(key=lambda tag: (sum(places[tag]) / len(places[tag]), tag))
     steps = _most_frequent("\n".join(analysis.steps) for analysis in analyses)
     return Analysis(

@@ -63,6 +63,8 @@ def test_merge_takes_the_majority_and_breaks_ties_by_text():
     assert merged.scope == "A."  # one each
     assert merged.tags == ("add", "more")  # `gain` in one of three
     assert merge([first, other]) == merge([other, first])
+    apart = [replace(first, tags=tags) for tags in (("more", "gain"), ("add",), ("more", "sum"), ("both",), ("total",))]
+    assert merge(apart).tags == ("more",)  # none in half of them: the most frequent one, never none
 
 
 def rollout(problem, completion, verdict, number):
