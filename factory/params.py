@@ -7,7 +7,6 @@ A profile is a whole params file. A section that a line does not use (the record
 a stage asks for its own with `require`. The classes have no hidden defaults but for a source's optional columns.
 """
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -173,7 +172,6 @@ class Ppo(Strict):
     orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori
     max_tokens: int = Field(ge=1)
     max_grad_norm: float = Field(gt=0)
-    trains: re.Pattern[str]  # the actor's parameters that train, by name; "" means all
 
 
 class Distillation(Strict):

@@ -22,10 +22,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -39,7 +39,7 @@ from trainers import batches, run
 from trainers.muon import Muon
 from trainers.tokenizer import build
 
-WARMUP, FLOOR = 0.05, 0.05  # shares of the run, and of the peak learning rate
+WARMUP, FLOOR = 0.05, 0.02  # shares of the run, and of the peak learning rate
 LEVEL, EARLY = 0.7, 0.8  # shares of the run: where the learning rate is down, and where the early model is kept
 
 
@@ -58,7 +58,7 @@ class Settings:
 
 
 def pretrain(corpus: Sequence[CorpusText], meta_tokens: Iterable[str], settings: Settings, *, seed: int, target: Path, log: Path) -> None:
-    """Build the tokenizer, train a Llama on every row `epochs` times, save both. Raises DataError for a text that the tokenizer cannot
+    """Build the tokenizer, train a Qwen3 on every row `epochs` times, save both. Raises DataError for a text that the tokenizer cannot
     give back, and when training diverges."""
     tokenizer = build([row.prompt + row.completion for row in corpus], meta_tokens, settings.max_length)
     rows = batches.completion_only(tokenizer, [row.prompt for row in corpus], [row.completion for row in corpus])
@@ -67,7 +67,7 @@ def pretrain(corpus: Sequence[CorpusText], meta_tokens: Iterable[str], settings:
     order = batches.order(lengths, settings.batch, seed, epochs=settings.epochs)
     watch = run.Watch(target.name, batches.tokens_by_step(lengths, order, settings.batch))
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(_config(settings, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id))
+    model = Qwen3ForCausalLM(_config(settings, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id))
     optimizer = Muon(model, muon_lr=settings.muon_lr, adamw_lr=settings.lr)
     common = run.arguments(
         target.name, model, batch=settings.batch, steps=len(watch.tokens), longest=max(lengths), lr=settings.lr, seed=seed
@@ -108,11 +108,12 @@ def settled(done: float) -> float:
     return max(FLOOR, 1 - (1 - FLOOR) * (done - WARMUP) / (LEVEL - WARMUP))
 
 
-def _config(settings: Settings, vocabulary: int, pad: int, eos: int) -> LlamaConfig:
+def _config(settings: Settings, vocabulary: int, pad: int, eos: int) -> Qwen3Config:
     if settings.hidden % settings.heads or (settings.hidden // settings.heads) % 2:
         raise DataError(f"base_model.hidden is {settings.hidden}: expected an even number of times heads ({settings.heads})")
-    return LlamaConfig(
+    return Qwen3Config(
         vocab_size=vocabulary, hidden_size=settings.hidden, num_hidden_layers=settings.layers, num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads, head_dim=settings.hidden // settings.heads,
         intermediate_size=settings.intermediate, max_position_embeddings=settings.max_length, tie_word_embeddings=True,
         pad_token_id=pad, eos_token_id=eos, bos_token_id=None, initializer_range=settings.init,
     )  # fmt: skip

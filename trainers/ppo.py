@@ -11,7 +11,6 @@ iteration number are all that a resumed run needs. Without a KL coefficient no r
 import copy
 import math
 import random
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +55,6 @@ class Settings:
     kl: float
     baselines: tuple[str, ...]  # critic, siblings (a response's reward less the mean of its siblings'), or both
     max_grad_norm: float
-    trains: re.Pattern[str]  # the names of the actor's parameters that train; the others stay as they are
     seed: int
 
     def __post_init__(self) -> None:
@@ -141,10 +139,6 @@ def warm_cosine(step: int, warmup: int, total: int) -> float:
 
 def build_state(actor: Actor, critic: Critic | None, settings: Settings) -> State:
     reference = copy.deepcopy(actor).requires_grad_(False) if settings.kl > 0 else None
-    for name, parameter in actor.named_parameters():
-        parameter.requires_grad_(bool(settings.trains.search(name)))
-    if not any(parameter.requires_grad for parameter in actor.parameters()):
-        raise ParamsError(f"ppo.trains is {settings.trains.pattern!r}: no parameter of the start model has such a name")
     actor_learner = Learner(actor, settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
     critic_learner = Learner(critic, settings.critic_lr, settings.updates(settings.iterations), settings) if critic else None
     return State(actor, critic, reference, actor_learner, critic_learner)

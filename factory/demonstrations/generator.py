@@ -214,7 +214,10 @@ class Workshop:
         )  # fmt: skip
 
     def _reference_draft(self, flaw: Flaw) -> Draft | None:
-        """Corrected by the gold solution's own steps; None when the reference critic may not speak or finds nothing."""
+        """Corrected by the gold solution's own steps; None when the reference critic may not speak or finds nothing, and in a search: its
+        gold solution jumps to the right guess, and nothing that stands before says why."""
+        if flaw.source.problem.group == "search":
+            return None
         found = first_wrong(flaw.source.problem, flaw.steps, flaw.before) if "reference" in self.settings.critics else None
         if found is None:
             return None

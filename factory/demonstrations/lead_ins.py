@@ -9,6 +9,6 @@ VERIFY: tuple[str, ...] = ("Let me check.", "Let me stop here and check.", "Is t
 CRITIQUE: tuple[str, ...] = ("But wait:", "This is not right:", "Let me look again:")
 EXPLORE: tuple[str, ...] = ("This time,", "Now let me try again:", "Another way:")
 
-TRY_AGAIN = "try others."  # what a critic advises after a wrong guess
+NOT_AGAIN = "not {tried}."  # what a critic advises after a wrong guess
 
 LEAD_INS: tuple[str, ...] = (*VERIFY, *CRITIQUE, *EXPLORE)

@@ -7,6 +7,7 @@ A step is wrong when its arithmetic is, when its result is no value of the gold 
 it boxes another answer. In a search family each check is compared with the gold check in its place: `30 is not 36.`
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from fractions import Fraction
 from factory import grading
 from factory.demonstrations.critics import CriticName, CritiqueAsk, Remark, VerifyAsk, gold_steps
 from factory.demonstrations.equations import Equation, equations_of, judged, numbers_in, partial_values
-from factory.demonstrations.lead_ins import TRY_AGAIN
+from factory.demonstrations.lead_ins import NOT_AGAIN
 from factory.schemas import Problem
 
+_TRY = re.compile(r"Try (.+)\.")
 _VERBS = {"+": "add", "-": "take away", "*": "multiply by", "/": "divide by"}
 
 
@@ -142,12 +144,18 @@ def _in_search(problem: Problem, steps: Sequence[str]) -> Divergence | None:
     for place, equation in enumerate(equations_of(steps)):
         expected = gold[place % len(gold)]
         if not equation.holds:
-            hint = "check it again." if equation.left == expected.left else TRY_AGAIN
+            hint = "check it again." if equation.left == expected.left else _not_again(steps, equation)
             return Divergence(equation.step, f"{equation.left} is not {equation.right}.", hint, 0)
         target = expected.value in given - numbers_in(expected.left)  # in 1 * 8 = 8 the 8 is a number given, not one to reach
         if target and equation.value != expected.value:
-            return Divergence(_outcome(steps, equation), f"{equation.right} is not {expected.right}.", TRY_AGAIN, 0)
+            return Divergence(_outcome(steps, equation), f"{equation.right} is not {expected.right}.", _not_again(steps, equation), 0)
     return _wrong_box(problem, steps, Counter(equation.value for equation in gold), given)
+
+
+def _not_again(steps: Sequence[str], equation: Equation) -> str:
+    """`not red.`, what the last `Try …` before the equation tried."""
+    tried = [match[1] for step in steps[: equation.step] if (match := _TRY.match(step))]
+    return NOT_AGAIN.format(tried=tried[-1] if tried else "that")
 
 
 def _outcome(steps: Sequence[str], equation: Equation) -> int:

@@ -75,7 +75,6 @@ def profile(**changes: float) -> params.Params:
         "minibatch": 4,
         "max_tokens": 8,
         "lr": 1e-3,
-        "trains": "",
     }
     document["ppo"] |= small | changes
     return params.parse(document)

@@ -5,7 +5,6 @@ The task: prompt `a` wants `b`, prompt `c` wants `d`. Ids: 0 pad, 1 end, 2 a, 3 
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -30,7 +29,7 @@ VOCABULARY = ["<pad>", "<end>", "a", "b", "c", "d", "e", "f"]
 EOS = 1
 SETTINGS = Settings(
     iterations=3, batch=32, minibatch=16, epochs=1, samples=1, temperature=1.0, lr=1e-3, critic_lr=1e-3, warmup_share=0.1, critic_warmup=0,
-    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1.0, trains=re.compile(""), seed=1,
+    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1.0, seed=1,
 )  # fmt: skip
 STARTS = [
     Start(
@@ -101,18 +100,6 @@ def learnt(**changes: Any) -> State:
 
 def test_a_toy_task_is_learnt_from_chance() -> None:
     assert learnt(critic_lr=1e-2, critic_warmup=1).critic is not None
-
-
-def test_only_the_named_parameters_of_the_actor_train() -> None:
-    settings = dataclasses.replace(SETTINGS, trains=re.compile("norm"))
-    state = fresh(settings)
-    before = {name: parameter.detach().clone() for name, parameter in state.actor.named_parameters()}
-    run(state, settings)
-    changed = {name for name, parameter in state.actor.named_parameters() if not torch.equal(parameter, before[name])}
-    assert changed == {name for name in before if "norm" in name}
-    assert len(changed) == 3
-    with pytest.raises(ParamsError, match="no parameter of the start model"):
-        fresh(dataclasses.replace(SETTINGS, trains=re.compile("norms")))
 
 
 def test_siblings_alone_are_baseline_enough() -> None:

@@ -13,9 +13,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from factory.demonstrations.lead_ins import TRY_AGAIN
+from factory.demonstrations.lead_ins import NOT_AGAIN
 from factory.problems.world.arithmetic import Equation, Slip, execute, slipped
-from factory.problems.world.model import FIRST, Check, Guessing, Task, attempt, boxed
+from factory.problems.world.model import FIRST, WAYS, Check, Task, attempt, boxed
 from factory.problems.world.strategies import RIVALS, operations
 
 _DO = {"+": "add {n}", "-": "take away {n}", "*": "multiply by {n}", "/": "divide by {n}"}
@@ -28,13 +28,14 @@ _TWO_EQUATIONS = {"more", "fewer"}
 
 @dataclass(frozen=True)
 class Mistake:
-    """`step` is the first wrong line, from 1; `resume` is how the gold solution goes on from there (a search starts anew)."""
+    """`step` is the first wrong line, from 1; `resume` is how the gold solution goes on from there (a search tries the next way)."""
 
     lines: tuple[str, ...]
     step: int
     finding: str
     hint: str
     resume: tuple[str, ...]
+    tried: int | None = None  # the way of an honest miss in a search
 
     @property
     def critique(self) -> str:
@@ -44,7 +45,7 @@ class Mistake:
 
 def owners(task: Task) -> tuple[int, ...]:
     """For each equation of a procedure's solution, the number of the strategy that made it; all 0 in a search."""
-    if task.family.guessing:
+    if task.family.checks:
         return (0,) * len(task.equations)
     return tuple(place for place, name in enumerate(operations(task.facts.strategy)) for _ in range(2 if name in _TWO_EQUATIONS else 1))
 
@@ -57,8 +58,8 @@ def hint_for(task: Task, place: int) -> str:
 
 
 def mistaken(task: Task, rng: random.Random) -> Mistake:
-    if task.family.guessing:
-        return _wrong_search(task, task.family.guessing, rng)
+    if task.family.checks:
+        return _wrong_search(task, rng)
     while True:
         kind = rng.random()
         found = _early(task) if kind < 0.12 else _slip(task, rng) if kind < 0.5 else _wrong_operation(task, rng)
@@ -104,45 +105,45 @@ def _wrong_operation(task: Task, rng: random.Random) -> Mistake | None:
     return Mistake(lines, at + 1, f"do not {redo(wrong[at])}", hint_for(task, place), _resume(task, at))
 
 
-def _wrong_search(task: Task, guessing: Guessing, rng: random.Random) -> Mistake:
-    kind = rng.random()
-    if kind < 0.12:  # a right guess, wrongly checked
-        checks = guessing.checks(task.facts, task.facts.guess) or ()
-        return _bent(task, task.facts.guess, checks, len(checks) - 1, slipped(checks[-1].equation, rng), "check it again.")
-    guess, checks = wrong_guess(task, rng)
-    at = next(place for place, check in enumerate(checks) if missed(check))
-    if kind < 0.4:  # the check is bent until it gives the wanted number
-        return _bent(task, guess, checks, at, checks[at].target or 0, TRY_AGAIN)
-    finding = f"{checks[at].equation.value} is not {checks[at].target}."
-    lines = attempt(task, guess, checks)
-    return Mistake(lines, len(lines) - 1, finding, TRY_AGAIN, task.solution)
+def _wrong_search(task: Task, rng: random.Random) -> Mistake:
+    kind, right = rng.random(), task.facts.guess
+    if kind < 0.1:  # a right guess, wrongly checked
+        checks = task.checks(right)
+        return _bent(right, checks, len(checks) - 1, slipped(checks[-1].equation, rng), "check it again.", task.solution)
+    guess = wrong_guess(task, rng)
+    if kind < 0.2:  # the check is bent until it gives the wanted number
+        checks = task.checks(guess)
+        return _bent(guess, checks, len(checks) - 1, checks[-1].target or 0, not_again(guess), task.attempt(guess + 1))
+    return missed(task, guess)
 
 
-def _bent(task: Task, guess: tuple[int, ...], checks: Sequence[Check], at: int, value: int, hint: str) -> Mistake:
+def missed(task: Task, guess: int) -> Mistake:
+    """A wrong guess, honestly checked."""
+    lines, check = task.attempt(guess), task.checks(guess)[-1]
+    finding = f"{check.equation.value} is not {check.target}."
+    return Mistake(lines, len(lines) - 1, finding, not_again(guess), task.attempt(guess + 1), guess)
+
+
+def not_again(guess: int) -> str:
+    """What a critic advises after a wrong guess: `not up down.`"""
+    return NOT_AGAIN.format(tried=WAYS[guess % len(WAYS)])
+
+
+def _bent(guess: int, checks: Sequence[Check], at: int, value: int, hint: str, resume: tuple[str, ...]) -> Mistake:
     """An attempt whose check number `at` claims a false value."""
     false = dataclasses.replace(checks[at].equation, value=value)
-    lines = attempt(task, guess, [*checks[:at], Check(false, checks[at].target), *checks[at + 1 :]])
-    return Mistake(lines, FIRST + at + 1, f"{false.term} is not {value}.", hint, task.solution)
+    lines = attempt(guess, [*checks[:at], Check(false, checks[at].target), *checks[at + 1 :]])
+    return Mistake(lines, FIRST + at + 1, f"{false.term} is not {value}.", hint, resume)
 
 
-def wrong_guess(task: Task, rng: random.Random) -> tuple[tuple[int, ...], tuple[Check, ...]]:
-    """A plausible wrong guess of a search problem, and its honest checks."""
-    guessing = task.family.guessing
-    assert guessing is not None, task.family.name
-    while True:
-        guess = guessing.wrong(task.facts, rng)
-        checks = guessing.checks(task.facts, guess)
-        if checks and any(map(missed, checks)):
-            return guess, checks
+def wrong_guess(task: Task, rng: random.Random) -> int:
+    """The number of another way than the right one."""
+    return rng.choice([way for way in range(len(WAYS)) if way != task.facts.guess])
 
 
 def redo(equation: Equation) -> str:
     """`take away 4.`"""
     return f"{_DO[equation.sign].format(n=equation.right)}."
-
-
-def missed(check: Check) -> bool:
-    return check.target is not None and check.equation.value != check.target
 
 
 def verdict(equation: Equation, target: int | None = None) -> str:
@@ -161,9 +162,9 @@ def verify_last(task: Task, lines: Sequence[str], equations: Sequence[Equation])
     """
     targets: list[int | None] = [None] * len(equations)
     first = 0
-    if guessing := task.family.guessing:
+    if task.family.checks:
         first = FIRST
-        targets = [check.target for check in guessing.checks(task.facts, task.facts.guess) or ()]
+        targets = [check.target for check in task.checks(task.facts.guess)]
     at = len(lines) - 1 - first
     if at < len(equations):
         return verdict(equations[max(at, 0)], targets[max(at, 0)])

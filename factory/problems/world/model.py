@@ -19,12 +19,13 @@ from factory.schemas import AnswerKind, Group
 
 @dataclass(frozen=True)
 class Facts:
-    """`numbers` in reading order (the computing order, too); `key` is canonical; `guess` is the right guess of a search family."""
+    """`numbers` in reading order (the computing order, too); `key` is canonical; in a search family `guess` is the right
+    way's number."""
 
     numbers: tuple[int, ...]
     strategy: tuple[str, ...]
     key: tuple[str, ...]
-    guess: tuple[int, ...] = ()
+    guess: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,6 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Guessing:
-    """What a search family adds: how a guess reads, is checked and is boxed, and how a plausible wrong one is drawn."""
-
-    read: Callable[[Facts, tuple[int, ...]], str]  # the line `Try 4.`
-    checks: Callable[[Facts, tuple[int, ...]], tuple[Check, ...] | None]  # None: leaves 0 … LARGEST
-    box: Callable[[Facts, tuple[int, ...]], str]
-    wrong: Callable[[Facts, random.Random], tuple[int, ...]]
-
-
-@dataclass(frozen=True)
 class Family:
     name: str
     group: Group
@@ -53,7 +44,7 @@ class Family:
     draw: Callable[[random.Random, World], Facts | None]  # None: this draw does not fit, draw again
     tell: Callable[[Facts, random.Random], str]
     space: Callable[[World], int]  # distinct instances, counted or bounded from below
-    guessing: Guessing | None = None
+    checks: Callable[[Facts, int], tuple[Check, ...] | None] | None = None  # of a guess, in a search family; None leaves 0 … LARGEST
 
 
 @dataclass(frozen=True)
@@ -66,17 +57,25 @@ class Task:
     def instance(self) -> str:
         return f"{self.family.name}:{','.join(self.facts.key)}"
 
+    def checks(self, guess: int) -> tuple[Check, ...]:
+        """Of way number `guess`; none in a family of procedures."""
+        return (self.family.checks(self.facts, guess) or ()) if self.family.checks else ()
+
+    def attempt(self, guess: int) -> tuple[str, ...]:
+        """An honest attempt of a search: way number `guess`, checked."""
+        return attempt(guess, self.checks(guess))
+
     @cached_property
     def equations(self) -> tuple[Equation, ...]:
-        if self.family.guessing:
-            return tuple(check.equation for check in self.family.guessing.checks(self.facts, self.facts.guess) or ())
+        if self.family.checks:
+            return tuple(check.equation for check in self.checks(self.facts.guess))
         return execute(self.facts.numbers, operations(self.facts.strategy)) or ()
 
     @cached_property
     def solution(self) -> tuple[str, ...]:
         """The gold steps, one a line, the box last."""
-        if guessing := self.family.guessing:
-            return attempt(self, self.facts.guess, guessing.checks(self.facts, self.facts.guess) or ())
+        if self.family.checks:
+            return self.attempt(self.facts.guess)
         return (*map(str, self.equations), boxed(self.equations[-1].value))
 
     @property
@@ -88,21 +87,20 @@ class Task:
         return "number" if self.answer.isdigit() else "literal"
 
 
-def attempt(task: Task, guess: tuple[int, ...], checks: Sequence[Check]) -> tuple[str, ...]:
+def attempt(guess: int, checks: Sequence[Check]) -> tuple[str, ...]:
     """What is wanted, a guess, its checks as given, how far off they are, and the box: a plain chain of thought cannot go back.
 
-        Make 26. · Try 9 and 20. · 9 + 20 = 29 · 29 - 26 = 3 · Wrong. · \\boxed{9}
+        Make 17. · Try up down. · 20 + 7 = 27 · 27 - 4 = 23 · 23 - 17 = 6 · Wrong. · \\boxed{up down}
 
     The wanted number stands first, where nothing but the problem says it; a small model compares two numbers by taking one from the other.
     """
-    guessing = task.family.guessing
-    assert guessing is not None, task.family.name
     wanted, made = next((check.target, check.equation.value) for check in reversed(checks) if check.target is not None)
-    high, low = max(made, wanted), min(made, wanted)
-    lines = (f"Make {wanted}.", guessing.read(task.facts, guess), *(str(check.equation) for check in checks))
-    return (*lines, f"{high} - {low} = {high - low}", "Right." if high == low else "Wrong.", boxed(guessing.box(task.facts, guess)))
+    high, low, name = max(made, wanted), min(made, wanted), WAYS[guess % len(WAYS)]
+    lines = (f"Make {wanted}.", f"Try {name}.", *(str(check.equation) for check in checks))
+    return (*lines, f"{high} - {low} = {high - low}", "Right." if high == low else "Wrong.", boxed(name))
 
 
+WAYS = ("up up", "up down", "down down", "down up")  # the guesses of a search, in the order in which they are tried
 FIRST = 2  # lines of an attempt before its first check
 
 
@@ -115,6 +113,6 @@ def draw_task(family: Family, rng: random.Random, world: World) -> Task | None:
     facts = family.draw(rng, world)
     if facts is None:
         return None
-    if family.guessing is None and execute(facts.numbers, operations(facts.strategy)) is None:
+    if family.checks is None and execute(facts.numbers, operations(facts.strategy)) is None:
         return None
     return Task(family, facts, family.tell(facts, rng))

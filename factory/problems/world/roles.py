@@ -21,7 +21,7 @@ from factory.problems.world.arithmetic import Equation, execute, parse_equation,
 from factory.problems.world.draw import fresh_tasks
 from factory.problems.world.families import TRAINED
 from factory.problems.world.mistakes import Mistake, missed, mistaken, owners, redo, verdict, verify_last, wrong_guess
-from factory.problems.world.model import FIRST, Task, attempt, boxed
+from factory.problems.world.model import FIRST, WAYS, Task, boxed
 from factory.problems.world.strategies import PROCEDURES, RIVALS, STRATEGIES, operations
 from factory.prompting import render
 from factory.schemas import CorpusText
@@ -59,6 +59,16 @@ def _compute(tasks: Sequence[Task], rng: random.Random) -> Pair:
     return "", "\n".join(lines)
 
 
+def _retry(task: Task, rng: random.Random) -> Pair:
+    """All wrong ways in a row and the right one, without arithmetic: what follows a miss is two words of a long text."""
+    lines: list[str] = []
+    for guess in range(task.facts.guess + 1, task.facts.guess + len(WAYS)):
+        wanted, tried, *_, miss, box = task.attempt(guess)
+        lines += [wanted, tried, miss, *([box] if rng.random() < 0.5 else []), *_said(missed(task, guess), rng)]
+    wanted, tried, *_, hit, box = task.solution
+    return "", "\n".join((*lines, wanted, tried, hit, box))
+
+
 def _any_equation(task: Task, rng: random.Random) -> Equation:
     """A true equation of the solution, of a wrong attempt, or of another plan."""
     kind = rng.random()
@@ -71,23 +81,19 @@ def _attempt(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[Equ
     """A whole attempt, right or wrong, and its equations."""
     lines = task.solution if rng.random() < 0.4 else mistaken(task, rng).lines
     equations = tuple(equation for line in lines if (equation := parse_equation(line)))
-    return lines, equations[: len(task.equations)] if task.family.guessing else equations  # without how far off it is
+    return lines, equations[: len(task.equations)] if task.family.checks else equations  # without how far off it is
 
 
 def _check(task: Task, rng: random.Random) -> Pair:
     """A given guess, mostly a wrong one, checked honestly and boxed: whatever is tried, its arithmetic does not bend to the target."""
-    guessing = task.family.guessing
-    assert guessing is not None
-    guess, checks = wrong_guess(task, rng)
-    if rng.random() < 0.25:
-        guess, checks = task.facts.guess, guessing.checks(task.facts, task.facts.guess) or ()
-    wanted, tried, *rest = attempt(task, guess, checks)
+    guess = task.facts.guess if rng.random() < 0.25 else wrong_guess(task, rng)
+    wanted, tried, *rest = task.attempt(guess)
     return f"{render('solve', problem=task.text)}{wanted}\n{tried}\n", "\n".join(rest)
 
 
 def _least(task: Task) -> int:
     """Lines of an attempt before there is anything to verify."""
-    return FIRST if task.family.guessing else 1
+    return FIRST if task.family.checks else 1
 
 
 def _verify(task: Task, rng: random.Random) -> Pair:
@@ -100,18 +106,18 @@ def _continue(task: Task, rng: random.Random) -> Pair:
     kind = rng.random()
     if kind < 0.7:
         return _criticised(task, rng)
-    prefix, verification, rest = _verified(task, rng) if task.family.guessing is None or kind < 0.8 else _verified_guess(task, rng)
+    prefix, verification, rest = _verified(task, rng) if task.family.checks is None or kind < 0.8 else _verified_guess(task, rng)
     reflection = said(rng.choice(VERIFY), verification)
     return render("continue_verified", problem=task.text, attempt="\n".join(prefix), reflection=reflection), "\n".join(rest)
 
 
 def _criticised(task: Task, rng: random.Random) -> Pair:
-    """On from a wrong attempt and what a critic says of it; in a search, sometimes from two or three of them, with other guesses."""
+    """On from a wrong attempt and what a critic says of it; in a search, often from two or three of them, one way after the other."""
     mistake, earlier = mistaken(task, rng), ""
-    guesses = {mistake.lines[1]}
-    for _ in range(2 if task.family.guessing else 0):
-        if rng.random() < 0.35 and (before := mistaken(task, rng)).lines[1] not in guesses:
-            guesses.add(before.lines[1])
+    if mistake.tried is not None:
+        wrong_before = (mistake.tried - task.facts.guess) % len(WAYS) - 1
+        for back in range(rng.randint(0, wrong_before), 0, -1):
+            before = missed(task, mistake.tried - back)
             earlier += "\n".join((*_kept(before, rng), *_said(before, rng), ""))
     reflection, exploration = _said(mistake, rng)
     text = earlier + "\n".join(_kept(mistake, rng))
@@ -130,7 +136,7 @@ def _said(mistake: Mistake, rng: random.Random) -> tuple[str, str]:
 def _verified(task: Task, rng: random.Random) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     """A right prefix goes on (a box is boxed again); a wrong last step is done again."""
     lines = task.solution
-    if task.family.guessing is None and rng.random() < 0.35:
+    if task.family.checks is None and rng.random() < 0.35:
         mistake = mistaken(task, rng)
         wrong = parse_equation(mistake.lines[mistake.step - 1])
         if wrong is not None and not wrong.holds:
@@ -141,16 +147,12 @@ def _verified(task: Task, rng: random.Random) -> tuple[tuple[str, ...], str, tup
 
 def _verified_guess(task: Task, rng: random.Random) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     """A given wrong guess goes on honestly until a check has failed; then another one is tried."""
-    guessing = task.family.guessing
-    assert guessing is not None
-    guess, checks = wrong_guess(task, rng)
-    equations = tuple(check.equation for check in checks)
-    lines = attempt(task, guess, checks)
+    guess = wrong_guess(task, rng)
+    lines, checks = task.attempt(guess), task.checks(guess)
     cut = rng.randint(FIRST, len(lines)) if rng.random() < 0.5 else FIRST
-    prefix = lines[:cut]
-    verification = verify_last(task, prefix, equations)
-    failed = not verification.endswith("Right.") or any(map(missed, checks[: cut - FIRST]))
-    return prefix, verification, task.solution if failed else lines[cut:]
+    verification = verify_last(task, lines[:cut], tuple(check.equation for check in checks))
+    failed = not verification.endswith("Right.") or cut >= FIRST + len(checks)
+    return lines[:cut], verification, task.attempt(guess + 1) if failed else lines[cut:]
 
 
 def _critique(task: Task, rng: random.Random) -> Pair:
@@ -186,7 +188,7 @@ def _other_plan(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[
     """Any sequence of procedures that can be done with the problem's numbers, and its honest execution."""
     numbers, gold = tuple(map(int, re.findall(r"\d+", task.text))), task.facts.strategy
     while True:
-        if task.family.guessing or rng.random() < 0.5:
+        if task.family.checks or rng.random() < 0.5:
             names = tuple(rng.choice(PROCEDURES) for _ in range(rng.randint(1, min(3, len(numbers) - 1))))
         else:
             names = tuple(rng.choice(RIVALS[name]) if rng.random() < 0.5 else name for name in gold)
@@ -201,7 +203,7 @@ def _describe(rng: random.Random) -> Pair:
 
 
 def _analyse(task: Task, rng: random.Random) -> Pair:
-    first = 1 + (FIRST if task.family.guessing else 0)
+    first = 1 + (FIRST if task.family.checks else 0)
     at = rng.randrange(len(task.equations))
     strategy = STRATEGIES[task.facts.strategy[owners(task)[at]]]
     prompt = render("analyse", problem=task.text, solution="\n".join(task.solution), step=at + first)
@@ -212,7 +214,7 @@ def _analyse(task: Task, rng: random.Random) -> Pair:
 
 
 _OF_PROBLEMS: dict[str, Callable[[Task, random.Random], Pair]] = {
-    "solve": _solve, "read": _read, "check": _check, "continue": _continue, "verify": _verify,
+    "solve": _solve, "read": _read, "check": _check, "retry": _retry, "continue": _continue, "verify": _verify,
     "critique": _critique, "plan": _plan, "follow": _follow,
     "analyse": _analyse,
 }  # fmt: skip
@@ -238,10 +240,10 @@ def _texts(role: str, world: World, excluded: set[str], seed: int) -> Iterator[t
         yield "none", role, _describe(rng)
     while role == "compute":
         yield "none", role, _compute([next(sources[name]) for name in rng.choices(sorted(sources), k=EQUATIONS)], rng)
-    searching = {family.name for family in TRAINED if family.guessing}
+    searching = {family.name for family in TRAINED if family.checks}
     while True:
         for name, tasks in sources.items():
-            if role == "check" and name not in searching:
+            if role in ("check", "retry") and name not in searching:
                 continue
             task = next(tasks)
             while sum(map(len, pair := _OF_PROBLEMS[role](task, rng))) > LONGEST:

@@ -1,201 +1,91 @@
 """The families in which checking is easy and guessing hard: where reflection and exploration can pay.
 
-pick_two: "Which two of 9, 20, 19, 6, 11 add to 26? Give the smaller one."
-→ one attempt:  Try 6 and 20. · 6 + 20 = 26 · \\boxed{6}
+moves: "Tom had 20 apples. Then 7 came or went and then 4. Now there are 17. Up or down?"
+→ one attempt:  Make 17. · Try down up. · 20 - 7 = 13 · 13 + 4 = 17 · 17 - 17 = 0 · Right. · \\boxed{down up}
 
-Attempts are short, and the guess stands first: it has to be made at once, what follows is arithmetic that can be honest.
+A guess is one of four ways, each known by two words: what was tried and what comes next can be told without reading the problem, and the
+numbers are used in the order in which they stand there. The guess has to be made at once; what follows is arithmetic that can be honest.
 """
 
-import itertools
-import math
+import dataclasses
 import random
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import permutations
 
 from factory.params import World
 from factory.problems.world import wordings
 from factory.problems.world.arithmetic import Equation, compute
-from factory.problems.world.model import Check, Facts, Family, Guessing
+from factory.problems.world.model import WAYS, Check, Facts, Family
+from factory.problems.world.words import Cast
 
-PICKED, FACTORS, SIGNED = 30, 12, 9  # the largest number to pick from, to pick factors from, to put a sign before
-Guess = tuple[int, ...]
+FACTOR, SIZE, MOVED = 9, 12, 9  # most packs, most in one, the largest change
+Numbers = tuple[int, ...]
 
 
-def _checked(*rows: tuple[int, str, int, int | None]) -> tuple[Check, ...] | None:
-    """Checks of (left, sign, right, target); None when a result leaves the world's numbers."""
+def _starts(sign: str, world: World) -> list[Numbers]:
+    """What may be there at first: a number, two together, or packs and what is in one."""
+    numbers, sizes = range(2, world.max_number + 1), range(2, SIZE + 1)
+    if not sign:
+        return [(number,) for number in numbers]
+    return [(number, size) for number in (numbers if sign == "+" else range(2, FACTOR + 1)) for size in sizes]
+
+
+def _changes(world: World) -> list[Numbers]:
+    return list(permutations(range(2, max(4, min(world.max_number, MOVED) + 1)), 2))
+
+
+def _checks(sign: str, facts: Facts, guess: int) -> tuple[Check, ...] | None:
+    """Equations of a way: what is there at first, and each change up or down; None below 0."""
+    result, *others, target = facts.numbers
+    signs = [*sign, *("-" if step == "down" else "+" for step in WAYS[guess % len(WAYS)].split())]
     checks = []
-    for left, sign, right, target in rows:
-        value = compute(left, sign, right)
+    for place, (operation, number) in enumerate(zip(signs, others, strict=True), start=1):
+        value = compute(result, operation, number)
         if value is None:
             return None
-        checks.append(Check(Equation(left, sign, right, value), target))
+        checks.append(Check(Equation(result, operation, number, value), target if place == len(signs) else None))
+        result = value
     return tuple(checks)
 
 
-def _read_first(facts: Facts, guess: Guess) -> str:
-    return f"Try {guess[0]}."
-
-
-def _read_pair(facts: Facts, guess: Guess) -> str:
-    return f"Try {guess[0]} and {guess[1]}."
-
-
-def _first(facts: Facts, guess: Guess) -> str:
-    return str(guess[0])
-
-
-# -- signs between four numbers
-
-
-def _expression(facts: Facts, guess: Guess) -> str:
-    rest = (f" {'+' if sign > 0 else '-'} {number}" for sign, number in zip(guess, facts.numbers[1:], strict=False))
-    return f"{facts.numbers[0]}{''.join(rest)}"
-
-
-def _signs(rng: random.Random, world: World) -> Facts | None:
-    numbers = tuple(rng.randint(2, min(world.max_number, SIGNED)) for _ in range(4))
-    patterns = list(itertools.product((1, -1), repeat=3))
-    signs = rng.choice(patterns)
-    target = _value(numbers, signs)
-    if target < 0 or sum(_value(numbers, other) == target for other in patterns) != 1:
+def _facts(sign: str, strategy: str, numbers: Numbers, right: int) -> Facts | None:
+    """None when a way cannot be gone, or when a number of the problem turns up in the right way by chance."""
+    ways = [_checks(sign, Facts((*numbers, 0), (strategy,), ()), way) for way in range(len(WAYS))]
+    if not all(ways) or {check.equation.value for check in ways[right] or ()} & set(numbers):
         return None
-    facts = Facts((*numbers, target), ("guess the signs",), (*map(str, sorted(numbers)), f"={target}"), signs)
-    wrong = (other for other in patterns if other != signs)
-    return facts if _check_signs(facts, signs) and any(_check_signs(facts, other) for other in wrong) else None
+    target = (ways[right] or ())[-1].equation.value
+    return Facts((*numbers, target), (strategy,), tuple(map(str, (*numbers, target))), right)
 
 
-def _value(numbers: Guess, signs: Guess) -> int:
-    return numbers[0] + sum(sign * number for sign, number in zip(signs, numbers[1:], strict=True))
-
-
-def _tell_signs(facts: Facts, rng: random.Random) -> str:
-    return rng.choice(wordings.SIGNS).format(all=", ".join(map(str, facts.numbers[:4])), t=facts.numbers[4])
-
-
-def _check_signs(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    rows: list[tuple[int, str, int, int | None]] = []
-    result = facts.numbers[0]
-    for place, sign in enumerate(guess, start=1):
-        number = facts.numbers[place]
-        rows.append((result, "+" if sign > 0 else "-", number, facts.numbers[4] if place == len(guess) else None))
-        result += sign * number
-        if result < 0:
-            return None
-    return _checked(*rows)
-
-
-def _wrong_signs(facts: Facts, rng: random.Random) -> Guess:
-    patterns = [signs for signs in itertools.product((1, -1), repeat=3) if signs != facts.guess and _check_signs(facts, signs)]
-    return rng.choice(patterns)
-
-
-def _space_signs(world: World) -> int:
-    """Counted: four numbers and what their signs can make in one way only."""
-    top = min(world.max_number, SIGNED)
-    found = set()
-    for numbers in itertools.product(range(2, top + 1), repeat=4):
-        if numbers[1:] == tuple(sorted(numbers[1:])):
-            targets = Counter(_value(numbers, signs) for signs in itertools.product((1, -1), repeat=3))
-            found |= {(*sorted(numbers), target) for target, ways in targets.items() if ways == 1 and target >= 0}
-    return len(found)
-
-
-# -- some of the numbers: a pair by its sum, all but one by their sum, and (never trained on) a pair by its difference or product
-
-
-def _sum_of_two(guess: Guess) -> int:
-    return guess[0] + guess[1]
-
-
-def _product_of_two(guess: Guess) -> int:
-    return guess[0] * guess[1]
-
-
-def _gap_of_two(guess: Guess) -> int:
-    return guess[0] - guess[1]
-
-
-def _sum_of_rest(guess: Guess) -> int:
-    return sum(guess[1:])
-
-
-def _pairs_of(numbers: Guess) -> list[Guess]:
-    """The smaller number first."""
-    return list(itertools.combinations(sorted(numbers), 2))
-
-
-def _gaps_of(numbers: Guess) -> list[Guess]:
-    """The larger number first."""
-    return list(itertools.combinations(sorted(numbers, reverse=True), 2))
-
-
-def _left_out_of(numbers: Guess) -> list[Guess]:
-    """The one that is left out, then the others as they stand in the problem."""
-    return [(out, *(n for n in numbers if n != out)) for out in numbers]
-
-
-def _picked(
-    strategy: str, choices: Callable[[Guess], list[Guess]], value: Callable[[Guess], int], count: int = 4, largest: int = PICKED
-) -> tuple[Callable[[random.Random, World], Facts | None], Callable[[Facts, random.Random], Guess]]:
-    """How a problem with one right choice is drawn, and how a wrong choice of it is."""
+def _family(name: str, strategy: str, sign: str, starts: Sequence[str], *, thing: str = "", unseen: bool = False) -> Family:
+    """What is there at first is told in one of `starts`, then come two different changes: of the four ways exactly one is right."""
 
     def draw(rng: random.Random, world: World) -> Facts | None:
-        numbers = tuple(rng.sample(range(2, min(world.max_number, largest) + 1), count))
-        guess = rng.choice(choices(numbers))
-        target = value(guess)
-        if target in numbers or sum(value(other) == target for other in choices(numbers)) != 1:
-            return None
-        return Facts((*numbers, target), (strategy,), (*map(str, sorted(numbers)), f"={target}"), guess)
+        return _facts(sign, strategy, (*rng.choice(_starts(sign, world)), *rng.choice(_changes(world))), rng.randrange(len(WAYS)))
 
-    def wrong(facts: Facts, rng: random.Random) -> Guess:
-        return rng.choice([guess for guess in choices(facts.numbers[:-1]) if guess != facts.guess])
+    def everything(world: World) -> Iterator[Facts | None]:
+        for start in _starts(sign, world):
+            for change in _changes(world):
+                yield from (_facts(sign, strategy, (*start, *change), right) for right in range(len(WAYS)))
 
-    return draw, wrong
-
-
-def _tell_picked(texts: Sequence[str]) -> Callable[[Facts, random.Random], str]:
     def tell(facts: Facts, rng: random.Random) -> str:
-        return rng.choice(texts).format(all=", ".join(map(str, facts.numbers[:-1])), t=facts.numbers[-1])
+        *before, one, other, target = facts.numbers
+        cast = Cast.draw(rng)
+        cast = dataclasses.replace(cast, thing=thing or cast.thing)
+        start = cast.one_of(starts, rng, **dict(zip("ab", before, strict=False)))
+        return f"{start} {cast.one_of(wordings.MOVED, rng, c=one, d=other, t=target)} {rng.choice(wordings.WHICH_WAY)}"
 
-    return tell
+    def space(world: World) -> int:
+        """Counted."""
+        return sum(facts is not None for facts in everything(world))
 
+    return Family(name, "search", unseen, draw, tell, space, lambda facts, guess: _checks(sign, facts, guess))
 
-def _check_pick_two(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    return _checked((guess[0], "+", guess[1], facts.numbers[-1]))
-
-
-def _check_pick_product(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    return _checked((guess[0], "*", guess[1], facts.numbers[-1]))
-
-
-def _check_pick_gap(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    return _checked((guess[0], "-", guess[1], facts.numbers[-1]))
-
-
-def _check_leave_out(facts: Facts, guess: Guess) -> tuple[Check, ...] | None:
-    _, a, b, c = guess
-    return _checked((a, "+", b, None), (a + b, "+", c, facts.numbers[-1]))
-
-
-def _space_picked(count: int, largest: int = PICKED) -> Callable[[World], int]:
-    """At least: one choice of each set of numbers is right for no other target."""
-    return lambda world: math.comb(min(world.max_number, largest) - 1, count)
-
-
-_draw_two, _wrong_two = _picked("pick a pair", _pairs_of, _sum_of_two, count=5)
-_draw_out, _wrong_out = _picked("leave one out", _left_out_of, _sum_of_rest)
-_draw_gap, _wrong_gap = _picked("pick a pair", _gaps_of, _gap_of_two)
-_draw_product, _wrong_product = _picked("pick a pair", _pairs_of, _product_of_two, count=5, largest=FACTORS)
 
 SEARCH_FAMILIES = (
-    Family("pick_two", "search", False, _draw_two, _tell_picked(wordings.PICK_TWO), _space_picked(5),
-           Guessing(_read_pair, _check_pick_two, _first, _wrong_two)),
-    Family("leave_out", "search", False, _draw_out, _tell_picked(wordings.LEAVE_OUT), _space_picked(4),
-           Guessing(_read_first, _check_leave_out, _first, _wrong_out)),
-    Family("signs", "search", False, _signs, _tell_signs, _space_signs,
-           Guessing(lambda facts, guess: f"Try {_expression(facts, guess)}.", _check_signs, _expression, _wrong_signs)),
-    Family("pick_gap", "search", True, _draw_gap, _tell_picked(wordings.PICK_GAP), _space_picked(4),
-           Guessing(_read_pair, _check_pick_gap, lambda facts, guess: str(guess[1]), _wrong_gap)),
-    Family("pick_product", "search", True, _draw_product, _tell_picked(wordings.PICK_PRODUCT), _space_picked(5, FACTORS),
-           Guessing(_read_pair, _check_pick_product, _first, _wrong_product)),
-)  # fmt: skip
+    _family("moves", "try the ways", "", wordings.MOVES_START),
+    _family("pack_moves", "multiply and try", "*", wordings.PACK_START),
+    _family("both_moves", "add and try", "+", wordings.BOTH_START),
+    _family("guests", "try the ways", "", wordings.GUESTS, unseen=True),
+    _family("saving_moves", "multiply and try", "*", wordings.SAVES, thing="coins", unseen=True),
+)

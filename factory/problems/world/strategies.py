@@ -50,12 +50,12 @@ _PROCEDURES = (
 )
 
 _SEARCHES = (
-    ("guess the signs", ("try", "signs"), "Try signs and check the result.", "Signs must make a number.",
-     ("Try some signs.", "Check the result.")),
-    ("pick a pair", ("try", "pick"), "Try two of the numbers and check them.", "Two of some numbers are asked.",
-     ("Try two of them.", "Check them.")),
-    ("leave one out", ("try", "rest"), "Try without one of the numbers and check the rest.", "All but one make a sum.",
-     ("Try without one.", "Check the rest.")),
+    ("try the ways", ("try", "ways"), "Try ways up and down and check the end.", "Changes go up or down and the end is known.",
+     ("Try a way.", "Check the end.")),
+    ("multiply and try", ("try", "groups"), "Multiply first and try ways up and down.", "Groups change up or down and the end is known.",
+     ("Try a way.", "Multiply.", "Check the end.")),
+    ("add and try", ("try", "both"), "Add first and try ways up and down.", "Two change up or down and the end is known.",
+     ("Try a way.", "Add both.", "Check the end.")),
 )  # fmt: skip
 
 STRATEGIES: dict[str, Strategy] = {
@@ -77,9 +77,9 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "full bags": ("take away", "equal groups"),
     "compare up": ("compare down", "put together"),
     "compare down": ("compare up", "take away"),
-    "guess the signs": ("pick a pair", "put together", "take away"),
-    "pick a pair": ("leave one out", "guess the signs", "put together"),
-    "leave one out": ("pick a pair", "guess the signs", "put together"),
+    "try the ways": ("multiply and try", "add and try", "put together"),
+    "multiply and try": ("try the ways", "add and try", "equal groups"),
+    "add and try": ("try the ways", "multiply and try", "put together"),
 }
 
 

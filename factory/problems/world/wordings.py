@@ -74,28 +74,29 @@ PARTED_END = {
         "Now each bag holds {n} {thing}. How many bags are there?",
     ),
 }
-SIGNS = (
-    "Use + and - on {all} to make {t}.",
-    "Put + or - between {all} to get {t}.",
-    "Make {t} from {all} with + and -.",
+MOVES_START = (
+    "{name} had {a} {thing}.",
+    "At first {name} had {a} {thing}.",
+    "There were {a} {thing} in the box of {name}.",
 )
-PICK_TWO = (
-    "Which two of {all} add to {t}? Give the smaller one.",
-    "Two of the numbers {all} add to {t}. What is the smaller one?",
-    "Find two of {all} that add to {t}. Give the smaller number.",
+GUESTS = (
+    "There were {a} friends in the house of {name}.",
+    "{name} had {a} friends in the house.",
+    "At first {a} friends were in the house of {name}.",
 )
-PICK_GAP = (
-    "Which one of {all} is {t} more than one other? Give the smaller one.",
-    "Find two of {all} with one {t} more than the other. Give the smaller number.",
-    "What is the smaller one of two in {all}, one {t} more than the other?",
+PACK_START = (
+    "{name} had {a} {pack} of {b} {thing}.",
+    "{name} got {a} {pack} with {b} {thing} in each.",
+    "There were {a} {pack} of {b} {thing} in the house of {name}.",
 )
-PICK_PRODUCT = (
-    "Which two of {all} multiply to {t}? Give the smaller one.",
-    "Two of the numbers {all} multiply to {t}. What is the smaller one?",
-    "Find two of {all} that multiply to {t}. Give the smaller number.",
+BOTH_START = (
+    "{name} had {a} {thing} and {other} had {b}.",
+    "There were {a} {thing} in one box and {b} in the other.",
+    "At first there were {a} {thing} from {name} and {b} from {other}.",
 )
-LEAVE_OUT = (
-    "Which one of {all} is left out when the others add to {t}?",
-    "All numbers of {all} but one add to {t}. Which one is left out?",
-    "Leave out one of {all}. The others must add to {t}. Which one is it?",
+MOVED = (
+    "Then {c} came or went, and then {d}. Now there are {t}.",
+    "Then {c} were found or lost, and later {d}. In the end there are {t}.",
+    "First {c} and then {d} came or went. That makes {t}.",
 )
+WHICH_WAY = ("Up or down?", "Which way each time?", "Was it up or down?")
