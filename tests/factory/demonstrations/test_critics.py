@@ -146,6 +146,32 @@ def test_the_reference_critic_names_the_first_wrong_step(coat_kit, steps: tuple[
     assert ReferenceCritic().critique([CritiqueAsk(coat_kit.problem(), steps, ("k",))]) == [Remark(remark)]
 
 
+MOVED = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n17 - 17 = 0\nRight.\n\\boxed{down up}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "remark"),
+    [
+        (
+            ("Make 17.", "Try up down.", "20 + 7 = 27", "27 - 4 = 23", "23 - 17 = 6", "Wrong.", "\\boxed{up down}"),
+            "In Step 6: 23 is not 17.\nAlternatively: not up down.",
+        ),
+        (
+            ("Make 17.", "Try up down.", "20 + 7 = 27", "27 - 4 = 17", "17 - 17 = 0", "Right.", "\\boxed{up down}"),
+            "In Step 4: 27 - 4 is not 17.\nAlternatively: not up down.",
+        ),
+        (
+            ("Make 17.", "Try down up.", "20 - 7 = 13", "13 + 4 = 19", "19 - 17 = 2", "Wrong.", "\\boxed{down up}"),
+            "In Step 4: 13 + 4 is not 19.\nAlternatively: check it again.",
+        ),
+        (("20 + 7 = 27", "27 - 4 = 23", "\\boxed{up down}"), "In Step 3: 23 is not 17.\nAlternatively: not that."),
+    ],
+)
+def test_in_a_search_the_reference_critic_says_what_not_to_try_again(coat_kit, steps: tuple[str, ...], remark: str) -> None:
+    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", MOVED, "search")
+    assert ReferenceCritic().critique([CritiqueAsk(problem, steps, ("k",))]) == [Remark(remark)]
+
+
 def test_the_reference_critic_says_nothing_where_nothing_differs(coat_kit) -> None:
     silent = ReferenceCritic().critique([CritiqueAsk(coat_kit.problem(), ("I guess.", "\\boxed{3}"), ("k",))])
     assert silent[0].failure == "no step differs from the gold solution"

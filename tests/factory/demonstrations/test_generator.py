@@ -218,6 +218,17 @@ def test_when_all_rounds_fail_the_gold_steps_correct_and_count_as_reference(coat
     assert neutral(draft.trajectory.text) == f"{kept}\n{CORRECTED}{RIGHT_REST}"
 
 
+def test_a_search_is_never_corrected_by_its_gold_steps(coat_kit) -> None:
+    """They jump to the right guess, and nothing that was tried says why: a model would learn to jump at random."""
+    gold = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n\\boxed{down up}"
+    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", gold, "search")
+    options = coat_kit.settings.model_copy(update={"critics": ["reference"]})
+    workshop = Workshop(options, [ReferenceCritic()], None, seed=1)
+    wrong = "Make 17.\nTry up down.\n20 + 7 = 27\n27 - 4 = 23\n\\boxed{up down}"
+    assert workshop.make([coat_kit.source(wrong, problem)]) == []
+    assert [reject.reason for reject in workshop.rejects] == ["no generator continues"]
+
+
 def test_without_a_generator_solutions_go_on_by_themselves_or_as_the_gold_does(coat_kit) -> None:
     solution = f"12 + 7 = 19\n{RIGHT_REST}"
     workshop, drafts, engine = make(coat_kit, [solution, WRONG], {}, critics="reference", generator=False)
