@@ -130,7 +130,7 @@ class Sft(Strict):
     tokens: int = Field(ge=1)
     batch: int = Field(ge=1)
     lr: float = Field(gt=0)
-    mask_wrong: bool = False  # no loss on wrong attempts (demonstrations only)
+    mask_wrong: bool = False  # no loss on wrong steps (demonstrations only)
 
 
 class Restarts(Strict):

@@ -89,7 +89,7 @@ class Rollout(Made):
 @dataclass(frozen=True, kw_only=True)
 class Demonstration(Made):
     """A COAT trajectory (Satori App. C). `wrong_spans` are character offsets (start, end, start, end, …) into `completion`
-    of wrong attempts, whose loss may be masked."""
+    of what is wrong in wrong attempts, whose loss may be masked."""
 
     problem_id: str
     type: DemonstrationType

@@ -25,7 +25,7 @@ from factory.demonstrations.critics import (
     verification_fault,
 )
 from factory.demonstrations.drafts import Draft, Flaw, Source, judgement
-from factory.demonstrations.equations import equations_of
+from factory.demonstrations.equations import equations_of, numbers_in
 from factory.demonstrations.reference import first_wrong
 from factory.demonstrations.stitch import Trajectory, said
 from factory.engines.protocol import Completion, Engine
@@ -191,7 +191,9 @@ class Workshop:
         rng = self._rng(f"keep_box {draft.type}", source)
         kept = flaw.steps if rng.random() < self.settings.keep_box_share else flaw.steps[: critique.step]
         reflect, explore = self._leads(flaw)
-        trajectory = draft.trajectory.attempt(kept, wrong=True).correct(reflect, critique.statement, explore, critique.hint)
+        honest = source.problem.group == "search" and not numbers_in(flaw.steps[critique.step - 1])  # `Wrong.` owns up to a miss
+        wrong_from = critique.step - (not honest)
+        trajectory = draft.trajectory.attempt(kept, wrong_from=wrong_from).correct(reflect, critique.statement, explore, critique.hint)
         said = f"{_first_line(flaw, critique)}\nAlternatively: {critique.hint}"
         asked = ("critique_again" if flaw.earlier else "critique",) if critique.request_id else ()
         return replace(

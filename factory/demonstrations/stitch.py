@@ -1,13 +1,13 @@
-"""Stitch attempts, verifications and critiques into one COAT text, and remember where the wrong attempts stand.
+"""Stitch attempts, verifications and critiques into one COAT text, and remember which of their lines are wrong.
 
-Trajectory().attempt(("12 + 7 = 19", "19 - 4 = 14"), wrong=True).correct("But wait:", "19 - 4 is not 14.", "This time,", "take away 4.")
+Trajectory().attempt(("12 + 7 = 19", "19 - 4 = 14"), wrong_from=1).correct("But wait:", "19 - 4 is not 14.", "This time,", "take away 4.")
     .attempt(("19 - 4 = 15", "\\\\boxed{15}"))
 → 12 + 7 = 19
   19 - 4 = 14
   <|reflect|>But wait: 19 - 4 is not 14.
   <|explore|>This time, take away 4.
   <|continue|>19 - 4 = 15
-  \\boxed{15}                                with wrong_spans (0, 23)
+  \\boxed{15}                                with wrong_spans (12, 23)
 """
 
 import re
@@ -25,15 +25,20 @@ _OPENINGS = frozenset({"The", "This", "That", "There", "It", "You", "We", "In", 
 class Trajectory:
     """`text` is empty, ends with an attempt, or ends in `<|continue|>`, which the next attempt follows.
 
-    `wrong_spans` are character offsets (start, end, …): from a wrong attempt's first character to just before its "\\n<|reflect|>".
+    `wrong_spans` are character offsets (start, end, …): from the first wrong line of a wrong attempt to just before its "\\n<|reflect|>";
+    empty at its end where no line is wrong (a guess of a search that missed, and says so).
     """
 
     text: str = ""
     wrong_spans: tuple[int, ...] = ()
 
-    def attempt(self, steps: Sequence[str], *, wrong: bool = False) -> "Trajectory":
+    def attempt(self, steps: Sequence[str], *, wrong_from: int | None = None) -> "Trajectory":
+        """`wrong_from`: the number of the first wrong step, from 0; len(steps) when the attempt is wrong but none of its steps is."""
         text = self.text + "\n".join(steps)
-        return Trajectory(text, (*self.wrong_spans, len(self.text), len(text)) if wrong else self.wrong_spans)
+        if wrong_from is None:
+            return Trajectory(text, self.wrong_spans)
+        start = len(self.text) + len("".join(f"{step}\n" for step in steps[:wrong_from]))
+        return Trajectory(text, (*self.wrong_spans, min(start, len(text)), len(text)))
 
     def verify(self, lead_in: str, verification: str) -> "Trajectory":
         return Trajectory(f"{self.text}\n{REFLECT}{said(lead_in, verification)}\n{CONTINUE}", self.wrong_spans)
@@ -49,7 +54,7 @@ class Trajectory:
 
     @property
     def right_parts(self) -> tuple[str, ...]:
-        """The text outside the wrong attempts."""
+        """The text outside the wrong spans: the last part is what comes after the last wrong attempt."""
         cuts = (0, *self.wrong_spans, len(self.text))
         return tuple(self.text[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
 

@@ -118,9 +118,9 @@ GOLD_GUESS = "Try 6 and 20.\n6 + 20 = 26\n\\boxed{6}"
     [
         (Trajectory().attempt(GOLD_GUESS.split("\n")), False),
         (Trajectory().attempt(("Try 6 and 19.", "6 + 19 = 25", "\\boxed{6}")), True),  # true, and the box right, but not 26
-        (Trajectory().attempt(("Try 6 and 19.", "6 + 19 = 25"), wrong=True)
+        (Trajectory().attempt(("Try 6 and 19.", "6 + 19 = 25"), wrong_from=0)
          .correct("But wait:", "25 is not 26.", "This time,", "try others.").attempt(GOLD_GUESS.split("\n")), False),
-        (Trajectory().attempt(("Try 9 and 19.", "9 + 19 = 28"), wrong=True)
+        (Trajectory().attempt(("Try 9 and 19.", "9 + 19 = 28"), wrong_from=0)
          .correct("But wait:", "28 is not 26.", "This time,", "try others.").attempt(("Try 6 and 19.", "6 + 19 = 25", "\\boxed{6}")), True),
     ],
 )  # fmt: skip

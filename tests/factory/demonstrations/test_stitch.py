@@ -13,9 +13,9 @@ LINE = st.text(st.characters(blacklist_characters="\n\r<|>", blacklist_categorie
 def test_two_corrections_to_the_letter() -> None:
     made = (
         Trajectory()
-        .attempt(("12 + 7 = 19", "19 + 4 = 23"), wrong=True)
+        .attempt(("12 + 7 = 19", "19 + 4 = 23"), wrong_from=0)
         .correct("But wait:", "do not add 4.", "This time,", "take away 4.")
-        .attempt(("19 - 4 = 14",), wrong=True)
+        .attempt(("19 - 4 = 14",), wrong_from=0)
         .correct("Let me look again:", "19 - 4 is\nnot 14.", "Another way:", "Take away 4.")
         .attempt(("19 - 4 = 15", "\\boxed{15}"))
     )
@@ -29,7 +29,7 @@ def test_two_corrections_to_the_letter() -> None:
 
 
 def test_plain_is_the_text_without_meta_action_tokens() -> None:
-    made = Trajectory().attempt(("a",)).verify("Is this right?", "The a is\nright.").attempt(("b",), wrong=True)
+    made = Trajectory().attempt(("a",)).verify("Is this right?", "The a is\nright.").attempt(("b",), wrong_from=0)
     made = made.correct("But wait:", "The b is not.", "This time,", "c.").attempt(("\\boxed{1}",))
     assert made.plain == "a\nIs this right? The a is right.\nb\nBut wait: the b is not.\nThis time, c.\n\\boxed{1}"
     assert not any(token in made.plain for token in coat.ACTIONS.values())
@@ -49,14 +49,14 @@ def test_a_verification_marks_nothing_as_wrong() -> None:
 
 
 def test_names_keep_their_capital_behind_a_lead_in() -> None:
-    made = Trajectory().attempt(("a",), wrong=True).correct("But wait:", "The sum is wrong.", "This time,", "Janet eats three.")
+    made = Trajectory().attempt(("a",), wrong_from=0).correct("But wait:", "The sum is wrong.", "This time,", "Janet eats three.")
     assert "But wait: the sum is wrong." in made.text
     assert "This time, Janet eats three." in made.text
 
 
 @given(st.lists(LINE, min_size=1, max_size=4), LINE, LINE, st.lists(LINE, min_size=1, max_size=4))
 def test_spans_cut_out_exactly_the_wrong_attempt(wrong: list[str], statement: str, hint: str, right: list[str]) -> None:
-    made = Trajectory().attempt(wrong, wrong=True).correct("But wait:", statement, "This time,", hint).attempt([*right, "\\boxed{1}"])
+    made = Trajectory().attempt(wrong, wrong_from=0).correct("But wait:", statement, "This time,", hint).attempt([*right, "\\boxed{1}"])
     start, end = made.wrong_spans
     assert made.text[start:end] == "\n".join(wrong)
     assert made.right_parts == ("", made.text[end:])
