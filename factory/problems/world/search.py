@@ -18,13 +18,13 @@ from factory.problems.world.arithmetic import Equation, compute
 from factory.problems.world.model import WAYS, Check, Facts, Family
 from factory.problems.world.words import Cast
 
-FACTOR, SIZE, MOVED = 9, 12, 9  # most packs, most in one, the largest change
+ALONE, FACTOR, SIZE, MOVED = 30, 5, 8, 9  # the largest number at first, most packs, most in one, the largest change
 Numbers = tuple[int, ...]
 
 
 def _starts(sign: str, world: World) -> list[Numbers]:
     """What may be there at first: a number, two together, or packs and what is in one."""
-    numbers, sizes = range(2, world.max_number + 1), range(2, SIZE + 1)
+    numbers, sizes = range(2, min(world.max_number, ALONE) + 1), range(2, SIZE + 1)
     if not sign:
         return [(number,) for number in numbers]
     return [(number, size) for number in (numbers if sign == "+" else range(2, FACTOR + 1)) for size in sizes]

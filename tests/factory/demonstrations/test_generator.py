@@ -218,6 +218,23 @@ def test_when_all_rounds_fail_the_gold_steps_correct_and_count_as_reference(coat
     assert neutral(draft.trajectory.text) == f"{kept}\n{CORRECTED}{RIGHT_REST}"
 
 
+def test_an_honest_miss_of_a_search_is_learned_but_for_its_box(coat_kit) -> None:
+    gold = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n17 - 17 = 0\nRight.\n\\boxed{down up}"
+    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", gold, "search")
+    miss = "Make 17.\nTry up down.\n20 + 7 = 27\n27 - 4 = 23\n23 - 17 = 6\nWrong."
+    solved = f"{problem.problem}\nSolution:\n{gold}\nAttempt:\n{miss}\n\\boxed{{up down}}\nFind the first wrong step:\n"
+    table = {
+        solved: ["In Step 6: 23 is not 17.\nAlternatively: not up down."],
+        f"{problem.problem}\nSolve:\n{miss}\nCRITIQUE 23 is not 17.\nEXPLORE not up down.\n": [gold],
+    }
+    engine = coat_kit.Table(table)
+    workshop = Workshop(
+        coat_kit.settings.model_copy(update={"keep_box_share": 1.0}), [LlmCritic(engine, coat_kit.sampling, 1)], engine, seed=1
+    )
+    draft = one(workshop.make([coat_kit.source(f"{miss}\n\\boxed{{up down}}", problem)]), "III-I")
+    assert spans(draft) == ["\\boxed{up down}"]
+
+
 def test_a_search_is_never_corrected_by_its_gold_steps(coat_kit) -> None:
     """They jump to the right guess, and nothing that was tried says why: a model would learn to jump at random."""
     gold = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n\\boxed{down up}"

@@ -35,6 +35,17 @@ def test_plain_is_the_text_without_meta_action_tokens() -> None:
     assert not any(token in made.plain for token in coat.ACTIONS.values())
 
 
+def test_a_wrong_span_begins_at_the_first_wrong_step() -> None:
+    """What stands before it is right, and in a miss that is owned up to nothing is wrong: an empty span still parts the attempts."""
+    steps = ("Try up down.", "20 + 7 = 27", "Wrong.")
+    for first, wrong in enumerate(("Try up down.\n20 + 7 = 27\nWrong.", "20 + 7 = 27\nWrong.", "Wrong.", "")):
+        made = Trajectory().attempt(steps, wrong_from=first).correct("But wait:", "27 is not 17.", "This time,", "not up down.")
+        start, end = made.attempt(("\\boxed{down up}",)).wrong_spans
+        assert made.text[start:end] == wrong
+        assert end == len("\n".join(steps))
+        assert made.right_parts[0] == made.text[:start]
+
+
 def test_a_sentence_behind_a_lead_in() -> None:
     """It keeps its capital behind a full stop or a question, and only there."""
     assert said("Let me check.", "The sum is 3.") == "Let me check. The sum is 3."

@@ -11,7 +11,7 @@ import pytest
 from factory.errors import DataError
 from factory.grading import grade
 from factory.params import World, load
-from factory.problems.world import FAMILIES, STRATEGIES, draw_problems, spaces
+from factory.problems.world import FAMILIES, STRATEGIES, draw_problems, search, spaces
 from factory.problems.world.arithmetic import LARGEST, Slip, execute, parse_equation
 from factory.problems.world.draw import _quotas
 from factory.problems.world.families import TRAINED, UNSEEN
@@ -82,9 +82,10 @@ def test_gold_solutions_are_right(problems: list[Problem]) -> None:
                 assert 0 <= equation.value <= LARGEST
 
 
+ALONE, PACKS = search.ALONE, search.FACTOR * search.SIZE
 LARGER = {  # what is made of two or more of a problem's numbers may be larger than each of them
-    "unit_price": FACTOR * SIZE, "moves": 99 + 17, "guests": 99 + 17, "pack_moves": FACTOR * SIZE + 17, "saving_moves": FACTOR * SIZE + 17,
-    "both_moves": 99 + SIZE + 17,
+    "unit_price": FACTOR * SIZE, "moves": ALONE + 17, "guests": ALONE + 17, "pack_moves": PACKS + 17, "saving_moves": PACKS + 17,
+    "both_moves": ALONE + search.SIZE + 17,
 }  # fmt: skip
 
 
