@@ -214,7 +214,7 @@ def test_spaces_are_bounds_from_below() -> None:
                 found.add(task.instance)
             if len(found) >= space and not counted:
                 break
-        assert 0.97 * space < len(found) <= space if counted else len(found) >= space, name
+        assert 0.8 * space < len(found) <= space if counted else len(found) >= space, name
 
 
 def test_the_lines_own_world_is_as_large_as_it_says() -> None:
@@ -258,7 +258,9 @@ def test_mistakes_are_wrong_where_they_say(tasks: list[Task]) -> None:
             assert wrong != task.solution[mistake.step - 1]
             assert mistake.lines[: mistake.step - 1] + mistake.resume == task.solution
         else:
-            assert mistake.resume == task.solution
+            tried = WAYS.index(next(line[4:-1] for line in mistake.lines if line.startswith("Try ")))
+            assert mistake.resume == (task.solution if mistake.hint == "check it again." else task.attempt(tried + 1))
+            assert mistake.hint in ("check it again.", f"not {WAYS[tried]}.")
             equation = parse_equation(wrong)
             assert (equation and not equation.holds) or wrong == "Wrong."
 
