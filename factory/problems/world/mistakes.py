@@ -125,7 +125,7 @@ def missed(task: Task, guess: int) -> Mistake:
 
 
 def not_again(guess: int) -> str:
-    """What a critic advises after a wrong guess: `not up down.`"""
+    """What a critic advises after a wrong guess: `not second.`"""
     return NOT_AGAIN.format(tried=WAYS[guess % len(WAYS)])
 
 

@@ -90,7 +90,7 @@ class Task:
 def attempt(guess: int, checks: Sequence[Check]) -> tuple[str, ...]:
     """What is wanted, a guess, its checks as given, how far off they are, and the box: a plain chain of thought cannot go back.
 
-        Make 17. · Try up down. · 20 + 7 = 27 · 27 - 4 = 23 · 23 - 17 = 6 · Wrong. · \\boxed{up down}
+        Make 32. · Try none. · 20 + 7 = 27 · 27 + 4 = 31 · 31 + 9 = 40 · 40 - 32 = 8 · Wrong. · \\boxed{none}
 
     The wanted number stands first, where nothing but the problem says it; a small model compares two numbers by taking one from the other.
     """
@@ -100,7 +100,7 @@ def attempt(guess: int, checks: Sequence[Check]) -> tuple[str, ...]:
     return (*lines, f"{high} - {low} = {high - low}", "Right." if high == low else "Wrong.", boxed(name))
 
 
-WAYS = ("up up", "up down", "down down", "down up")  # the guesses of a search, in the order in which they are tried
+WAYS = ("none", "first", "second", "third")  # the guesses of a search (which of three went), in the order in which they are tried
 FIRST = 2  # lines of an attempt before its first check
 
 

@@ -1,15 +1,16 @@
 """The families in which checking is easy and guessing hard: where reflection and exploration can pay.
 
-moves: "Tom had 20 apples. Then 7 came or went and then 4. Now there are 17. Up or down?"
-→ one attempt:  Make 17. · Try down up. · 20 - 7 = 13 · 13 + 4 = 17 · 17 - 17 = 0 · Right. · \\boxed{down up}
+moves: "Tom had 20 apples. Then came 7, 4 and 9, or one of them went. Now there are 32. Which one went?"
+→ one attempt:  Make 32. · Try second. · 20 + 7 = 27 · 27 - 4 = 23 · 23 + 9 = 32 · 32 - 32 = 0 · Right. · \\boxed{second}
 
-A guess is one of four ways, each known by two words: what was tried and what comes next can be told without reading the problem, and the
-numbers are used in the order in which they stand there. The guess has to be made at once; what follows is arithmetic that can be honest.
+A guess is one of four ways, each with a name of its own: what was tried and what comes next can be told without reading the problem, and
+the numbers are used in the order in which they stand there. The guess has to be made at once, before the sum that would betray it; what
+follows is arithmetic that can be honest.
 """
 
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import permutations
 
 from factory.params import World
@@ -30,14 +31,18 @@ def _starts(sign: str, world: World) -> list[Numbers]:
     return [(number, size) for number in (numbers if sign == "+" else range(2, FACTOR + 1)) for size in sizes]
 
 
+def _value(sign: str, start: Numbers) -> int:
+    return (compute(start[0], sign, start[1]) or 0) if sign else start[0]
+
+
 def _changes(world: World) -> list[Numbers]:
-    return list(permutations(range(2, max(4, min(world.max_number, MOVED) + 1)), 2))
+    return list(permutations(range(2, max(5, min(world.max_number, MOVED) + 1)), 3))
 
 
 def _checks(sign: str, facts: Facts, guess: int) -> tuple[Check, ...] | None:
-    """Equations of a way: what is there at first, and each change up or down; None below 0."""
+    """Equations of a way: what is there at first, and each change, of which at most one goes; None below 0."""
     result, *others, target = facts.numbers
-    signs = [*sign, *("-" if step == "down" else "+" for step in WAYS[guess % len(WAYS)].split())]
+    signs = [*sign, *("-" if way == WAYS[guess % len(WAYS)] else "+" for way in WAYS[1:])]
     checks = []
     for place, (operation, number) in enumerate(zip(signs, others, strict=True), start=1):
         value = compute(result, operation, number)
@@ -58,34 +63,30 @@ def _facts(sign: str, strategy: str, numbers: Numbers, right: int) -> Facts | No
 
 
 def _family(name: str, strategy: str, sign: str, starts: Sequence[str], *, thing: str = "", unseen: bool = False) -> Family:
-    """What is there at first is told in one of `starts`, then come two different changes: of the four ways exactly one is right."""
+    """What is there at first is told in one of `starts`, then come three different changes: of the four ways exactly one is right."""
 
     def draw(rng: random.Random, world: World) -> Facts | None:
         return _facts(sign, strategy, (*rng.choice(_starts(sign, world)), *rng.choice(_changes(world))), rng.randrange(len(WAYS)))
 
-    def everything(world: World) -> Iterator[Facts | None]:
-        for start in _starts(sign, world):
-            for change in _changes(world):
-                yield from (_facts(sign, strategy, (*start, *change), right) for right in range(len(WAYS)))
-
     def tell(facts: Facts, rng: random.Random) -> str:
-        *before, one, other, target = facts.numbers
+        *before, first, second, third, target = facts.numbers
         cast = Cast.draw(rng)
         cast = dataclasses.replace(cast, thing=thing or cast.thing)
         start = cast.one_of(starts, rng, **dict(zip("ab", before, strict=False)))
-        return f"{start} {cast.one_of(wordings.MOVED, rng, c=one, d=other, t=target)} {rng.choice(wordings.WHICH_WAY)}"
+        return f"{start} {cast.one_of(wordings.MOVED, rng, c=first, d=second, e=third, t=target)} {rng.choice(wordings.WHICH_WENT)}"
 
     def space(world: World) -> int:
-        """Counted."""
-        return sum(facts is not None for facts in everything(world))
+        """At least: one way of every start that no change uses up."""
+        lasting = [start for start in _starts(sign, world) if _value(sign, start) >= MOVED]
+        return len(lasting) * len(_changes(world))
 
     return Family(name, "search", unseen, draw, tell, space, lambda facts, guess: _checks(sign, facts, guess))
 
 
 SEARCH_FAMILIES = (
-    _family("moves", "try the ways", "", wordings.MOVES_START),
+    _family("moves", "try each one", "", wordings.MOVES_START),
     _family("pack_moves", "multiply and try", "*", wordings.PACK_START),
     _family("both_moves", "add and try", "+", wordings.BOTH_START),
-    _family("guests", "try the ways", "", wordings.GUESTS, unseen=True),
+    _family("guests", "try each one", "", wordings.GUESTS, unseen=True),
     _family("saving_moves", "multiply and try", "*", wordings.SAVES, thing="coins", unseen=True),
 )

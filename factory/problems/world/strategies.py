@@ -50,12 +50,12 @@ _PROCEDURES = (
 )
 
 _SEARCHES = (
-    ("try the ways", ("try", "ways"), "Try ways up and down and check the end.", "Changes go up or down and the end is known.",
-     ("Try a way.", "Check the end.")),
-    ("multiply and try", ("try", "groups"), "Multiply first and try ways up and down.", "Groups change up or down and the end is known.",
-     ("Try a way.", "Multiply.", "Check the end.")),
-    ("add and try", ("try", "both"), "Add first and try ways up and down.", "Two change up or down and the end is known.",
-     ("Try a way.", "Add both.", "Check the end.")),
+    ("try each one", ("try", "each"), "Take away one in turn and check the end.", "One of some went and the end is known.",
+     ("Try one.", "Check the end.")),
+    ("multiply and try", ("try", "groups"), "Multiply first and take away one in turn.", "Groups change and the end is known.",
+     ("Try one.", "Multiply.", "Check the end.")),
+    ("add and try", ("try", "both"), "Add first and take away one in turn.", "Two change and the end is known.",
+     ("Try one.", "Add both.", "Check the end.")),
 )  # fmt: skip
 
 STRATEGIES: dict[str, Strategy] = {
@@ -77,9 +77,9 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "full bags": ("take away", "equal groups"),
     "compare up": ("compare down", "put together"),
     "compare down": ("compare up", "take away"),
-    "try the ways": ("multiply and try", "add and try", "put together"),
-    "multiply and try": ("try the ways", "add and try", "equal groups"),
-    "add and try": ("try the ways", "multiply and try", "put together"),
+    "try each one": ("multiply and try", "add and try", "put together"),
+    "multiply and try": ("try each one", "add and try", "equal groups"),
+    "add and try": ("try each one", "multiply and try", "put together"),
 }
 
 

@@ -95,8 +95,8 @@ BOTH_START = (
     "At first there were {a} {thing} from {name} and {b} from {other}.",
 )
 MOVED = (
-    "Then {c} came or went, and then {d}. Now there are {t}.",
-    "Then {c} were found or lost, and later {d}. In the end there are {t}.",
-    "First {c} and then {d} came or went. That makes {t}.",
+    "Then came {c}, {d} and {e}, or one of them went. Now there are {t}.",
+    "Then {c}, {d} and {e} were found, or one of them lost. In the end there are {t}.",
+    "First {c}, then {d} and {e} came in, or one of them went out. That makes {t}.",
 )
-WHICH_WAY = ("Up or down?", "Which way each time?", "Was it up or down?")
+WHICH_WENT = ("Which one went?", "Which one was it?", "Was it one of them?")
