@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3ForCausalLM
 
 from factory import coat
 from factory.errors import DataError
@@ -25,7 +25,7 @@ def corpus(texts: list[tuple[str, str]]) -> list[CorpusText]:
     ]
 
 
-def test_pretraining_learns_and_saves_a_llama(pairs: list[tuple[str, str]]) -> None:
+def test_pretraining_learns_and_saves_a_qwen(pairs: list[tuple[str, str]]) -> None:
     base.pretrain(corpus(pairs), coat.ACTIONS.values(), SETTINGS, seed=1, target=Path("base"), log=Path("base.csv"))
     lines = list(csv.DictReader(Path("base.csv").read_text().splitlines()))
     assert list(lines[0]) == ["step", "loss", "lr", "tokens_seen"]
@@ -33,7 +33,7 @@ def test_pretraining_learns_and_saves_a_llama(pairs: list[tuple[str, str]]) -> N
     model, words = run.load(Path("base"))
     lengths = [len(ids) + 1 for ids in batches.encode(words, [prompt + completion for prompt, completion in pairs])]
     assert int(lines[-1]["tokens_seen"]) == 60 * sum(lengths)
-    assert isinstance(model, LlamaForCausalLM)
+    assert isinstance(model, Qwen3ForCausalLM)
     assert model.config.tie_word_embeddings
     assert (model.config.eos_token_id, model.config.pad_token_id) == (words.eos_token_id, words.pad_token_id)
     # 60 epochs of 50 rows in batches of 16 are 188 steps: level from step 150 on, behind which the early model was saved

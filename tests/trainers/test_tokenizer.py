@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config
 
 from factory import coat
 from factory.errors import DataError
@@ -81,9 +81,9 @@ def test_prompt_and_completion_meet_at_a_token_boundary(words: PreTrainedTokeniz
     assert words(prompt)["input_ids"] + words(completion)["input_ids"] == words(prompt + completion)["input_ids"]
 
 
-def test_auto_tokenizer_reads_the_same_ids_beside_a_llama_config(words: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+def test_auto_tokenizer_reads_the_same_ids_beside_a_qwen_config(words: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     words.save_pretrained(tmp_path)
-    LlamaConfig().save_pretrained(tmp_path)
+    Qwen3Config().save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
     for text in TEXTS:
         assert again(text)["input_ids"] == words(text)["input_ids"]
