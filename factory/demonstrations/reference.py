@@ -153,7 +153,7 @@ def _in_search(problem: Problem, steps: Sequence[str]) -> Divergence | None:
 
 
 def _not_again(steps: Sequence[str], equation: Equation) -> str:
-    """`not red.`, what the last `Try …` before the equation tried."""
+    """`not second.`, what the last `Try …` before the equation tried."""
     tried = [match[1] for step in steps[: equation.step] if (match := _TRY.match(step))]
     return NOT_AGAIN.format(tried=tried[-1] if tried else "that")
 

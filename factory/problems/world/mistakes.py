@@ -109,11 +109,11 @@ def _wrong_search(task: Task, rng: random.Random) -> Mistake:
     kind, right = rng.random(), task.facts.guess
     if kind < 0.1:  # a right guess, wrongly checked
         checks = task.checks(right)
-        return _bent(right, checks, len(checks) - 1, slipped(checks[-1].equation, rng), "check it again.", task.solution)
+        return _bent(right, checks, slipped(checks[-1].equation, rng), "check it again.", task.solution)
     guess = wrong_guess(task, rng)
     if kind < 0.2:  # the check is bent until it gives the wanted number
         checks = task.checks(guess)
-        return _bent(guess, checks, len(checks) - 1, checks[-1].target or 0, not_again(guess), task.attempt(guess + 1))
+        return _bent(guess, checks, checks[-1].target or 0, not_again(guess), task.attempt(guess + 1))
     return missed(task, guess)
 
 
@@ -129,11 +129,11 @@ def not_again(guess: int) -> str:
     return NOT_AGAIN.format(tried=WAYS[guess % len(WAYS)])
 
 
-def _bent(guess: int, checks: Sequence[Check], at: int, value: int, hint: str, resume: tuple[str, ...]) -> Mistake:
-    """An attempt whose check number `at` claims a false value."""
-    false = dataclasses.replace(checks[at].equation, value=value)
-    lines = attempt(guess, [*checks[:at], Check(false, checks[at].target), *checks[at + 1 :]])
-    return Mistake(lines, FIRST + at + 1, f"{false.term} is not {value}.", hint, resume)
+def _bent(guess: int, checks: Sequence[Check], value: int, hint: str, resume: tuple[str, ...]) -> Mistake:
+    """An attempt whose last check claims a false value."""
+    *before, last = checks
+    false = dataclasses.replace(last.equation, value=value)
+    return Mistake(attempt(guess, [*before, Check(false, last.target)]), FIRST + len(checks), f"{false.term} is not {value}.", hint, resume)
 
 
 def wrong_guess(task: Task, rng: random.Random) -> int:

@@ -60,7 +60,7 @@ def _compute(tasks: Sequence[Task], rng: random.Random) -> Pair:
 
 
 def _retry(task: Task, rng: random.Random) -> Pair:
-    """All wrong ways in a row and the right one, without arithmetic: what follows a miss is two words of a long text."""
+    """All wrong ways in a row and the right one, without arithmetic: what follows a miss is one word of a long text."""
     lines: list[str] = []
     for guess in range(task.facts.guess + 1, task.facts.guess + len(WAYS)):
         wanted, tried, *_, miss, box = task.attempt(guess)

@@ -11,6 +11,7 @@ follows is arithmetic that can be honest.
 import dataclasses
 import random
 from collections.abc import Sequence
+from functools import cache
 from itertools import permutations
 
 from factory.params import World
@@ -23,9 +24,10 @@ ALONE, FACTOR, SIZE, MOVED = 30, 5, 8, 9  # the largest number at first, most pa
 Numbers = tuple[int, ...]
 
 
-def _starts(sign: str, world: World) -> list[Numbers]:
+@cache
+def _starts(sign: str, largest: int) -> list[Numbers]:
     """What may be there at first: a number, two together, or packs and what is in one."""
-    numbers, sizes = range(2, min(world.max_number, ALONE) + 1), range(2, SIZE + 1)
+    numbers, sizes = range(2, min(largest, ALONE) + 1), range(2, SIZE + 1)
     if not sign:
         return [(number,) for number in numbers]
     return [(number, size) for number in (numbers if sign == "+" else range(2, FACTOR + 1)) for size in sizes]
@@ -35,8 +37,9 @@ def _value(sign: str, start: Numbers) -> int:
     return (compute(start[0], sign, start[1]) or 0) if sign else start[0]
 
 
-def _changes(world: World) -> list[Numbers]:
-    return list(permutations(range(2, max(5, min(world.max_number, MOVED) + 1)), 3))
+@cache
+def _changes(largest: int) -> list[Numbers]:
+    return list(permutations(range(2, max(5, min(largest, MOVED) + 1)), 3))
 
 
 def _checks(sign: str, facts: Facts, guess: int) -> tuple[Check, ...] | None:
@@ -66,26 +69,27 @@ def _family(name: str, strategy: str, sign: str, starts: Sequence[str], *, thing
     """What is there at first is told in one of `starts`, then come three different changes: of the four ways exactly one is right."""
 
     def draw(rng: random.Random, world: World) -> Facts | None:
-        return _facts(sign, strategy, (*rng.choice(_starts(sign, world)), *rng.choice(_changes(world))), rng.randrange(len(WAYS)))
+        numbers = (*rng.choice(_starts(sign, world.max_number)), *rng.choice(_changes(world.max_number)))
+        return _facts(sign, strategy, numbers, rng.randrange(len(WAYS)))
 
     def tell(facts: Facts, rng: random.Random) -> str:
         *before, first, second, third, target = facts.numbers
         cast = Cast.draw(rng)
         cast = dataclasses.replace(cast, thing=thing or cast.thing)
-        start = cast.one_of(starts, rng, **dict(zip("ab", before, strict=False)))
+        start = cast.one_of(starts, rng, **dict(zip("ab" if sign else "n", before, strict=True)))
         return f"{start} {cast.one_of(wordings.MOVED, rng, c=first, d=second, e=third, t=target)} {rng.choice(wordings.WHICH_WENT)}"
 
     def space(world: World) -> int:
         """At least: one way of every start that no change uses up."""
-        lasting = [start for start in _starts(sign, world) if _value(sign, start) >= MOVED]
-        return len(lasting) * len(_changes(world))
+        lasting = [start for start in _starts(sign, world.max_number) if _value(sign, start) >= MOVED]
+        return len(lasting) * len(_changes(world.max_number))
 
     return Family(name, "search", unseen, draw, tell, space, lambda facts, guess: _checks(sign, facts, guess))
 
 
 SEARCH_FAMILIES = (
-    _family("moves", "try each one", "", wordings.MOVES_START),
-    _family("pack_moves", "multiply and try", "*", wordings.PACK_START),
+    _family("moves", "try each one", "", wordings.PARTED_START),
+    _family("pack_moves", "multiply and try", "*", wordings.SCALE_START),
     _family("both_moves", "add and try", "+", wordings.BOTH_START),
     _family("guests", "try each one", "", wordings.GUESTS, unseen=True),
     _family("saving_moves", "multiply and try", "*", wordings.SAVES, thing="coins", unseen=True),

@@ -74,20 +74,10 @@ PARTED_END = {
         "Now each bag holds {n} {thing}. How many bags are there?",
     ),
 }
-MOVES_START = (
-    "{name} had {a} {thing}.",
-    "At first {name} had {a} {thing}.",
-    "There were {a} {thing} in the box of {name}.",
-)
 GUESTS = (
-    "There were {a} friends in the house of {name}.",
-    "{name} had {a} friends in the house.",
-    "At first {a} friends were in the house of {name}.",
-)
-PACK_START = (
-    "{name} had {a} {pack} of {b} {thing}.",
-    "{name} got {a} {pack} with {b} {thing} in each.",
-    "There were {a} {pack} of {b} {thing} in the house of {name}.",
+    "There were {n} friends in the house of {name}.",
+    "{name} had {n} friends in the house.",
+    "At first {n} friends were in the house of {name}.",
 )
 BOTH_START = (
     "{name} had {a} {thing} and {other} had {b}.",
