@@ -32,6 +32,7 @@ class Updates:
     actor_grad_norm: float | None
     critic_lr: float | None
     actor_lr: float | None
+    entropy: float | None  # of the distribution that each action was drawn from, nats
 
 
 class Means:
@@ -56,7 +57,7 @@ class Means:
         return Updates(
             value_loss=mean.get("value_loss"), policy_loss=mean.get("policy_loss"), approx_kl=mean.get("approx_kl"),
             clip_fraction=mean.get("clip_fraction"), critic_grad_norm=norm.get("critic"), actor_grad_norm=norm.get("actor"),
-            critic_lr=lr.get("critic"), actor_lr=lr.get("actor"),
+            critic_lr=lr.get("critic"), actor_lr=lr.get("actor"), entropy=mean.get("entropy"),
         )  # fmt: skip
 
 
@@ -65,14 +66,13 @@ class Diagnostics:
     iteration: int  # from 1
     rollouts: dict[str, float | None]
     updates: Updates
-    entropy: float
     explained_variance: float | None
     actions: dict[str, float]  # meta-action tokens a response
 
     def cells(self) -> dict[str, float | None]:
         """Column → value, in the order of the file."""
-        learnt = {"entropy": self.entropy, "explained_variance": self.explained_variance}
-        return {"iteration": self.iteration, **self.rollouts, **vars(self.updates), **learnt, **self.actions}
+        explained = {"explained_variance": self.explained_variance}
+        return {"iteration": self.iteration, **self.rollouts, **vars(self.updates), **explained, **self.actions}
 
 
 def describe(rollouts: Rollouts) -> dict[str, float | None]:

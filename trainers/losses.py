@@ -53,6 +53,12 @@ def whiten(x: Tensor, actions: Tensor, reduce: Reduce = local) -> Tensor:
     return torch.where(actions, (x - mean) / (std + EPSILON), 0.0)
 
 
+def scale(x: Tensor, actions: Tensor, reduce: Reduce = local) -> Tensor:
+    """Root mean square 1 over the actions, and what was 0 stays 0."""
+    mean, std = moments(x, actions, reduce)
+    return torch.where(actions, x / ((mean.square() + std.square()).sqrt() + EPSILON), 0.0)
+
+
 class PolicyLoss(NamedTuple):
     loss: Tensor  # (N,)
     kl: Tensor  # (N,) the low-variance estimate (ρ - 1) - log ρ of KL(old ‖ new)

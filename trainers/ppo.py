@@ -26,7 +26,7 @@ from factory.identity import seed_for
 from trainers import run
 from trainers.collate import Batch, collate, micro_batches
 from trainers.diagnostics import Diagnostics, Means, Updates, action_rates, describe, progress
-from trainers.losses import explained_variance, gae, policy_loss, value_loss, whiten
+from trainers.losses import explained_variance, gae, policy_loss, scale, value_loss, whiten
 from trainers.policy import Actor, Critic, entropy, load_critic, pick
 from trainers.rollout import Order, Rewards, Rollouts, Sample, Start, collect
 
@@ -70,6 +70,11 @@ class Settings:
     @property
     def updates_per_epoch(self) -> int:
         return math.ceil(self.batch / self.minibatch)
+
+    @property
+    def on_policy(self) -> bool:
+        """One update an iteration: the policy that improves is still the one that acted."""
+        return self.epochs * self.updates_per_epoch == 1
 
     def updates(self, iterations: int) -> int:
         return iterations * self.epochs * self.updates_per_epoch
@@ -120,7 +125,7 @@ class Experience:
     mask: Tensor
     logprobs: Tensor
     values: Tensor
-    advantages: Tensor  # whitened over the whole batch
+    advantages: Tensor  # of unit size over the whole batch
     returns: Tensor
 
     def select(self, rows: list[int]) -> "Experience":
@@ -165,12 +170,12 @@ def train(
         number = state.iteration + 1
         try:
             rollouts = collect(order, state.iteration * prompts, prompts, settings.samples, sample, reward, eos)
-            experience, spread = evaluate(state, rollouts, settings)
+            experience = evaluate(state, rollouts, settings)
             updates = update(state, rollouts, experience, settings)
         except FloatingPointError as error:
             raise DataError(f"PPO diverged at iteration {number} ({error}), expected finite numbers; nothing saved: lower ppo.lr") from None
         explained = explained_variance(experience.values, experience.returns, experience.mask) if state.critic else None
-        row = Diagnostics(number, describe(rollouts), updates, spread, explained, action_rates(rollouts, action_ids))
+        row = Diagnostics(number, describe(rollouts), updates, explained, action_rates(rollouts, action_ids))
         state.log.append(row)
         state.iteration = number
         report(progress(row, settings.iterations, (time.monotonic() - began) / (number - first)))
@@ -178,19 +183,20 @@ def train(
 
 
 @torch.no_grad()
-def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Experience, float]:
-    """Old log-probabilities and values by the same forward pass that trains, then advantages and returns; and the mean entropy (nats).
+def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience:
+    """Old log-probabilities and values by the same forward pass that trains, then advantages and returns.
 
-    Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean.
+    Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean. It is not centred a
+    second time: responses that are long and wrong would make the mean over actions negative, and whitening would then praise whatever is
+    said where all siblings fare alike. On policy, `update` needs no old log-probabilities and they stay 0.
     """
     device = next(state.actor.parameters()).device
     mask = rollouts.mask.to(device)
-    logprobs, values, entropies, references = (torch.zeros(mask.shape, device=device) for _ in range(4))
+    logprobs, values, references = (torch.zeros(mask.shape, device=device) for _ in range(3))
     for rows in micro_batches(rollouts.lengths, range(len(rollouts.starts))):
         batch = _batch(rollouts, rows, device)
-        distribution = state.actor.distribution(batch)
-        _put(logprobs, rows, mask, pick(distribution, batch.targets))
-        _put(entropies, rows, mask, entropy(distribution))
+        if state.reference is not None or not settings.on_policy:
+            _put(logprobs, rows, mask, state.actor.log_probs(batch))
         if state.critic is not None:
             _put(values, rows, mask, state.critic.values(batch))
         if state.reference is not None:
@@ -199,7 +205,8 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Expe
     if state.reference is not None:
         rewards -= settings.kl * (logprobs - references)
     advantages, returns = gae(rewards, values, mask, gamma=settings.gamma, lam=settings.lam)
-    return Experience(mask, logprobs, values, whiten(advantages, mask), returns), float(entropies[mask].mean())
+    normalise = scale if "siblings" in settings.baselines else whiten
+    return Experience(mask, logprobs, values, normalise(advantages, mask), returns)
 
 
 def update(state: State, rollouts: Rollouts, experience: Experience, settings: Settings) -> Updates:
@@ -222,9 +229,13 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
                     _backward(losses.sum() * share)
                     means.add(value_loss=losses)
                 if actor_trains:
-                    policy = policy_loss(state.actor.log_probs(batch), old.logprobs, old.advantages, settings.clip)
+                    distribution = state.actor.distribution(batch)
+                    logprobs = pick(distribution, batch.targets)
+                    acted = logprobs.detach() if settings.on_policy else old.logprobs
+                    policy = policy_loss(logprobs, acted, old.advantages, settings.clip)
                     _backward(policy.loss.sum() * share)
-                    means.add(policy_loss=policy.loss, approx_kl=policy.kl, clip_fraction=policy.clipped)
+                    spread = entropy(distribution.detach())
+                    means.add(policy_loss=policy.loss, approx_kl=policy.kl, clip_fraction=policy.clipped, entropy=spread)
             if state.critic_learner is not None:
                 means.step("critic", state.critic_learner.lr, state.critic_learner.step())
             if actor_trains:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainers.losses import DUAL_CLIP, explained_variance, gae, moments, policy_loss, value_loss, whiten
+from trainers.losses import DUAL_CLIP, explained_variance, gae, moments, policy_loss, scale, value_loss, whiten
 
 
 def test_gae_on_three_steps_by_hand() -> None:
@@ -48,6 +48,13 @@ def test_whitening_over_two_ranks_equals_whitening_the_whole() -> None:
     others = iter([torch.tensor([13.0, 2.0]), torch.tensor(17.0)])
     first = whiten(x[:1], actions[:1], lambda sums: sums + next(others))
     assert torch.allclose(first, whiten(x, actions)[:1])
+
+
+def test_scaling_keeps_what_was_zero() -> None:
+    # over 3, 0, -4, 5: mean square 50 / 4; the masked 100 is not counted
+    x, actions = torch.tensor([[3.0, 0.0, -4.0], [5.0, 100.0, 0.0]]), torch.tensor([[True, True, True], [True, False, False]])
+    expected = torch.tensor([[3.0, 0.0, -4.0], [5.0, 0.0, 0.0]]) / 12.5**0.5
+    assert torch.allclose(scale(x, actions), expected, atol=1e-5)
 
 
 def test_a_constant_whitens_to_zero() -> None:

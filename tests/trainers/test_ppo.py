@@ -114,7 +114,7 @@ def test_siblings_alone_are_baseline_enough() -> None:
 def test_the_ratio_is_one_on_the_first_minibatch() -> None:
     state = fresh()
     rollouts = collect(Order(STARTS, 1), 0, 32, 1, sampling(state), first_token_right, EOS)
-    experience, _ = evaluate(state, rollouts, SETTINGS)
+    experience = evaluate(state, rollouts, SETTINGS)
     rows = ppo.minibatches(32, 16, seed=5)[0]
     batch = collate([rollouts.prompts[row] for row in rows], [rollouts.actions[row] for row in rows], torch.device("cpu"))
     logprobs = state.actor.log_probs(batch)
@@ -177,7 +177,7 @@ def test_the_kl_penalty_counts_the_distance_to_a_frozen_reference() -> None:
     run(state, settings)
     assert same(frozen, weights(state.reference))
     rollouts = collect(Order(STARTS, 1), 0, 32, 1, sampling(state), first_token_right, EOS)
-    experience, _ = evaluate(state, rollouts, settings)
+    experience = evaluate(state, rollouts, settings)
     for row, (prompt, actions) in enumerate(zip(rollouts.prompts, rollouts.actions, strict=True)):
         batch = collate([prompt], [actions], torch.device("cpu"))
         distance = (state.actor.log_probs(batch) - state.reference.log_probs(batch)).sum().item()
@@ -200,10 +200,42 @@ def test_how_a_minibatch_is_cut_into_forwards_changes_nothing(monkeypatch: pytes
 def test_advantages_are_whitened_over_the_whole_batch() -> None:
     state = fresh()
     rollouts = collect(Order(STARTS, 1), 0, 32, 1, sampling(state), first_token_right, EOS)
-    experience, _ = evaluate(state, rollouts, SETTINGS)
+    experience = evaluate(state, rollouts, SETTINGS)
     chosen = experience.advantages[experience.mask]
     assert chosen.mean().item() == pytest.approx(0.0, abs=1e-5)
     assert chosen.std(correction=0).item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_where_all_siblings_fare_alike_nothing_is_learnt() -> None:
+    """However long the wrong responses to another prompt are: their mean must not become praise for these."""
+    settings = dataclasses.replace(SETTINGS, samples=4, lam=1.0, baselines=("siblings",))
+    state = fresh(settings)
+
+    def reward(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+        short = [start.row.answer == "b" and len(response.actions) < 3 for start, response in zip(starts, responses, strict=True)]
+        return [Reward("correct" if one else "wrong", float(one) - 1.0, 0.0, 0.0) for one in short]
+
+    rollouts = collect(Order(STARTS, 1), 0, 8, 4, sampling(state), reward, EOS)
+    advantages = evaluate(state, rollouts, settings).advantages
+    hopeless = [row for row, start in enumerate(rollouts.starts) if start.row.answer == "d"]
+    assert hopeless
+    assert not advantages[hopeless].any()
+    chosen = advantages[rollouts.mask]
+    assert chosen.square().mean().item() == pytest.approx(1.0, abs=1e-4)
+    assert abs(chosen.mean().item()) > 0.01  # the bias that whitening would have added
+
+
+def test_on_policy_the_old_log_probs_need_no_pass_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = dataclasses.replace(SETTINGS, minibatch=32, samples=4, baselines=("siblings",))
+    assert settings.on_policy
+    assert not SETTINGS.on_policy
+    spared, paid = fresh(settings), fresh(settings)
+    run(spared, settings)
+    monkeypatch.setattr(Settings, "on_policy", False)
+    run(paid, settings)
+    for one, other in zip(weights(spared.actor), weights(paid.actor), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+    assert [row.updates.entropy for row in spared.log] == pytest.approx([row.updates.entropy for row in paid.log], abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
