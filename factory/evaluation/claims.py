@@ -9,7 +9,7 @@ A failed or unparsable answer counts as wrong. Sources: Satori §5 (tables 1, 3,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from factory.identity import seed_for
 from factory.schemas import Answer, Group, Problem
 
 NOT_BELOW = -0.02
+GROUPS: tuple[Group, ...] = ("procedures", "search")
 ROUNDING = 1e-9
 Evidence = tuple[Sequence[Answer], Sequence[Problem]]  # of one seed
 Counts = np.ndarray  # (problems, 4): numerator and denominator of the first arm, then of the second
@@ -85,6 +86,11 @@ def judge(evidence: Mapping[int, Evidence], claims: Sequence[Claim], *, resample
     return verdicts
 
 
+def by_group(claims: Sequence[Claim]) -> list[Claim]:
+    """Each claim about all problems once a group: nothing that is claimed, but where a difference comes from."""
+    return [replace(claim, group=group) for claim in claims if claim.group is None for group in GROUPS]
+
+
 def _by_arm(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
     """A trained model's answers under the model's name, a planner arm's under the arm's."""
     found: dict[str, list[Answer]] = {}
@@ -137,15 +143,32 @@ def table(verdicts: Sequence[Verdict]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for verdict in verdicts:
-        interval = (
-            "not measurable" if verdict.value is None else f"{_points(verdict.value)} [{_points(verdict.low)}, {_points(verdict.high)}]"
-        )
         each = ", ".join(_points(verdict.seeds[seed]) for seed in seeds)
         lines.append(
             f"| {verdict.claim.number}. {verdict.claim.text} | {verdict.split} | {_share(verdict.first)} | {_share(verdict.second)} "
-            f"| {interval} | {each} | {'yes' if verdict.holds else 'no'} |"
+            f"| {_interval(verdict)} | {each} | {'yes' if verdict.holds else 'no'} |"
         )
     return "\n".join(lines)
+
+
+def group_table(verdicts: Sequence[Verdict]) -> str:
+    """The differences of `by_group`'s claims in Markdown, a column a group."""
+    lines: dict[tuple[int, str, str], dict[str, str]] = {}
+    for verdict in verdicts:
+        claim = verdict.claim
+        lines.setdefault((claim.number, claim.text, verdict.split), {})[str(claim.group)] = _interval(verdict)
+    head = [f"| claim | split | {' | '.join(GROUPS)} |", "|---|---" + "|---" * len(GROUPS) + "|"]
+    rows = [
+        f"| {number}. {text} | {split} | {' | '.join(cells.get(group, '–') for group in GROUPS)} |"
+        for (number, text, split), cells in lines.items()
+    ]
+    return "\n".join(head + rows)
+
+
+def _interval(verdict: Verdict) -> str:
+    if verdict.value is None:
+        return "not measurable"
+    return f"{_points(verdict.value)} [{_points(verdict.low)}, {_points(verdict.high)}]"
 
 
 def _points(value: float | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.evaluation.claims import CLAIMS, Claim, Evidence, Verdict, judge, table
+from factory.evaluation.claims import CLAIMS, Claim, Evidence, Verdict, by_group, group_table, judge, table
 from factory.evaluation.metrics import PLANNER_ARMS
 from factory.grading import grade
 from factory.identity import row_id
@@ -102,6 +102,18 @@ def test_a_claim_about_a_group_counts_that_group_only() -> None:
     rows += answers(searches, "base", right(1, 10)) + answers(procedures, "base", right(0, 10))
     found = heldout({1: (rows, searches + procedures)}, replace(ABOVE, group="search"))
     assert (found.first, found.second, found.n) == (0.2, 0.1, 10)
+
+
+def test_a_claim_about_all_is_also_shown_by_group() -> None:
+    searches, procedures = problems(10, group="search"), problems(10)
+    rows = answers(searches, "policy_r1", right(9, 10)) + answers(procedures, "policy_r1", right(5, 10))
+    rows += answers(searches, "base", right(0, 10)) + answers(procedures, "base", right(5, 10))
+    apart = by_group([ABOVE, replace(ABOVE, group="search")])
+    assert [claim.group for claim in apart] == ["procedures", "search"]
+    lines = group_table(judge({1: (rows, searches + procedures)}, apart, resamples=50)).splitlines()
+    assert lines[:2] == ["| claim | split | procedures | search |", "|---|---|---|---|"]
+    assert lines[2].startswith("| 1. one above another | heldout | +0.0 [+0.0, +0.0] | +90.0 [+")
+    assert lines[3:] == ["| 1. one above another | unseen | not measurable | not measurable |"]
 
 
 def test_splits_are_judged_apart() -> None:
