@@ -4,12 +4,15 @@ BIN := .venv/bin
 READY := .venv/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro claims recorded test check unit vllm-cpu clean
+.PHONY: repro claims readme recorded test check unit vllm-cpu clean
 repro: $(READY)  ## set up, then rebuild all data and models from params.yaml
 	dvc repro
 
 claims: $(READY)  ## the whole line once a seed (1, 2, 3), and the table of its claims
 	python -m pipelines.claims 1 2 3
+
+readme: $(READY)  ## rows, accuracies and claims of the last run into README.md
+	python -m pipelines.readme
 
 recorded: $(READY)  ## the second line: real GSM8K problems and real model solutions (audit only)
 	dvc repro pipelines/recorded_gsm8k/dvc.yaml

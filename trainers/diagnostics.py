@@ -32,7 +32,7 @@ class Updates:
     actor_grad_norm: float | None
     critic_lr: float | None
     actor_lr: float | None
-    entropy: float | None  # of the distribution that each action was drawn from, nats
+    entropy: float | None  # of the policy as each update finds it, nats an action; on policy that is the one that acted
 
 
 class Means:

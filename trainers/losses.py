@@ -54,7 +54,7 @@ def whiten(x: Tensor, actions: Tensor, reduce: Reduce = local) -> Tensor:
 
 
 def scale(x: Tensor, actions: Tensor, reduce: Reduce = local) -> Tensor:
-    """Root mean square 1 over the actions, and what was 0 stays 0."""
+    """Root mean square 1 over the actions, and what was 0 stays 0; 0 elsewhere."""
     mean, std = moments(x, actions, reduce)
     return torch.where(actions, x / ((mean.square() + std.square()).sqrt() + EPSILON), 0.0)
 

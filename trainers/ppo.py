@@ -120,7 +120,8 @@ class State:
 
 @dataclass(frozen=True)
 class Experience:
-    """What the acting policy and critic thought of the responses, (B, R) each, on the models' device; selected, (N,) each."""
+    """What the acting policy and critic thought of the responses, (B, R) each, on the models' device; selected, (N,) each. On policy
+    `logprobs` may be 0 throughout: `update` then takes those of the pass that trains."""
 
     mask: Tensor
     logprobs: Tensor
@@ -186,9 +187,9 @@ def train(
 def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience:
     """Old log-probabilities and values by the same forward pass that trains, then advantages and returns.
 
-    Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean. It is not centred a
-    second time: responses that are long and wrong would make the mean over actions negative, and whitening would then praise whatever is
-    said where all siblings fare alike. On policy, `update` needs no old log-probabilities and they stay 0.
+    Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean, and its size alone is
+    normalised. Whitening would centre it a second time: wrong responses that are long make the mean over actions negative, and taking it
+    off praises whatever is said where all siblings fare alike. Only a KL penalty comes behind the siblings' mean and is not centred.
     """
     device = next(state.actor.parameters()).device
     mask = rollouts.mask.to(device)
@@ -205,7 +206,7 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience
     if state.reference is not None:
         rewards -= settings.kl * (logprobs - references)
     advantages, returns = gae(rewards, values, mask, gamma=settings.gamma, lam=settings.lam)
-    normalise = scale if "siblings" in settings.baselines else whiten
+    normalise = scale if state.critic is None else whiten
     return Experience(mask, logprobs, values, normalise(advantages, mask), returns)
 
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from factory.evaluation.metrics import SPLITS, changed_sides, name_of
+from factory.evaluation.metrics import GROUPS, SPLITS, changed_sides, name_of
 from factory.identity import seed_for
 from factory.schemas import Answer, Group, Problem
 
 NOT_BELOW = -0.02
-GROUPS: tuple[Group, ...] = ("procedures", "search")
 ROUNDING = 1e-9
 Evidence = tuple[Sequence[Answer], Sequence[Problem]]  # of one seed
 Counts = np.ndarray  # (problems, 4): numerator and denominator of the first arm, then of the second
@@ -87,7 +86,7 @@ def judge(evidence: Mapping[int, Evidence], claims: Sequence[Claim], *, resample
 
 
 def by_group(claims: Sequence[Claim]) -> list[Claim]:
-    """Each claim about all problems once a group: nothing that is claimed, but where a difference comes from."""
+    """Each claim about all problems, once for each group: no claims themselves, they show where a difference comes from."""
     return [replace(claim, group=group) for claim in claims if claim.group is None for group in GROUPS]
 
 
@@ -159,8 +158,7 @@ def group_table(verdicts: Sequence[Verdict]) -> str:
         lines.setdefault((claim.number, claim.text, verdict.split), {})[str(claim.group)] = _interval(verdict)
     head = [f"| claim | split | {' | '.join(GROUPS)} |", "|---|---" + "|---" * len(GROUPS) + "|"]
     rows = [
-        f"| {number}. {text} | {split} | {' | '.join(cells.get(group, '–') for group in GROUPS)} |"
-        for (number, text, split), cells in lines.items()
+        f"| {number}. {text} | {split} | {' | '.join(cells[group] for group in GROUPS)} |" for (number, text, split), cells in lines.items()
     ]
     return "\n".join(head + rows)
 

@@ -18,10 +18,10 @@ from factory.coat import REFLECT, before_reflection
 from factory.evaluation.statistics import paired_bootstrap, wilson
 from factory.grading import extract_answer, grade_answer
 from factory.identity import seed_for
-from factory.schemas import Answer, Problem
+from factory.schemas import Answer, Group, Problem
 
 SPLITS = ("heldout", "unseen")
-GROUPS = ("procedures", "search")
+GROUPS: tuple[Group, ...] = ("procedures", "search")
 PLANNER_ARMS = ("direct", "random_template", "sft", "dpo", "oracle")
 WITHOUT_REFLECTION = ("base", "cot_control")  # never shown a `<|reflect|>`
 Arms = dict[str, list[Answer]]

@@ -14,7 +14,7 @@ LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml"]
 TRAINERS = {"base_model", "orm", "format_tuning", "cot_control", "ppo", "distill", "planner_sft", "planner_dpo"}
 # They make no rows: values of the params are tracked key by key, errors and the boundary only print.
 MODEL_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "vllm")
-ABOVE = {"claims"}  # runs the whole line once a seed, through DVC: itself no stage of it
+ABOVE = {"claims", "readme"}  # run the line through DVC once a seed, and tell what it said: no stages of it
 FRAME = {"factory", "factory.errors", "factory.params", "pipelines", "pipelines.stage", "trainers"}
 
 

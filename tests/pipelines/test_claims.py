@@ -161,7 +161,9 @@ def test_the_line_runs_once_a_seed_and_a_stop_names_it(small_line, monkeypatch: 
     assert ran == ["dvc repro 1", "dvc repro 2"]
     lines = claims.RESULT.read_text().splitlines()
     assert "| heldout | 1.000 | .000 | +100.0 [+100.0, +100.0] | +100.0, +100.0 | yes |" in lines[2]
-    assert len(lines) == 4  # the only claim whose arms are there, on two splits
+    assert lines[4:7] == ["", "The same differences by group:", ""]  # behind the only claim whose arms are there, on two splits
+    assert lines[9].startswith("| 1. r1 at least 15 points above the base | heldout | +100.0 [+100.0, +100.0] |")
+    assert len(lines) == 11
     shutil.rmtree(claims.COPIES)
     with pytest.raises(FactoryError, match=r"the line in \.factory/seeds/3 stopped"):
         claims.main([3])

@@ -1,0 +1,127 @@
+"""Fill the README's blocks with what the line last said: a row of each dataset, accuracies, claims. Run: python -m pipelines.readme
+
+A block stands between `<!-- name -->` and `<!-- /name -->`; what is written by hand stands around it.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from factory.errors import DataError, FactoryError
+from factory.schemas import Row, table_of
+from factory.storage import TABLES, read_rows, whole_file
+from pipelines.claims import RESULT
+from pipelines.evaluate import METRICS
+
+README = Path("README.md")
+WIDTH = 150
+FIELDS = {
+    "corpus": ("role", "prompt", "completion"),
+    "orm_pairs_base": ("prompt", "chosen", "rejected", "margin"),
+    "demonstrations": ("type", "prompt", "completion"),
+    "cot_demonstrations": ("prompt", "completion"),
+    "restarts_r1": ("buffer", "backtrack", "prompt", "prefix", "answer"),
+    "distillation_r1": ("prompt", "completion"),
+    "templates": ("name", "tags", "scope", "steps", "solve_rate"),
+    "structure": ("prompt", "completion"),
+    "plans": ("prompt", "completion"),
+    "trajectory_pairs": ("prompt", "chosen", "rejected", "reward_chosen", "reward_rejected"),
+}
+TELLING: dict[str, Callable[[Any], bool]] = {  # a row that shows what the dataset is for; of the others one serves as well as another
+    "corpus": lambda row: row.role == "verify",
+    "demonstrations": lambda row: row.type == "III-I" and "Wrong." in row.completion,
+    "restarts_r1": lambda row: row.buffer == "-",
+    "templates": lambda row: row.status == "accepted" and len(row.steps) > 1,
+}
+MODELS = ("base", "cot_control", "policy_cot", "format_tuned", "policy_r1", "distilled_r1", "policy_r2")
+COLUMNS = "held-out | unseen families | held-out procedures | held-out search |\n|---|---|---|---|---|"
+
+
+def rows() -> str:
+    """A telling row of each dataset, a field a line. Raises DataError when a dataset has none."""
+    lines = []
+    for dataset, fields in FIELDS.items():
+        found: list[Row] = read_rows(TABLES / f"{dataset}.parquet", table_of(dataset))
+        row = next(filter(TELLING.get(dataset, lambda row: True), found), None)
+        if row is None:
+            raise DataError(f"{dataset} has no row that shows what it is for: see TELLING in pipelines/readme.py")
+        lines.append(f"{dataset} ({len(found):,} rows)")
+        lines += [f"    {field}: {_line(getattr(row, field))}" for field in fields]
+    return "\n".join(["```text", *lines, "```"])
+
+
+def _line(value: object) -> str:
+    text = (" | ".join(map(str, value)) if isinstance(value, tuple) else str(value)).replace("\n", " ⏎ ")
+    return text if len(text) <= WIDTH else f"{text[:WIDTH]} …"
+
+
+def accuracies(metrics: Mapping[str, Any]) -> str:
+    """Two tables, models and planner arms, then self-correction and how the base had settled (each only where it was measured)."""
+    models = {name: metrics["models"][name] for name in MODELS if name in metrics["models"]}
+    n = models["base"]["heldout"]["n"], models["base"]["unseen"]["n"]
+    parts = [_table("model", models)]
+    parts += [
+        f"n = {n[0]} held-out and {n[1]} unseen problems. The planner's arms guide the same frozen base:",
+        _table("arm", metrics["planner"]),
+    ]
+    changed = [
+        f"{name} {found['wrong_to_right']} / {found['right_to_wrong']} of {found['n']}"
+        for name, found in metrics["self_correction"].items()
+        if found["n"]
+    ]
+    if changed:
+        told = "Self-correction, of the answers boxed before the first reflection (wrong → right / right → wrong of all)"
+        parts.append(f"{told}: {'; '.join(changed)}.")
+    if settling := metrics.get("settling"):
+        early, end, gain = settling["early"], settling["end"], settling["gain"]
+        low, high = (100 * edge for edge in gain["ci95"])
+        parts.append(
+            f"The base on dev (n {gain['n']}): {100 * early['pass@1']:.1f} after four fifths of its pretraining, {100 * end['pass@1']:.1f} "
+            f"at its end ({100 * gain['difference']:+.1f} points [{low:+.1f}, {high:+.1f}])."
+        )
+    return "\n\n".join(parts)
+
+
+def _table(head: str, measured: Mapping[str, Any]) -> str:
+    lines = [f"| {head} | {COLUMNS}"]
+    for name, found in measured.items():
+        groups = found["heldout"]["groups"]
+        cells = [_percent(cell) for cell in (found["heldout"], found["unseen"], groups["procedures"], groups["search"])]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _percent(measured: Mapping[str, Any]) -> str:
+    low, high = measured["ci95"]
+    return f"{100 * measured['pass@1']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def block(readme: str, name: str) -> str:
+    """What stands between the block's marks. Raises DataError when the README has no such block."""
+    found = re.search(f"<!-- {name} -->\n(.*?)<!-- /{name} -->", readme, re.DOTALL)
+    if not found:
+        raise DataError(f"{README} has no block {name}: expected <!-- {name} --> and <!-- /{name} --> on lines of their own")
+    return found[1].rstrip()
+
+
+def main() -> None:
+    text = README.read_text()
+    said = {"rows": rows(), "accuracies": accuracies(json.loads(METRICS.read_text())), "claims": RESULT.read_text().rstrip()}
+    for name, lines in said.items():
+        head, tail = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        block(text, name)
+        text = text[: text.index(head) + len(head)] + lines + "\n" + text[text.index(tail) :]
+    with whole_file(README) as path:
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FactoryError as error:
+        sys.exit(f"error: readme: {error}")
+    except FileNotFoundError as error:
+        sys.exit(f"error: readme: {error.filename} is missing: `make repro` and `make claims` write it")
