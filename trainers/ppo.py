@@ -187,9 +187,10 @@ def train(
 def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience:
     """Old log-probabilities and values by the same forward pass that trains, then advantages and returns.
 
-    Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean, and its size alone is
-    normalised. Whitening would centre it a second time: wrong responses that are long make the mean over actions negative, and taking it
-    off praises whatever is said where all siblings fare alike. Only a KL penalty comes behind the siblings' mean and is not centred.
+    Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean, of which the size alone is
+    normalised (with no baseline at all, whitening is the baseline). Whitening would centre it a second time: wrong responses that are long
+    make the mean over actions negative, and taking it off praises whatever is said where all siblings fare alike. Only a KL penalty comes
+    behind the siblings' mean and is not centred.
     """
     device = next(state.actor.parameters()).device
     mask = rollouts.mask.to(device)
@@ -206,7 +207,7 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience
     if state.reference is not None:
         rewards -= settings.kl * (logprobs - references)
     advantages, returns = gae(rewards, values, mask, gamma=settings.gamma, lam=settings.lam)
-    normalise = scale if state.critic is None else whiten
+    normalise = scale if "siblings" in settings.baselines and state.critic is None else whiten
     return Experience(mask, logprobs, values, normalise(advantages, mask), returns)
 
 

@@ -225,8 +225,9 @@ def test_where_all_siblings_fare_alike_nothing_is_learnt() -> None:
     assert abs(chosen.mean().item()) > 0.01  # the bias that whitening would have added
 
 
-def test_with_a_critic_beside_the_siblings_advantages_are_whitened() -> None:
-    settings = dataclasses.replace(SETTINGS, samples=4, lam=1.0, baselines=("critic", "siblings"))
+@pytest.mark.parametrize("baselines", [("critic", "siblings"), ()])
+def test_with_a_critic_beside_the_siblings_and_without_any_baseline_advantages_are_whitened(baselines: tuple[str, ...]) -> None:
+    settings = dataclasses.replace(SETTINGS, samples=4, lam=1.0, baselines=baselines)
     state = fresh(settings)
     rollouts = collect(Order(STARTS, 1), 0, 8, 4, sampling(state), first_token_right, EOS)
     experience = evaluate(state, rollouts, settings)
