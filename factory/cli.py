@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from factory.cli_audit import audit
+from factory.cli_requests import requests
 from factory.errors import DataError, FactoryError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ app = typer.Typer(
 )  # fmt: skip
 profile = typer.Typer(no_args_is_help=True, help="Whole params files: which one is in use, and putting another in its place.")
 templates = typer.Typer(no_args_is_help=True, help="The template library, for people.")
-requests = typer.Typer(no_args_is_help=True, help="The store of everything that models were asked.")
+app.add_typer(audit, name="audit")
 app.add_typer(profile, name="profile")
 app.add_typer(templates, name="templates")
 app.add_typer(requests, name="requests")
@@ -39,7 +41,7 @@ app.add_typer(requests, name="requests")
 def console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 def print_table(headers: list[str], rows: list[list[str]], title: str = "") -> None:
@@ -62,11 +64,11 @@ def status(check: Annotated[bool, typer.Option("--check", help="Ask DVC which st
     """Every stage: rows, rejects, accept rate, seconds of its last run, and what its requests cost."""
     from factory.engines.store import default_path, stats
     from factory.params import load
-    from factory.status import progress, stale
+    from factory.status import dollars, progress, stale
 
-    outdated = stale() if check else set()
+    params, outdated = load(), stale() if check else set()
     rows = []
-    for item in progress(load()):
+    for item in progress(params):
         rate = "" if item.accepted is None else f"{100 * item.accepted:.1f} %"
         made = ", ".join(f"{count:,} {name}" for name, count in item.rows.items())
         note = "REFUSED by the gate" if item.refused else "stale" if item.stage in outdated else ""
@@ -74,8 +76,14 @@ def status(check: Annotated[bool, typer.Option("--check", help="Ask DVC which st
         rows.append([item.stage, made, "" if item.rejects is None else f"{item.rejects:,}", rate, seconds, note])
     print_table(["stage", "rows", "rejects", "accepted", "seconds", ""], rows)
     if usage := stats(default_path()):
-        cells = [[row.stage, f"{row.requests:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}", f"{row.hits:,}"] for row in usage]
-        print_table(["stage", "requests", "tokens in", "tokens out", "from store"], cells, "Requests, over all runs")
+        spent = dollars(params)
+        cells = [
+            [row.stage, f"{row.requests:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}", f"{row.hits:,}", f"{row.seconds:,.0f}",
+             f"{row.bytes / 1e6:.1f}", f"{spent[row.stage]:.2f}" if row.stage in spent else ""]
+            for row in usage
+        ]  # fmt: skip
+        headers = ["stage", "requests", "tokens in", "tokens out", "from store", "seconds", "MB", "US$"]
+        print_table(headers, cells, "Requests, over all runs")
 
 
 def coloured(text: str) -> "Text":
@@ -205,22 +213,6 @@ def templates_show(name: Annotated[str, typer.Argument(help="A template's name."
         for column, text in fields_of(row, lineage=True):
             output.print(column, style="dim", markup=False, end="\n" if "\n" in text else ": ")
             output.print(coloured(text))
-
-
-@requests.command("stats")
-def requests_stats() -> None:
-    """Requests, tokens and hits by stage, over all runs and all copies of the project that share the store."""
-    from factory.engines.store import default_path, stats
-
-    usage = stats(default_path())
-    if not usage:
-        raise DataError(f"{default_path()} does not exist yet: the first stage that asks a model makes it")
-    cells = [
-        [row.stage, f"{row.requests:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}", f"{row.failures:,}", f"{row.hits:,}",
-         f"{row.misses:,}", f"{row.bytes / 1e6:.1f}"]
-        for row in usage
-    ]  # fmt: skip
-    print_table(["stage", "requests", "tokens in", "tokens out", "failed", "hits", "misses", "MB"], cells, str(default_path()))
 
 
 @app.command()

@@ -8,6 +8,7 @@ Callers pass the *response* only: a prompt or a restart prefix that holds the an
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from factory.errors import DataError
 from factory.schemas import AnswerKind, Verdict
@@ -38,6 +39,7 @@ def extract_answer(text: str) -> str | None:
     return answers[-1] if answers else None
 
 
+@lru_cache(maxsize=1 << 16)
 def parse_number(text: str) -> Fraction | None:
     """An exact number from `1,234`, `-$5.50`, `3/4`, `1 1/2` or `20%` (as 20); None otherwise: a unit (`16 eggs`) must be gone."""
     bare = text.translate(_DRESS).strip().rstrip("%.").strip()

@@ -84,14 +84,47 @@ class Sampling(Strict):
     max_tokens: int = Field(ge=1)
 
 
+class Parallel(Strict):
+    """vLLM's sizes: GPUs a replica is split over, and replicas. Over several machines these are vLLM's own Ray cluster."""
+
+    tensor: int = Field(default=1, ge=1)
+    pipeline: int = Field(default=1, ge=1)
+    data: int = Field(default=1, ge=1)
+
+
+class Price(Strict):
+    """US dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
 class Role(Strict):
-    """Which engine and model play a role. `model` is a folder under data/models, a Hub id `org/name@revision`, a server's
-    model name (`base_url` says where), or a file of recorded answers."""
+    """Which engine and model play a role. `model` is a folder under data/models, a Hub id `org/name@revision`, a server's model and its
+    version `name@version` (`base_url` says where: one server or several that serve the same), or a file of recorded answers."""
 
     engine: Literal["transformers", "recorded", "vllm", "openai"]
     model: str
-    base_url: str | None = None
-    models: list[str] = []  # recorded: which models' answers to read
+    models: tuple[str, ...] = ()  # recorded: which models' answers to read
+    base_url: str | tuple[str, ...] = ()  # openai: http://host:8000/v1
+    api_key_env: str = "OPENAI_API_KEY"  # openai: the environment variable that holds the key; none is sent where it is unset
+    concurrency: int = Field(default=64, ge=1)  # openai: requests under way at each server
+    parallel: Parallel = Parallel()  # vllm
+    max_length: int | None = None  # vllm: tokens of context; None: the model's
+    memory: float = Field(default=0.9, gt=0, le=1)  # vllm: share of a GPU's memory
+    price: Price | None = None  # None: it runs here, seconds are its cost
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return (self.base_url,) if isinstance(self.base_url, str) else self.base_url
+
+
+class Requests(Strict):
+    """How engines are asked. These change no row, so that no stage depends on them."""
+
+    timeout: float = Field(gt=0)  # seconds for one answer of a server
+    retries: int = Field(ge=0)  # after the first attempt, of a request that may yet succeed
+    max_failed_share: Fraction  # a stage fails when more of its requests than this stay without an answer
 
 
 class Rollouts(Strict):
@@ -116,6 +149,8 @@ class Demonstrations(Strict):
     critics: list[Literal["llm", "reference"]]  # tried in this order
     max_reference_share: Fraction
     checkable_critiques: bool  # a critique must state something about numbers, which needs no gold solution to be seen
+    step_check: Literal["none", "equations", "rollouts"]  # of the first wrong step that a critique claims
+    step_rollouts: int = Field(ge=1)  # rollouts: solutions from before it and from after it, as many of each
     critique_rounds: int = Field(ge=1, le=2)  # m
     continuations: int = Field(ge=1)  # samples a continuation
     after_answer_share: Fraction  # II-I that verify after the final answer and box it again
@@ -233,6 +268,7 @@ class Params(Strict):
     seed: int
     purpose: Literal["train", "audit"]  # audit: benchmark data; trainers refuse its datasets
     roles: dict[Literal["generator", "critic", "reward_model", "labeller", "inference"], Role]
+    requests: Requests
     policies: dict[str, Policy] = {}
     rounds: dict[str, Round] = {}
     distillations: dict[str, dict[str, Any]] = {}

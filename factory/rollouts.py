@@ -50,9 +50,10 @@ def sample(
     `makers`: the models behind recorded answers, one an ordinal.
     """
     asked = [(problem, ordinal) for problem in problems for ordinal in range(samples)]
+    prompts = {problem.id: prompting.render("solve", problem=problem.problem) for problem in problems}
     requests = [
         Request(
-            prompt=prompting.render("solve", problem=problem.problem),
+            prompt=prompts[problem.id],
             sampling=sampling_params(sampling),
             seed=seed_for(seed, stage, round, problem.id, ordinal),
             ordinal=ordinal,
@@ -68,21 +69,21 @@ def sample(
         else:
             name, at, revision = engine.model.partition("@")
             model = f"{makers[request.ordinal] if makers else name}{at}{revision}"
-            rows.append(_graded(problem, request, completion, model, round))
+            rows.append(_graded(problem, prompts[problem.id], request, completion, model, round))
     assert len(rows) + len(rejects) == len(asked)
     return rows, rejects
 
 
-def _graded(problem: Problem, request: Request, completion: Completion, model: str, round: str) -> Rollout:
-    text = completion.text
+def _graded(problem: Problem, prompt: str, request: Request, completion: Completion, model: str, round: str) -> Rollout:
+    text, answer = completion.text, grading.extract_answer(completion.text)
     return Rollout(
         id=row_id("rollout", problem.id, completion.request_id, request.ordinal, round),
         problem_id=problem.id,
-        prompt=prompting.render("solve", problem=problem.problem),
+        prompt=prompt,
         completion=text,
         steps=coat.split_steps(text),
-        answer=grading.extract_answer(text),
-        verdict=grading.grade(text, problem.answer, problem.answer_kind),
+        answer=answer,
+        verdict=grading.grade_answer(answer, problem.answer, problem.answer_kind),
         finish_reason=completion.finish_reason,
         tokens=completion.tokens,
         logprob=None if completion.logprobs is None else sum(completion.logprobs),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from factory.engines.select import cost
+from factory.engines.store import default_path, spent
 from factory.errors import DataError
 from factory.line import Stage, stages_of
 from factory.params import Params
@@ -78,6 +80,18 @@ def _refused(path: Path) -> bool:
         return path.exists() and json.loads(path.read_text())["success"] is False
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{path} is no audit: delete it and run `dvc repro release@{path.stem}`") from None
+
+
+def dollars(params: Params) -> dict[str, float]:
+    """What each stage's answers cost so far, over all runs, where a role of the params has a price."""
+    priced = [(Path(role.model).name.partition("@")[0], role) for role in params.roles.values() if role.price]
+    found: dict[str, float] = {}
+    for stage, model, prompt, completion in spent(default_path()) if priced else []:
+        for name, role in priced:
+            if model == role.model or model.partition("@")[0] == name:
+                found[stage] = found.get(stage, 0.0) + cost(role, prompt, completion)
+                break
+    return found
 
 
 def stale() -> set[str]:

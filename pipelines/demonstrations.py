@@ -7,12 +7,12 @@ from factory.demonstrations.critics import Critic, LlmCritic
 from factory.demonstrations.generator import Workshop
 from factory.demonstrations.reference import ReferenceCritic
 from factory.demonstrations.selection import accepted, controls, sources
-from factory.engines.protocol import Engine, Scorer
-from factory.engines.select import open_engine, open_scorer
+from factory.engines.requests import StoredEngine, StoredScorer
+from factory.engines.select import Engines
 from factory.errors import DataError, ParamsError
 from factory.params import Params
 from factory.schemas import CriticJudgement, Demonstration, Problem, Reject, Rollout
-from factory.storage import REJECTS, TABLES, read_rows, write_rejects, write_rows
+from factory.storage import LOGS, REJECTS, TABLES, read_rows, write_rejects, write_rows
 from pipelines import stage
 
 STAGE = "demonstrations"
@@ -23,21 +23,23 @@ def main(params: Params) -> None:
     settings, policy = params.require(STAGE), first_policy(params)
     rollouts = read_rows(TABLES / f"rollouts_{policy}.parquet", Rollout)
     kept, invalid, not_drawn = sources(read_rows(TABLES / "problems.parquet", Problem), rollouts, keep=settings.keep, seed=params.seed)
-    generator = _generator(params)
-    workshop = Workshop(settings, _critics(params), generator, seed=params.seed)
-    drafts = workshop.make(kept)
-    rows, refused = accepted(
-        drafts, _scorer(params), max_reference_share=settings.max_reference_share, seed=params.seed, round=policy,
-        model=generator.model if generator else None,
-    )  # fmt: skip
-    plain = controls(kept, rows, seed=params.seed)
-    write_rows(TABLES / "demonstrations.parquet", Demonstration, rows)
-    write_rows(TABLES / "cot_demonstrations.parquet", Demonstration, plain)
-    write_rows(TABLES / "critic_judgements.parquet", CriticJudgement, workshop.judgements)
-    rejects = [*invalid, *workshop.rejects, *refused]
-    write_rejects(STAGE, rejects)
-    print(f"{len(rollouts):,} rollouts, {len(kept):,} kept, {not_drawn:,} not drawn, {len(drafts):,} drafts")
-    print(_summary(rows, rejects) + f"; {len(plain):,} plain controls")
+    with Engines(params.requests, STAGE) as engines:
+        generator = _generator(params, engines)
+        workshop = Workshop(settings, _critics(params, engines), generator, seed=params.seed)
+        drafts = workshop.make(kept)
+        rows, refused = accepted(
+            drafts, _scorer(params, engines), max_reference_share=settings.max_reference_share, seed=params.seed, round=policy,
+            model=generator.model if generator else None,
+        )  # fmt: skip
+        plain = controls(kept, rows, seed=params.seed)
+        rejects = [*invalid, *workshop.rejects, *refused]
+        write_rows(TABLES / "demonstrations.parquet", Demonstration, rows)
+        write_rows(TABLES / "cot_demonstrations.parquet", Demonstration, plain)
+        write_rows(TABLES / "critic_judgements.parquet", CriticJudgement, workshop.judgements)
+        write_rejects(STAGE, rejects)
+        engines.write_usage(LOGS / "demonstrations_usage.csv")
+        print(f"{len(rollouts):,} rollouts, {len(kept):,} kept, {not_drawn:,} not drawn, {len(drafts):,} drafts")
+        print(_summary(rows, rejects) + f"; {len(plain):,} plain controls")
     if not rows:
         raise DataError(f"no demonstration was accepted: the reasons are in {REJECTS / 'demonstrations.parquet'}")
 
@@ -50,27 +52,28 @@ def first_policy(params: Params) -> str:
     return "base" if "base" in names else names[0]
 
 
-def _generator(params: Params) -> Engine | None:
+def _generator(params: Params, engines: Engines) -> StoredEngine | None:
     """Recorded solutions cannot be continued."""
     role = params.roles.get("generator")
-    return open_engine(role, STAGE) if role and role.engine != "recorded" else None
+    return engines.engine(role, "generator") if role and role.engine != "recorded" else None
 
 
-def _critics(params: Params) -> list[Critic]:
+def _critics(params: Params, engines: Engines) -> list[Critic]:
     settings = params.require(STAGE)
     critics: list[Critic] = []
     for name in settings.critics:
         if name == "llm" and "critic" not in params.roles:
             raise ParamsError("demonstrations.critics names llm but params.yaml has no roles.critic: add it, or use [reference]")
+        llm = name == "llm"
         critics.append(
-            LlmCritic(open_engine(params.roles["critic"], STAGE), settings.critic, params.seed) if name == "llm" else ReferenceCritic()
+            LlmCritic(engines.engine(params.roles["critic"], "critic"), settings.critic, params.seed) if llm else ReferenceCritic()
         )
     return critics
 
 
-def _scorer(params: Params) -> Scorer | None:
+def _scorer(params: Params, engines: Engines) -> StoredScorer | None:
     role = params.roles.get("reward_model")
-    return open_scorer(role, STAGE) if role else None
+    return engines.scorer(role, "reward_model") if role else None
 
 
 def _summary(rows: Sequence[Demonstration], rejects: Sequence[Reject]) -> str:

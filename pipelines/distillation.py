@@ -2,7 +2,7 @@
 
 from factory import rollouts
 from factory.distillation import hardest
-from factory.engines.select import open_engine
+from factory.engines.select import Engines
 from factory.errors import ParamsError
 from factory.params import Params
 from factory.schemas import Example, Problem
@@ -17,13 +17,14 @@ def main(params: Params, item: str) -> None:
     role = params.roles["generator"].model_copy(update={"model": str(MODELS / f"policy_{item}")})
     known = read_rows(TABLES / "problems.parquet", Problem)
     problems = rollouts.part_of(known, params.require("rollouts").problems, params.policies[item].part, role)[: settings.problems]
-    engine = open_engine(role, f"distillation_{item}")
-    sampled, failed = rollouts.sample(
-        engine, problems, settings.sampling, settings.samples, seed=params.seed, stage="distillation", round=item
-    )  # fmt: skip
-    rows, rejects = hardest(sampled, keep=settings.keep, seed=params.seed, round=item)
-    write_rows(TABLES / f"distillation_{item}.parquet", Example, rows)
-    write_rejects(f"distillation_{item}", [*failed, *rejects])
+    with Engines(params.requests, f"distillation_{item}") as engines:
+        engine = engines.engine(role, "generator")
+        sampled, failed = rollouts.sample(
+            engine, problems, settings.sampling, settings.samples, seed=params.seed, stage="distillation", round=item
+        )  # fmt: skip
+        rows, rejects = hardest(sampled, keep=settings.keep, seed=params.seed, round=item)
+        write_rows(TABLES / f"distillation_{item}.parquet", Example, rows)
+        write_rejects(f"distillation_{item}", [*failed, *rejects])
     print(f"{rollouts.summary(sampled, failed)}; {len(rows):,} kept of {len({row.problem_id for row in rows}):,} problems")
 
 

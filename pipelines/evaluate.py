@@ -9,7 +9,7 @@ writes data/tables/answers.parquet and data/evaluation/metrics.json. Source: bot
 from collections.abc import Iterator
 from pathlib import Path
 
-from factory.engines.select import open_engine
+from factory.engines.select import Engines
 from factory.errors import DataError
 from factory.evaluation import arms
 from factory.evaluation.metrics import SPLITS, compute, settling
@@ -50,17 +50,24 @@ def questions(params: Params, problems: list[Problem]) -> list[Problem]:
 def planner_answers(params: Params, asked: list[Problem], base: list[Answer]) -> list[Answer]:
     max_tokens = params.require("evaluate").max_tokens
     library = [row for row in read_rows(DATASETS / "templates", Template) if row.status == "accepted"]
-    inference = open_engine(params.roles["inference"], "evaluate")
     shared = params.roles["inference"].model == str(MODELS / "base")
-    answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens)
-    answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens)
-    for arm in ("sft", "dpo"):
-        planner = open_engine(role_of(params, f"planner_{arm}"), "evaluate")
-        plans = arms.planned(planner, asked, library, params.require("trajectories").planner.max_tokens)
-        answers += arms.follow(inference, arm, plans, max_tokens)
-    if all(problem.strategy for problem in asked):
-        answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens)
+    with Engines(params.requests, "evaluate") as engines:
+        inference = engines.engine(params.roles["inference"], "inference")
+        answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens)
+        answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens)
+        for arm in ("sft", "dpo"):
+            planner = engines.engine(role_of(params, f"planner_{arm}"), arm)
+            plans = arms.planned(planner, asked, library, params.require("trajectories").planner.max_tokens)
+            answers += arms.follow(inference, arm, plans, max_tokens)
+        if all(problem.strategy for problem in asked):
+            answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens)
     return answers
+
+
+def greedy_answers(params: Params, model: str, asked: list[Problem]) -> list[Answer]:
+    """One model in memory at a time."""
+    with Engines(params.requests, "evaluate") as engines:
+        return arms.solve(engines.engine(role_of(params, model), model), "policy", asked, params.require("evaluate").max_tokens)
 
 
 def settled(params: Params, problems: list[Problem]) -> dict[str, object]:
@@ -68,10 +75,7 @@ def settled(params: Params, problems: list[Problem]) -> dict[str, object]:
     asked = [problem for problem in problems if problem.split == "dev"]
     if not (MODELS / "base/early").exists() or not asked:
         return {}
-    early, end = (
-        arms.solve(open_engine(role_of(params, name), "evaluate"), "policy", asked, params.require("evaluate").max_tokens)
-        for name in ("base/early", "base")
-    )
+    early, end = (greedy_answers(params, name, asked) for name in ("base/early", "base"))
     return settling(early, end, resamples=params.require("evaluate").bootstrap, seed=params.seed)
 
 
@@ -81,7 +85,7 @@ def main(params: Params) -> None:
     asked = questions(params, problems)
     answers: list[Answer] = []
     for name in models_of(params):
-        found = arms.solve(open_engine(role_of(params, name), "evaluate"), "policy", asked, section.max_tokens)
+        found = greedy_answers(params, name, asked)
         print(f"evaluate: {name} {sum(row.verdict == 'correct' for row in found)} of {len(found)} right")
         answers += found
     if params.planner_sft and params.planner_dpo:

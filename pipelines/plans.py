@@ -1,6 +1,6 @@
 """Stage `plans`: the planner's supervised views, describe a template and plan a problem. Run: python -m pipelines.plans"""
 
-from factory.engines.select import open_engine
+from factory.engines.select import Engines
 from factory.params import Params
 from factory.plans import plan_examples, structure_examples
 from factory.schemas import Example, Problem, Template
@@ -12,10 +12,11 @@ def main(params: Params) -> None:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     templates = read_rows(DATASETS / "templates", Template)
     structure = structure_examples(templates)
-    plans, rejects = plan_examples(problems, templates, open_engine(params.roles["labeller"], "plans"), params)
-    write_rows(TABLES / "structure.parquet", Example, structure)
-    write_rows(TABLES / "plans.parquet", Example, plans)
-    write_rejects("plans", rejects)
+    with Engines(params.requests, "plans") as engines:
+        plans, rejects = plan_examples(problems, templates, engines.engine(params.roles["labeller"], "labeller"), params)
+        write_rows(TABLES / "structure.parquet", Example, structure)
+        write_rows(TABLES / "plans.parquet", Example, plans)
+        write_rejects("plans", rejects)
     print(f"plans: {len(structure)} templates described, {len(plans)} plans, {len(rejects)} rejected")
 
 

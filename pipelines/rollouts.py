@@ -1,7 +1,7 @@
 """Stage `rollouts@<policy>`: sample and grade solutions of train problems. `python -m pipelines.rollouts base`"""
 
 from factory import rollouts
-from factory.engines.select import open_engine
+from factory.engines.select import Engines
 from factory.errors import ParamsError
 from factory.params import Params, Role
 from factory.schemas import Problem, Rollout
@@ -13,12 +13,19 @@ def main(params: Params, item: str) -> None:
     settings, role = params.require("rollouts"), policy_role(params, item)
     problems = rollouts.part_of(read_rows(TABLES / "problems.parquet", Problem), settings.problems, params.policies[item].part, role)
     samples = len(role.models) if role.engine == "recorded" else settings.samples
-    engine = open_engine(role, f"rollouts_{item}")
-    rows, rejects = rollouts.sample(
-        engine, problems, settings.sampling, samples, seed=params.seed, stage="rollouts", round=item, makers=role.models
-    )  # fmt: skip
-    write_rows(TABLES / f"rollouts_{item}.parquet", Rollout, rows)
-    write_rejects(f"rollouts_{item}", rejects)
+    with Engines(params.requests, f"rollouts_{item}") as engines:
+        rows, rejects = rollouts.sample(
+            engines.engine(role, "generator"),
+            problems,
+            settings.sampling,
+            samples,
+            seed=params.seed,
+            stage="rollouts",
+            round=item,
+            makers=role.models,
+        )
+        write_rows(TABLES / f"rollouts_{item}.parquet", Rollout, rows)
+        write_rejects(f"rollouts_{item}", rejects)
     print(f"{len(problems):,} problems: {rollouts.summary(rows, rejects)}")
 
 

@@ -1,6 +1,6 @@
 """Stage `templates`: the labeller's analyses of solved train problems, merged and tried. Run: python -m pipelines.templates"""
 
-from factory.engines.select import open_engine
+from factory.engines.select import Engines
 from factory.params import Params
 from factory.schemas import Problem, Rollout, Template
 from factory.storage import TABLES, read_rows, write_rejects, write_rows
@@ -13,12 +13,13 @@ def main(params: Params) -> None:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     rollouts = read_rows(TABLES / "rollouts_base.parquet", Rollout)
     sources = choose_solved(problems, rollouts, params.require("templates").problems, params.seed)
-    labeller, inference = open_engine(params.roles["labeller"], "templates"), open_engine(params.roles["inference"], "templates")
-    templates, rejects = induce(sources, labeller, inference, params)
-    for finding in lint_library(templates):
-        print(f"{'blocking' if finding.blocking else 'warning'}: {finding.name}: {finding.problem}")
-    write_rows(TABLES / "templates.parquet", Template, templates)
-    write_rejects("templates", rejects)
+    with Engines(params.requests, "templates") as engines:
+        labeller, inference = engines.engine(params.roles["labeller"], "labeller"), engines.engine(params.roles["inference"], "inference")
+        templates, rejects = induce(sources, labeller, inference, params)
+        for finding in lint_library(templates):
+            print(f"{'blocking' if finding.blocking else 'warning'}: {finding.name}: {finding.problem}")
+        write_rows(TABLES / "templates.parquet", Template, templates)
+        write_rejects("templates", rejects)
     accepted = sum(template.status == "accepted" for template in templates)
     print(f"templates: {accepted} accepted of {len(templates)}, from {len(sources)} solved problems; {len(rejects)} analyses rejected")
 

@@ -1,6 +1,6 @@
 """Stage `trajectories`: the tuned planner's plans, their rewards, and preference pairs. Run: python -m pipelines.trajectories"""
 
-from factory.engines.select import open_engine
+from factory.engines.select import Engines
 from factory.params import Params
 from factory.schemas import Problem, Template, Trajectory, TrajectoryPair
 from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_rejects, write_rows
@@ -13,12 +13,12 @@ def main(params: Params) -> None:
     templates = read_rows(DATASETS / "templates", Template)
     inference = params.roles["inference"]
     planner = inference.model_copy(update={"model": str(MODELS / "planner_sft")})
-    trajectories, pairs, rejects = make_trajectories(
-        problems, templates, open_engine(planner, "trajectories"), open_engine(inference, "trajectories"), params
-    )
-    write_rows(TABLES / "trajectories.parquet", Trajectory, trajectories)
-    write_rows(TABLES / "trajectory_pairs.parquet", TrajectoryPair, pairs)
-    write_rejects("trajectories", rejects)
+    with Engines(params.requests, "trajectories") as engines:
+        made = make_trajectories(problems, templates, engines.engine(planner, "planner"), engines.engine(inference, "inference"), params)
+        trajectories, pairs, rejects = made
+        write_rows(TABLES / "trajectories.parquet", Trajectory, trajectories)
+        write_rows(TABLES / "trajectory_pairs.parquet", TrajectoryPair, pairs)
+        write_rejects("trajectories", rejects)
     print(f"trajectories: {len(trajectories)} with a reward, {len(pairs)} pairs, {len(rejects)} rejects")
 
 

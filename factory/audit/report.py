@@ -15,6 +15,7 @@ from typing import Any
 from factory.audit.agreement import Graded, critic_records
 from factory.audit.background import kind_of
 from factory.audit.charts import Bar, bars
+from factory.audit.demonstrations import demonstrations
 from factory.audit.page import Block, Figure, Prose, Sample, Section, Table
 from factory.audit.readable import fields_of
 from factory.audit.training import training
@@ -23,7 +24,7 @@ from factory.line import stages_of
 from factory.params import Params
 from factory.problems.world import spaces
 from factory.schemas import TABLES as ROW_TYPES
-from factory.schemas import CriticJudgement, Demonstration, Problem, Reject
+from factory.schemas import CriticJudgement, Problem, Reject
 from factory.storage import AUDITS, REJECTS, TABLES, read_rows, read_table
 
 METRICS = Path("data/evaluation/metrics.json")
@@ -168,24 +169,20 @@ def critics() -> Iterable[Block]:
     path = TABLES / "critic_judgements.parquet"
     records = critic_records(read_rows(path, CriticJudgement)) if path.exists() else []
     if records:
-        yield Prose("Each remark beside the exact reference critic's finding, where there are equations to compare.")
+        yield Prose(
+            "Each remark beside the grader's verdict (no fault in a part of a right solution, one in a wrong attempt) and, where there are "
+            "equations to compare, beside the exact reference critic's finding; 95 % Wilson intervals."
+        )
         yield Table(
-            ("critic", "asked to", "remarks", "not understood", "leak the answer", "compared", "agree", "false accepts", "used"),
+            ("critic", "asked to", "remarks", "not understood", "leak", "with the grader", "compared", "with the reference",
+             "false accepts", "step named right", "used"),
             tuple(
-                (r.critic, r.kind, f"{r.remarks:,}", f"{r.unparsed:,}", f"{r.leaks:,}", f"{r.compared:,}", _percent(r.agree),
-                 _percent(r.false_accepts), f"{r.accepted:,}")
+                (r.critic, r.kind, f"{r.remarks:,}", f"{r.unparsed:,}", f"{r.leaks:,}", r.grader.percent, f"{r.compared:,}",
+                 r.agree.percent, r.false_accepts.text, r.named.text, f"{r.accepted:,}")
                 for r in records
             ),
+            "Critics' remarks",
         )  # fmt: skip
-
-
-def demonstrations() -> Iterable[Block]:
-    path = TABLES / "demonstrations.parquet"
-    rows = read_rows(path, Demonstration) if path.exists() else []
-    counts = Counter((row.type, row.critic) for row in rows)
-    if rows:
-        table = [(kind, critic, f"{count:,}", _percent(count / len(rows))) for (kind, critic), count in sorted(counts.items())]
-        yield Table(("type", "critic", "rows", "share"), tuple(table), "Types of trajectories and who criticised")
 
 
 def grading(published: Sequence[Graded]) -> Iterable[Block]:

@@ -1,20 +1,21 @@
 """Critics: who verifies a step and finds the first wrong one (Satori App. C, steps 2 and 3), and what is wrong with what they say.
 
-    critic.critique([CritiqueAsk(problem=…, steps=("12 + 7 = 19", "19 - 4 = 14", "\\\\boxed{14}"), key=(…))])
-    → [Remark(text="In Step 2: 19 - 4 is not 14.\\nAlternatively: take away 4.", request_id="9f0c…")]
+    yield from critic.critique(CritiqueAsk(problem=…, steps=("12 + 7 = 19", "19 - 4 = 14", "\\\\boxed{14}"), key=(…)))
+    → Remark(text="In Step 2: 19 - 4 is not 14.\\nAlternatively: take away 4.", request_id="9f0c…")
 
 `LlmCritic` asks a model that sees the gold solution; `ReferenceCritic` (reference.py) compares equations with it: exact and free.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Protocol
 
 from factory import grading, prompting
 from factory.demonstrations.equations import NUMBER, claims_of, equations_of, judged, numbers_in
-from factory.engines.protocol import Completion, Engine, Request
+from factory.engines.flow import Ask, Flow
+from factory.engines.protocol import Completion, Request
+from factory.engines.requests import StoredEngine
 from factory.identity import seed_for
 from factory.params import Sampling
 from factory.rollouts import sampling_params
@@ -71,39 +72,37 @@ class Critique:
 class Critic(Protocol):
     name: CriticName
 
-    def verify(self, asks: Sequence[VerifyAsk]) -> list[Remark]: ...
+    def verify(self, ask: VerifyAsk) -> Flow[Remark]: ...
 
-    def critique(self, asks: Sequence[CritiqueAsk]) -> list[Remark]: ...
+    def critique(self, ask: CritiqueAsk) -> Flow[Remark]: ...
 
 
-def ask(
-    engine: Engine, sampling: Sampling, prompts: Sequence[tuple[str, tuple[object, ...]]], samples: int, *, seed: int
-) -> list[list[Completion]]:
-    """One batch: `samples` completions of every (prompt, key)."""
+def sample(
+    engine: StoredEngine, sampling: Sampling, prompt: str, key: tuple[object, ...], samples: int, *, seed: int
+) -> Flow[list[Completion]]:
+    """`samples` completions of one prompt; `key` names them for their seeds."""
     requests = [
         Request(prompt=prompt, sampling=sampling_params(sampling), seed=seed_for(seed, "demonstrations", *key, ordinal), ordinal=ordinal)
-        for prompt, key in prompts
         for ordinal in range(samples)
     ]
-    completions = engine.generate(requests) if requests else []
-    assert len(completions) == len(requests)
-    return [completions[start : start + samples] for start in range(0, len(completions), samples)]
+    return (yield Ask(engine, requests))
 
 
 class LlmCritic:
     name: CriticName = "llm"
 
-    def __init__(self, engine: Engine, sampling: Sampling, seed: int) -> None:
+    def __init__(self, engine: StoredEngine, sampling: Sampling, seed: int) -> None:
         self.engine, self.sampling, self.seed = engine, sampling, seed
 
-    def verify(self, asks: Sequence[VerifyAsk]) -> list[Remark]:
-        return self._ask([(prompting.render("verify", problem=a.problem.problem, prefix="\n".join(a.steps)), a.key) for a in asks])
+    def verify(self, ask: VerifyAsk) -> Flow[Remark]:
+        return self._ask(prompting.render("verify", problem=ask.problem.problem, prefix="\n".join(ask.steps)), ask.key)
 
-    def critique(self, asks: Sequence[CritiqueAsk]) -> list[Remark]:
-        return self._ask([(_critique_prompt(a), a.key) for a in asks])
+    def critique(self, ask: CritiqueAsk) -> Flow[Remark]:
+        return self._ask(_critique_prompt(ask), ask.key)
 
-    def _ask(self, prompts: Sequence[tuple[str, tuple[object, ...]]]) -> list[Remark]:
-        return [_remark(answers[0]) for answers in ask(self.engine, self.sampling, prompts, 1, seed=self.seed)]
+    def _ask(self, prompt: str, key: tuple[object, ...]) -> Flow[Remark]:
+        (answer,) = yield from sample(self.engine, self.sampling, prompt, key, 1, seed=self.seed)
+        return _remark(answer)
 
 
 def _remark(completion: Completion) -> Remark:
@@ -139,7 +138,7 @@ def parse_critique(ask: CritiqueAsk, remark: Remark, critic: CriticName) -> Crit
 
 
 def critique_fault(ask: CritiqueAsk, critique: Critique | None, *, checkable: bool) -> str | None:
-    """Why a critique may not be used; None for a sound one. That it names the truly first wrong step is measured, not required.
+    """Why a critique may not be used; None for a sound one. Whether it names the truly first wrong step is another check (`step_check`).
 
     `checkable`: it must state something about numbers, which a model without the gold solution can see (`29 is not 26.`); from
     `do not add 4.` a small model only learns to doubt at random.
@@ -208,9 +207,10 @@ def verification_fault(ask: VerifyAsk, remark: Remark) -> str | None:
     if any(not claim.true for claim in claims):
         return "the verification states something false"
     equations = judged(ask.steps)
+    if not all(equation.holds for equation in equations):
+        return "the verified step is wrong"
     if refuses(remark.text):
-        holds = all(equation.holds for equation in equations)
-        return "the verification calls a right step wrong" if holds else "the verified step is wrong"
+        return "the verification calls a right step wrong"
     values = {value for equation in equations for value in (equation.value, equation.true_value)}
     if equations and claims and not any(claim.said in values for claim in claims):
         return "the verification is of another step"

@@ -1,7 +1,8 @@
 """What passes between the waves of demonstration making: sources, drafts, flaws, and what the critics' remarks were worth.
 
 Flaw(draft=Draft(source, "III-I", Trajectory()), steps=("12 + 7 = 19", "19 - 4 = 14", "\\boxed{14}"))
-→ after a critique and a right continuation: Draft(source, "III-I", Trajectory(text="12 + 7 = 19\n19 - 4 = 14\n<|reflect|>…"), critic="llm")
+→ after a critique and a right continuation:
+  Draft(source, "III-I", Trajectory((Step(None, "12 + 7 = 19"), …, Step("reflect", "But wait: …"), …)), critic="llm")
 """
 
 from dataclasses import dataclass
@@ -51,7 +52,6 @@ class Flaw:
     before: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
     earlier_critique: str = ""
-    first: "Flaw | None" = None  # of the first round, to which the reference critic returns
 
     @property
     def source(self) -> Source:

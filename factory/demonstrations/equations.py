@@ -18,7 +18,8 @@ _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 NUMBER = re.compile(rf"(?<![\w.])(?:{_NUMBER})", re.ASCII)
 _TOKEN = re.compile(rf"({_NUMBER})|([-+*/()])", re.ASCII)
 _TIMES = re.compile(r"(?<=[\d)%])\s*[x×·]\s*(?=[$(\d.])")
-_UNIT = re.compile(r"(?<=[\d)])\s+[A-Za-z][A-Za-z']+(?:\s+[A-Za-z][A-Za-z']*){0,2}\s*(?=[-+*/=]|[x×]\s)")  # never 2x or 2 x
+_WORD = r"\s+(?!(?:and|or|so|then|where|if)\b)[A-Za-z]"  # in `x = 2 + 3 and y = 7` no unit stands before `y =`
+_UNIT = re.compile(rf"(?<=[\d)]){_WORD}[A-Za-z']+(?:{_WORD}[A-Za-z']*){{0,2}}\s*(?=[-+*/=]|[x×]\s)")  # never 2x or 2 x
 _MIXED = re.compile(r"(?<![\d./])(\d+) (\d+)/(\d+)(?![\d.])", re.ASCII)
 _SIGNS = (("$", ""), ("÷", "/"), ("\N{MINUS SIGN}", "-"), ("\N{EN DASH}", "-"), (r"\times", "*"), ("**", "^"))
 _RUN = re.compile(r"[\d.,()+\-*/\s]+")
@@ -101,18 +102,19 @@ def _suffix(text: str) -> str:
             start, hangs = right.start(), not (left[1] and right[1])
     first = bool(tokens) and start == tokens[0].start()
     hangs = hangs or (start == 0 and before[-1:].isalpha()) or (first and before.rstrip()[-2:] in (" x", " ×"))
+    hangs = hangs or (first and before.rstrip().endswith("^"))  # of 4a^2 + 5 nothing can be worked out
     return "" if hangs else run[start:].strip().rstrip(",.")
 
 
 def _prefix(text: str) -> str:
-    """The arithmetic that `text` begins with; "" when a letter is glued to it."""
+    """The arithmetic that `text` begins with; "" when a letter or a power is glued to it."""
     run = _RUN.match(text)
     kept, last = "", 0
     for token in _TOKEN.finditer(run.group() if run else ""):
         if kept and token[1] and kept[-1].isdigit():
             break
         kept, last = kept + token.group(), token.end()
-    if text[last : last + 1].isalpha():
+    if text[last : last + 1].isalpha() or text[last:].lstrip().startswith("^"):
         return ""
     return text[:last].strip().rstrip("-+*/( ")
 

@@ -1,9 +1,10 @@
-"""Make COAT demonstrations from graded rollouts, in waves: all verifications, all continuations, all critiques, … (Satori App. C).
+"""Make COAT demonstrations from graded rollouts (Satori App. C), each source a flow of its own: verified, continued, criticised, corrected.
 
     Workshop(settings, [LlmCritic(…), ReferenceCritic()], generator, seed=1).make(sources)
     → drafts of types I, II-I, II-II, III-I, III-II; what failed is in `.rejects`, what the critics said in `.judgements`
 
-Without a generator (recorded solutions) a right solution goes on as it did and a wrong one goes on as the gold solution does.
+A critic starts as soon as its generation has landed. Without a generator (recorded solutions) a right solution goes on as it did and a
+wrong one goes on as the gold solution does.
 """
 
 import random
@@ -18,17 +19,19 @@ from factory.demonstrations.critics import (
     CritiqueAsk,
     Remark,
     VerifyAsk,
-    ask,
     critique_fault,
     gold_steps,
     parse_critique,
+    sample,
     verification_fault,
 )
 from factory.demonstrations.drafts import Draft, Flaw, Source, judgement
 from factory.demonstrations.equations import equations_of, numbers_in
-from factory.demonstrations.reference import first_wrong
+from factory.demonstrations.reference import first_wrong, step_fault
 from factory.demonstrations.stitch import Trajectory, said
-from factory.engines.protocol import Completion, Engine
+from factory.engines.flow import Flow, run
+from factory.engines.protocol import Completion
+from factory.engines.requests import StoredEngine
 from factory.identity import seed_for
 from factory.params import Demonstrations
 from factory.schemas import CriticJudgement, Problem, Reject
@@ -38,42 +41,42 @@ STAGE = "demonstrations"
 
 
 class Workshop:
-    def __init__(self, settings: Demonstrations, critics: Sequence[Critic], generator: Engine | None, *, seed: int) -> None:
+    def __init__(self, settings: Demonstrations, critics: Sequence[Critic], generator: StoredEngine | None, *, seed: int) -> None:
         self.settings, self.critics, self.generator, self.seed = settings, critics, generator, seed
         self.rejects: list[Reject] = []
         self.judgements: list[CriticJudgement] = []
 
     def make(self, sources: Sequence[Source]) -> list[Draft]:
         """Two candidates of each right source (I, II) and one of each wrong source (III); each ends as a draft or a reject."""
-        right = [source for source in sources if source.rollout.verdict == "correct"]
-        wrong = [source for source in sources if source.rollout.verdict == "wrong"]
-        assert len(right) + len(wrong) == len(sources)
-        before = len(self.rejects)
-        drafts = [Draft(source, "I", Trajectory().attempt(source.rollout.steps)) for source in right]
-        verified, flaws = self._verify(right)
-        flaws += [Flaw(Draft(source, "III-I", Trajectory()), source.rollout.steps) for source in wrong]
-        drafts += verified + self._correct(flaws)
-        assert len(drafts) + len(self.rejects) - before == 2 * len(right) + len(wrong)
+        before, right = len(self.rejects), sum(source.rollout.verdict == "correct" for source in sources)
+        drafts = [draft for found in run((self._demonstrate(source) for source in sources), STAGE) for draft in found]
+        assert len(drafts) + len(self.rejects) - before == len(sources) + right
         return drafts
+
+    def _demonstrate(self, source: Source) -> Flow[list[Draft]]:
+        if source.rollout.verdict == "wrong":
+            draft = yield from self._correct(Flaw(Draft(source, "III-I", Trajectory()), source.rollout.steps))
+            return [draft] if draft else []
+        assert source.rollout.verdict == "correct"
+        draft = yield from self._verify(source)
+        return [Draft(source, "I", Trajectory().attempt(source.rollout.steps)), *([draft] if draft else [])]
 
     # -- type II: a verification in a right solution
 
-    def _verify(self, sources: Sequence[Source]) -> tuple[list[Draft], list[Flaw]]:
-        chosen = [(source, place) for source in sources if (place := self._place(source)) is not None]
-        asks = [VerifyAsk(source.problem, source.rollout.steps[:place], ("verify", source.rollout.id)) for source, place in chosen]
-        critic, sound = self.critics[0], []
-        for (source, _), request, remark in zip(chosen, asks, critic.verify(asks), strict=True):
-            fault = remark.failure or verification_fault(request, remark)
-            self._judge(critic, source, request, remark, fault)
-            if fault:
-                self._drop(source, fault, remark.text)
-                continue
-            trajectory = Trajectory().attempt(request.steps).verify(self._lead_in(lead_ins.VERIFY, source), remark.text)
-            ids = (remark.request_id,) if remark.request_id else ()
-            sound.append(
-                (Draft(source, "II-I", trajectory, critic.name, "", ids, ("solve", *(["verify"] if ids else []))), request.steps, remark)
-            )
-        return self._continue_verified(sound)
+    def _verify(self, source: Source) -> Flow[Draft | None]:
+        place = self._place(source)
+        if place is None:
+            return self._drop(source, "no intermediate step to verify")
+        critic, asked = self.critics[0], VerifyAsk(source.problem, source.rollout.steps[:place], ("verify", source.rollout.id))
+        remark = yield from critic.verify(asked)
+        fault = remark.failure or verification_fault(asked, remark)
+        self._judge(critic, source, asked, remark, fault)
+        if fault:
+            return self._drop(source, fault, remark.text)
+        trajectory = Trajectory().attempt(asked.steps).verify(self._lead_in(lead_ins.VERIFY, source), remark.text)
+        prompts = ("solve", "verify") if remark.request_id else ("solve",)
+        draft = Draft(source, "II-I", trajectory, critic.name, "", (remark.request_id,) if remark.request_id else (), prompts)
+        return (yield from self._continue_verified(draft, asked.steps, remark))
 
     def _place(self, source: Source) -> int | None:
         """How many steps stand before the verification: all, or a random intermediate number (after an equation, if there is one)."""
@@ -81,109 +84,76 @@ class Workshop:
         if rng.random() < self.settings.after_answer_share:
             return len(steps)
         places = sorted({equation.step for equation in equations_of(steps[:-1])}) or list(range(1, len(steps)))
-        if not places:
-            self._drop(source, "no intermediate step to verify")
-            return None
-        return rng.choice(places)
+        return rng.choice(places) if places else None
 
-    def _continue_verified(self, sound: Sequence[tuple[Draft, tuple[str, ...], Remark]]) -> tuple[list[Draft], list[Flaw]]:
+    def _continue_verified(self, draft: Draft, steps: tuple[str, ...], remark: Remark) -> Flow[Draft | None]:
         """The rest of a right solution: the box again after the answer, the generator's continuation, or the solution's own steps."""
-        drafts, open_ = [], []
-        for draft, steps, remark in sound:
-            own = draft.source.rollout.steps
-            if len(steps) == len(own) or self.generator is None:
-                drafts.append(replace(draft, trajectory=draft.trajectory.attempt(own[len(steps) :] or own[-1:])))
-            else:
-                open_.append((draft, steps, remark))
-        prompts = [
-            (
-                prompting.render(
-                    "continue_verified",
-                    problem=draft.source.problem.problem,
-                    attempt="\n".join(steps),
-                    reflection=said(self._lead_in(lead_ins.VERIFY, draft.source), remark.text),
-                ),
-                ("continue_verified", draft.source.rollout.id),
-            )
-            for draft, steps, remark in open_
-        ]
-        flaws = []
-        for (draft, steps, _), answers in zip(open_, self._generate(prompts), strict=True):
-            best, right = self._best(draft.source.problem, answers)
-            if best is None:
-                self._drop(draft.source, "no usable continuation after the verification")
-                continue
-            draft = replace(draft, request_ids=(*draft.request_ids, best.request_id), prompts=(*draft.prompts, "continue_verified"))
-            if right:
-                drafts.append(replace(draft, trajectory=draft.trajectory.attempt(_steps(best))))
-            else:
-                flaws.append(Flaw(replace(draft, type="II-II"), _steps(best), before=steps))
-        return drafts, flaws
+        source, own = draft.source, draft.source.rollout.steps
+        if len(steps) == len(own) or self.generator is None:
+            return replace(draft, trajectory=draft.trajectory.attempt(own[len(steps) :] or own[-1:]))
+        reflection = said(self._lead_in(lead_ins.VERIFY, source), remark.text)
+        prompt = prompting.render("continue_verified", problem=source.problem.problem, attempt="\n".join(steps), reflection=reflection)
+        best, right = yield from self._continue(source.problem, prompt, ("continue_verified", source.rollout.id))
+        if best is None:
+            return self._drop(source, "no usable continuation after the verification")
+        draft = replace(draft, request_ids=(*draft.request_ids, best.request_id), prompts=(*draft.prompts, "continue_verified"))
+        if right:
+            return replace(draft, trajectory=draft.trajectory.attempt(_steps(best)))
+        return (yield from self._correct(Flaw(replace(draft, type="II-II"), _steps(best), before=steps)))
 
     # -- types III and II-II: a wrong attempt, a critique, a correction
 
-    def _correct(self, flaws: Sequence[Flaw]) -> list[Draft]:
+    def _correct(self, first: Flaw) -> Flow[Draft | None]:
         """Rounds of critique and continuation; the reference critic's correction, when it is allowed, for what still fails."""
-        drafts: list[Draft] = []
-        failed: list[tuple[Flaw, str]] = []
-        flaws = [replace(flaw, first=flaw) for flaw in flaws]
+        flaw, reason = first, "still wrong after all rounds"
         for round in range(self.settings.critique_rounds):
-            criticised, silent = self._criticise(flaws, round)
-            failed += silent
-            if self.generator is None:
-                failed += [(flaw, "no generator continues") for flaw, _ in criticised]
+            critique, fault = yield from self._criticise(flaw, round)
+            if critique is None or self.generator is None:
+                reason = fault or "no generator continues"
                 break
-            done, flaws, lost = self._continue_criticised(criticised, round)
-            drafts += done
-            failed += lost
-        failed += [(flaw, "still wrong after all rounds") for flaw in flaws if self.generator is not None]
-        for flaw, reason in failed:
-            draft = self._reference_draft(flaw.first or flaw)
-            if draft:
-                drafts.append(draft)
-            else:
-                self._drop(flaw.source, reason, "\n".join(flaw.steps))
-        return drafts
-
-    def _criticise(self, flaws: Sequence[Flaw], round: int) -> tuple[list[tuple[Flaw, Critique]], list[tuple[Flaw, str]]]:
-        """The first critic whose critique is sound has the word; the reason of the first one's failure is kept."""
-        sound: list[tuple[Flaw, Critique]] = []
-        pending = [(flaw, "") for flaw in flaws]
-        for critic in self.critics:
-            asks = [_critique_ask(flaw, round) for flaw, _ in pending]
-            rest = []
-            for (flaw, reason), request, remark in zip(pending, asks, critic.critique(asks), strict=True):
-                critique = parse_critique(request, remark, critic.name)
-                fault = remark.failure or critique_fault(request, critique, checkable=self.settings.checkable_critiques)
-                self._judge(critic, flaw.source, request, remark, fault)
-                if critique is None or fault:
-                    rest.append((flaw, reason or fault or ""))
-                else:
-                    sound.append((flaw, critique))
-            pending = rest
-        return sound, pending
-
-    def _continue_criticised(
-        self, criticised: Sequence[tuple[Flaw, Critique]], round: int
-    ) -> tuple[list[Draft], list[Flaw], list[tuple[Flaw, str]]]:
-        prompts = [
-            (self._continue_prompt(flaw, critique), ("continue_critique", flaw.source.rollout.id, flaw.draft.type, round))
-            for flaw, critique in criticised
-        ]
-        drafts, flaws, lost = [], [], []
-        for (flaw, critique), answers in zip(criticised, self._generate(prompts), strict=True):
-            best, right = self._best(flaw.source.problem, answers)
+            key = ("continue_critique", flaw.source.rollout.id, flaw.draft.type, round)
+            best, right = yield from self._continue(flaw.source.problem, self._continue_prompt(flaw, critique), key)
             if best is None:
-                lost.append((flaw, "no usable continuation after the critique"))
-                continue
+                reason = "no usable continuation after the critique"
+                break
             draft = self._corrected(flaw, critique, best.request_id)
             if right:
-                drafts.append(replace(draft, trajectory=draft.trajectory.attempt(_steps(best))))
-            elif flaw.draft.type == "III-I":
-                flaws.append(_next_flaw(flaw, critique, draft, _steps(best)))
-            else:
-                lost.append((flaw, "still wrong after all rounds"))
-        return drafts, flaws, lost
+                return replace(draft, trajectory=draft.trajectory.attempt(_steps(best)))
+            if flaw.draft.type != "III-I":
+                break
+            flaw = _next_flaw(flaw, critique, draft, _steps(best))
+        return self._reference_draft(first) or self._drop(first.source, reason, "\n".join(flaw.steps))
+
+    def _criticise(self, flaw: Flaw, round: int) -> Flow[tuple[Critique | None, str]]:
+        """The first critic whose critique is sound has the word; else the reason of the first one's failure."""
+        reason = ""
+        for critic in self.critics:
+            asked = _critique_ask(flaw, round)
+            remark = yield from critic.critique(asked)
+            critique = parse_critique(asked, remark, critic.name)
+            fault = remark.failure or critique_fault(asked, critique, checkable=self.settings.checkable_critiques)
+            if critique and not fault:
+                fault = yield from self._step_fault(asked, critique)
+            self._judge(critic, flaw.source, asked, remark, fault)
+            if critique and not fault:
+                return critique, ""
+            reason = reason or fault or ""
+        return None, reason
+
+    def _step_fault(self, asked: CritiqueAsk, critique: Critique) -> Flow[str | None]:
+        """Whether the step that a critique claims is the first wrong one: by equations, or by solving on from before and from after it."""
+        if self.settings.step_check == "equations":
+            return step_fault(asked, critique.step)
+        if self.settings.step_check == "none" or self.generator is None:
+            return None
+        rights = []
+        for steps in (asked.steps[: critique.step - 1], asked.steps[: critique.step]):
+            prompt = prompting.render("solve", problem=asked.problem.problem) + "".join(f"{step}\n" for step in (*asked.before, *steps))
+            key = ("step_check", *asked.key, len(steps))
+            answers = yield from sample(self.generator, self.settings.generator, prompt, key, self.settings.step_rollouts, seed=self.seed)
+            rights.append(sum(verdict == "correct" for _, verdict in self._graded(asked.problem, answers)))
+        before, after = rights
+        return None if before > after else "solutions from before the criticised step are not better than from after it"
 
     def _corrected(self, flaw: Flaw, critique: Critique, request_id: str = "") -> Draft:
         """The wrong attempt up to its wrong step (or, in a share, up to its box), the reflection and the exploration."""
@@ -231,24 +201,27 @@ class Workshop:
 
     # -- engines, seeds, records
 
-    def _generate(self, prompts: Sequence[tuple[str, tuple[object, ...]]]) -> list[list[Completion]]:
-        if not prompts:
-            return []
-        assert self.generator is not None
-        return ask(self.generator, self.settings.generator, prompts, self.settings.continuations, seed=self.seed)
-
-    def _best(self, problem: Problem, answers: Sequence[Completion]) -> tuple[Completion | None, bool]:
+    def _continue(self, problem: Problem, prompt: str, key: tuple[object, ...]) -> Flow[tuple[Completion | None, bool]]:
         """The first right continuation, else the first wrong one; (None, False) when none is finished, plain and graded. One that reaches
         the right answer through a false equation is neither."""
-        graded = []
-        for answer in answers:
-            if answer.finish_reason == "stop" and answer.text.strip() and not any(coat.action_counts(answer.text).values()):
-                graded.append((answer, grading.grade(answer.text, problem.answer, problem.answer_kind)))
+        assert self.generator is not None
+        answers = yield from sample(self.generator, self.settings.generator, prompt, key, self.settings.continuations, seed=self.seed)
+        graded = self._graded(problem, answers)
         for verdict in ("correct", "wrong"):
             for answer, given in graded:
                 if given == verdict and (given == "wrong" or all(equation.holds for equation in equations_of(_steps(answer)))):
                     return answer, verdict == "correct"
         return None, False
+
+    @staticmethod
+    def _graded(problem: Problem, answers: Sequence[Completion]) -> list[tuple[Completion, str]]:
+        """The finished plain ones with their verdicts."""
+        plain = [
+            answer
+            for answer in answers
+            if answer.finish_reason == "stop" and answer.text.strip() and not any(coat.action_counts(answer.text).values())
+        ]
+        return [(answer, grading.grade(answer.text, problem.answer, problem.answer_kind)) for answer in plain]
 
     def _rng(self, what: str, source: Source) -> random.Random:
         return random.Random(seed_for(self.seed, STAGE, what, source.rollout.id))
@@ -256,9 +229,11 @@ class Workshop:
     def _lead_in(self, phrases: Sequence[str], source: Source, what: str = "") -> str:
         return self._rng(f"{what} {phrases[0]}", source).choice(list(phrases))
 
-    def _drop(self, source: Source, reason: str, text: str = "") -> None:
+    def _drop(self, source: Source, reason: str, text: str = "") -> Draft | None:
+        """A reject in place of a draft."""
         row = {"rollout": source.rollout.id, "verdict": source.rollout.verdict, "attempt": source.rollout.completion, "said": text}
         self.rejects.append(reject(STAGE, row, reason, source.rollout.id))
+        return None
 
     def _judge(self, critic: Critic, source: Source, request: VerifyAsk | CritiqueAsk, remark: Remark, fault: str | None) -> None:
         self.judgements.append(judgement(critic.name, source, request, remark, fault))
@@ -282,4 +257,4 @@ def _next_flaw(flaw: Flaw, critique: Critique, draft: Draft, steps: tuple[str, .
     """The second attempt, to be criticised alone. A search starts anew, a procedure goes on from what was right."""
     right = () if flaw.source.problem.group == "search" else (*flaw.before, *flaw.steps[: critique.step - 1])
     attempt = (*flaw.before, *flaw.steps[: critique.step])
-    return Flaw(replace(draft, type="III-II"), steps, right, attempt, _first_line(flaw, critique), flaw.first)
+    return Flaw(replace(draft, type="III-II"), steps, right, attempt, _first_line(flaw, critique))

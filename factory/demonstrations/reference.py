@@ -17,6 +17,7 @@ from factory import grading
 from factory.demonstrations.critics import CriticName, CritiqueAsk, Remark, VerifyAsk, gold_steps
 from factory.demonstrations.equations import Equation, equations_of, judged, numbers_in, partial_values
 from factory.demonstrations.lead_ins import NOT_AGAIN
+from factory.engines.flow import Flow
 from factory.schemas import Problem
 
 _TRY = re.compile(r"Try (.+)\.")
@@ -25,28 +26,31 @@ _VERBS = {"+": "add", "-": "take away", "*": "multiply by", "/": "divide by"}
 
 @dataclass(frozen=True)
 class Divergence:
-    """`step` counts from 1 in the attempt; the gold solution goes on from its step `resume`, from 0."""
+    """`step` counts from 1 in the attempt; the gold solution goes on from its step `resume`, from 0. `since`: where a search's miss shows
+    first, when `step` is the later line that owns up to it."""
 
     step: int
     statement: str
     hint: str
     resume: int
+    since: int | None = None
 
 
 class ReferenceCritic:
     name: CriticName = "reference"
 
-    def verify(self, asks: Sequence[VerifyAsk]) -> list[Remark]:
-        return [Remark(text) if (text := verify_last(ask.steps)) else Remark(failure="no equation to verify") for ask in asks]
+    def verify(self, ask: VerifyAsk) -> Flow[Remark]:
+        yield from ()  # it asks nobody
+        text = verify_last(ask.steps)
+        return Remark(text) if text else Remark(failure="no equation to verify")
 
-    def critique(self, asks: Sequence[CritiqueAsk]) -> list[Remark]:
-        remarks = []
-        for ask in asks:
-            found = first_wrong(ask.problem, ask.steps, ask.before)
-            shift = 0 if ask.earlier else len(ask.before)
-            text = f"In Step {found.step + shift}: {found.statement}\nAlternatively: {found.hint}" if found else ""
-            remarks.append(Remark(text) if found else Remark(failure="no step differs from the gold solution"))
-        return remarks
+    def critique(self, ask: CritiqueAsk) -> Flow[Remark]:
+        yield from ()
+        found = first_wrong(ask.problem, ask.steps, ask.before)
+        if not found:
+            return Remark(failure="no step differs from the gold solution")
+        shift = 0 if ask.earlier else len(ask.before)
+        return Remark(f"In Step {found.step + shift}: {found.statement}\nAlternatively: {found.hint}")
 
 
 def verify_last(steps: Sequence[str]) -> str | None:
@@ -70,13 +74,23 @@ def first_wrong(problem: Problem, steps: Sequence[str], before: Sequence[str] = 
     return _in_search(problem, steps) if problem.group == "search" else _in_procedure(problem, steps, before)
 
 
+def step_fault(ask: CritiqueAsk, step: int) -> str | None:
+    """Why `step` is not the first wrong one of the ask's steps; None when it is, or when there are no equations to tell by."""
+    if not comparable(ask.problem, (*ask.before, *ask.steps)):
+        return None
+    found = first_wrong(ask.problem, ask.steps, ask.before)
+    if found is None:
+        return "the criticised step is right by its equations"
+    return None if (found.since or found.step) <= step <= found.step else "the criticised step is not the first wrong one"
+
+
 def _in_procedure(problem: Problem, steps: Sequence[str], before: Sequence[str]) -> Divergence | None:
-    gold = equations_of(gold_steps(problem))
+    gold = _stated(gold_steps(problem))
     expected = {value for equation in gold for value in ({equation.value} | partial_values(equation))}
     values = Counter(equation.value for equation in gold)
     found = Counter(equation.value for equation in equations_of(before) if equation.value in expected)
     known = numbers_in(problem.problem) | set(found)
-    for equation in equations_of(steps):
+    for equation in _stated(steps):
         if not equation.holds:
             return _diverge(problem, equation.step, f"{equation.left} is not {equation.right}.", found, known)
         if equation.value in expected and found[equation.value] < max(1, values[equation.value]):
@@ -85,6 +99,20 @@ def _in_procedure(problem: Problem, steps: Sequence[str], before: Sequence[str])
             return _diverge(problem, equation.step, _not_that(equation), found, known)
         known.add(equation.value)
     return _wrong_box(problem, steps, found, known)
+
+
+def _stated(steps: Sequence[str]) -> list[Equation]:
+    """Equations, a chain's value once: the second link of `2 * 3 + 1 = 6 + 1 = 7` says nothing new, unless it is false."""
+    found: list[Equation] = []
+    last: Equation | None = None
+    for equation in equations_of(steps):
+        chained = (
+            last and (last.step, last.value) == (equation.step, equation.value) and last.right.strip("() ") == equation.left.strip("() ")
+        )
+        if not (chained and equation.holds):
+            found.append(equation)
+        last = equation
+    return found
 
 
 def _wrong_box(problem: Problem, steps: Sequence[str], found: Counter[Fraction], known: set[Fraction]) -> Divergence | None:
@@ -100,7 +128,7 @@ def _diverge(problem: Problem, step: int, statement: str, found: Counter[Fractio
     """The gold solution goes on with its first step that has an equation whose value the attempt has not found."""
     steps, resume, left = gold_steps(problem), 0, Counter(found)
     for number, text in enumerate(steps):
-        equations = equations_of([text])
+        equations = _stated([text])
         missing = [equation for equation in equations if not left[equation.value]]
         left -= Counter(equation.value for equation in equations)
         if missing:
@@ -148,7 +176,8 @@ def _in_search(problem: Problem, steps: Sequence[str]) -> Divergence | None:
             return Divergence(equation.step, f"{equation.left} is not {equation.right}.", hint, 0)
         target = expected.value in given - numbers_in(expected.left)  # in 1 * 8 = 8 the 8 is a number given, not one to reach
         if target and equation.value != expected.value:
-            return Divergence(_outcome(steps, equation), f"{equation.right} is not {expected.right}.", _not_again(steps, equation), 0)
+            owns_up = _outcome(steps, equation)
+            return Divergence(owns_up, f"{equation.right} is not {expected.right}.", _not_again(steps, equation), 0, since=equation.step)
     return _wrong_box(problem, steps, Counter(equation.value for equation in gold), given)
 
 

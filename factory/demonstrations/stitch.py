@@ -10,53 +10,60 @@ Trajectory().attempt(("12 + 7 = 19", "19 - 4 = 14"), wrong_from=1).correct("But 
   \\boxed{15}                                with wrong_spans (12, 23)
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from factory.coat import ACTIONS, CONTINUE, EXPLORE, REFLECT
+from factory import coat
 
-_TOKENS = re.compile("|".join(map(re.escape, ACTIONS.values())))
 _OPENINGS = frozenset({"The", "This", "That", "There", "It", "You", "We", "In", "On", "At", "To", "For", "From", "First", "Instead"}
                       | {"Use", "Try", "Add", "Subtract", "Multiply", "Divide", "Take", "Do", "Check"})  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """`text` is empty, ends with an attempt, or ends in `<|continue|>`, which the next attempt follows.
+    """`steps` are COAT steps; `going_on`: a `<|continue|>` is said, which the next attempt follows.
 
     `wrong_spans` are character offsets (start, end, …): from the first wrong line of a wrong attempt to just before its "\\n<|reflect|>";
     empty at its end where no line is wrong (a guess of a search that missed, and says so).
     """
 
-    text: str = ""
+    steps: tuple[coat.Step, ...] = ()
     wrong_spans: tuple[int, ...] = ()
+    going_on: bool = False
+
+    @property
+    def text(self) -> str:
+        return coat.render((*self.steps, coat.Step("continue", "")) if self.going_on else self.steps)
 
     def attempt(self, steps: Sequence[str], *, wrong_from: int | None = None) -> "Trajectory":
         """`wrong_from`: the number of the first wrong step, from 0; len(steps) when the attempt is wrong but none of its steps is."""
-        text = self.text + "\n".join(steps)
+        first = coat.Step("continue" if self.going_on else None, steps[0])
+        grown = Trajectory((*self.steps, first, *(coat.Step(None, step) for step in steps[1:])), self.wrong_spans)
         if wrong_from is None:
-            return Trajectory(text, self.wrong_spans)
-        start = len(self.text) + len("".join(f"{step}\n" for step in steps[:wrong_from]))
-        return Trajectory(text, (*self.wrong_spans, min(start, len(text)), len(text)))
+            return grown
+        start, end = len(self.text) + len("".join(f"{step}\n" for step in steps[:wrong_from])), len(grown.text)
+        return replace(grown, wrong_spans=(*self.wrong_spans, min(start, end), end))
 
     def verify(self, lead_in: str, verification: str) -> "Trajectory":
-        return Trajectory(f"{self.text}\n{REFLECT}{said(lead_in, verification)}\n{CONTINUE}", self.wrong_spans)
+        return self._then(coat.Step("reflect", said(lead_in, verification)))
 
     def correct(self, lead_in: str, statement: str, explore_lead_in: str, hint: str) -> "Trajectory":
-        reflection, exploration = said(lead_in, statement), said(explore_lead_in, hint)
-        return Trajectory(f"{self.text}\n{REFLECT}{reflection}\n{EXPLORE}{exploration}\n{CONTINUE}", self.wrong_spans)
+        return self._then(coat.Step("reflect", said(lead_in, statement)), coat.Step("explore", said(explore_lead_in, hint)))
+
+    def _then(self, *steps: coat.Step) -> "Trajectory":
+        return Trajectory((*self.steps, *steps), self.wrong_spans, going_on=True)
 
     @property
     def plain(self) -> str:
         """The text without meta-action tokens, as a generator that knows none reads it."""
-        return _TOKENS.sub("", self.text)
+        return coat.render([replace(step, action=None) for step in self.steps])
 
     @property
     def right_parts(self) -> tuple[str, ...]:
         """The text outside the wrong spans: the last part is what comes after the last wrong attempt."""
-        cuts = (0, *self.wrong_spans, len(self.text))
-        return tuple(self.text[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
+        text = self.text
+        cuts = (0, *self.wrong_spans, len(text))
+        return tuple(text[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
 
 
 def said(lead_in: str, sentence: str) -> str:

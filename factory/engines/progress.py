@@ -10,10 +10,13 @@ from types import TracebackType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 EVERY = 10.0  # seconds between plain lines; nothing is printed of work that takes less
+REFRESH = 0.1  # seconds between two looks at the clock of a bar
 
 
 class Meter:
-    def __init__(self, title: str, total: int) -> None:
+    """The total grows as more is asked: an answer may raise further questions."""
+
+    def __init__(self, title: str, total: int = 0) -> None:
         self.title, self.total, self.done, self.tokens = title, total, 0, 0
         self.started = self.printed = time.monotonic()
         self.bar: Progress | None = None
@@ -32,14 +35,20 @@ class Meter:
         if self.bar:
             self.bar.stop()
 
+    def expect(self, requests: int) -> None:
+        self.total += requests
+
     def advance(self, requests: int, tokens: int) -> None:
         self.done, self.tokens = self.done + requests, self.tokens + tokens
         now = time.monotonic()
+        if now - self.printed < (REFRESH if self.bar else EVERY):
+            return
+        self.printed = now
         seconds = max(now - self.started, 1e-6)
         rate = f"{self.tokens / seconds:,.0f} tokens/s" if self.tokens else f"{self.done / seconds:,.0f} requests/s"
         if self.bar:
-            self.bar.update(self.task, completed=self.done, rate=f"{self.done:,} of {self.total:,} requests, {rate}")
-        elif now - self.printed >= EVERY:
-            self.printed = now
+            text = f"{self.done:,} of {self.total:,} requests, {rate}"
+            self.bar.update(self.task, completed=self.done, total=self.total, rate=text)
+        else:
             left = seconds / self.done * (self.total - self.done)
             print(f"{self.title}: {self.done:,} of {self.total:,} requests, {rate}, {left:.0f} s left", file=sys.stderr, flush=True)

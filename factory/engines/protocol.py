@@ -4,11 +4,14 @@
     → [Completion(text="3 + 4 = 7\\n\\\\boxed{7}\\n", token_ids=(41, 12, …), finish_reason="stop", prompt_tokens=19, request_id="9f0c…")]
 
 Special tokens stay in the text; the end-of-sequence token does not. Truncation is finish_reason "length", never hidden.
+
+Two shapes of engine: an `Engine` answers a batch and returns (transformers, recorded); a `StreamingEngine` takes requests at any time and
+answers each as it lands (vllm, openai). The store (requests.py) makes the same of both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from factory.schemas import FinishReason
 
@@ -18,8 +21,9 @@ class SamplingParams:
     max_tokens: int
     temperature: float = 0.0  # 0: greedy
     top_p: float = 1.0
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()  # the text ends before the first of them
     logprobs: bool = False
+    ignore_eos: bool = False  # go on to max_tokens (benchmarks)
 
 
 @dataclass(frozen=True)
@@ -28,24 +32,35 @@ class Request:
 
     prompt: str | tuple[int, ...] | tuple[tuple[str, str], ...]  # text, token ids, or chat messages as (role, content)
     sampling: SamplingParams
-    seed: int = 0
+    seed: int = 0  # [0, 2^63)
     ordinal: int = 0
     schema: str | None = None  # JSON schema of a structured answer, as text
 
 
 @dataclass(frozen=True)
 class Completion:
+    """`logprobs`: of the sampled tokens, under the model's plain softmax (temperature 1, nothing truncated)."""
+
     text: str
-    token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]  # () where an engine does not tell them
     finish_reason: FinishReason
     prompt_tokens: int
     request_id: str = ""  # the store's key
     logprobs: tuple[float, ...] | None = None
     error: str | None = None  # set with finish_reason "error": why it failed after all retries
+    counted: int | None = None  # generated tokens by an engine's own count, where it tells no ids
 
     @property
     def tokens(self) -> int:
-        return len(self.token_ids)
+        return len(self.token_ids) if self.counted is None else self.counted
+
+
+def failure(reason: str, prompt_tokens: int = 0) -> Completion:
+    """A request that cannot be answered, however often it is asked."""
+    return Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=prompt_tokens, error=reason)
+
+
+Landed = Callable[[Mapping[str, Completion]], None]
 
 
 class Engine(Protocol):
@@ -57,9 +72,46 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class StreamingEngine(Protocol):
+    """`structured`: whether the engine itself holds an answer to a request's JSON schema."""
+
+    family: str
+    model: str
+    structured: bool
+
+    def submit(self, requests: Mapping[str, Request], landed: Landed) -> None:
+        """Begin to answer requests under keys that are not under way. `landed` is given {key: completion, …}, each key once and in any
+        order, from `work` or from a thread of the engine's own; a key stays under way until `landed` returns, which is when its answer
+        is stored: an engine with a limit on requests under way frees its place only then."""
+        ...
+
+    def work(self) -> bool:
+        """Do a part of what is under way in the calling thread. False: nothing to do here (what is under way runs elsewhere).
+        Raises EngineError when the engine as a whole cannot go on."""
+        ...
+
+    def close(self) -> None:
+        """Give back processes, threads and connections. What is under way is dropped."""
+        ...
+
+
 class Scorer(Protocol):
     model: str
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """A reward model's logit for each (prompt, completion), in order."""
+        """A reward model's logit for each (prompt, completion), in order; NaN for one that it cannot score."""
         ...
+
+
+@runtime_checkable
+class StreamingScorer(Protocol):
+    """A `Scorer` that takes pairs at any time, as a `StreamingEngine` takes requests."""
+
+    model: str
+
+    def submit(self, pairs: Mapping[str, tuple[str, str]], landed: Callable[[Mapping[str, float]], None]) -> None: ...
+
+    def work(self) -> bool: ...
+
+    def close(self) -> None: ...

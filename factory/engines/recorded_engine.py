@@ -5,7 +5,7 @@
 
 A request is addressed by its prompt (the rendered `solve` prompt of the question, white space aside); its ordinal picks the model. The
 recorded solution is brought to our conventions: calculator annotations and special-looking tokens are removed, a last line `A: X` becomes
-`\\boxed{X}`.
+`\\boxed{X}`. A `.json` file holds judgements about solutions instead: they are addressed by the `critique` prompt (recorded_critics.py).
 What the file does not say is not invented: there are no token ids and no token counts (0), and a solution without an answer line, which
 broke off before its answer, has finish_reason "length".
 """
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.engines.protocol import Completion, Request
+from factory.engines.recorded_critics import Judgements, read_judgements
 from factory.errors import EngineError
 from factory.identity import digest, hash_files
 from factory.prompting import render
@@ -43,14 +44,16 @@ class RecordedEngine:
     def __init__(self, path: Path, models: Sequence[str]) -> None:
         """`models`: the keys of the file whose answers are read, in the order of the requests' ordinals. Raises EngineError for a missing
         file or a model that it does not hold."""
-        recorded = read_recorded(path)
+        self._judges = path.suffix == ".json"
+        recorded = read_judgements(path) if self._judges else read_recorded(path)
         self.models, self.malformed, self.labels = tuple(models), recorded.malformed, recorded.labels
-        known = sorted({model for answers in recorded.solutions.values() for model in answers})
+        texts = recorded.judgements if isinstance(recorded, Judgements) else recorded.solutions
+        known = sorted({model for answers in texts.values() for model in answers})
         if not models or (unknown := sorted(set(models) - set(known))):
             wrong = f"lacks the models {', '.join(unknown)}" if models else "is named without models"
             raise EngineError(f"{path} {wrong}: name some of {', '.join(known)} in the role's `models`")
         self.model = f"{path.stem}@{digest(hash_files([path], path.parent), self.models, CONVENTION)[:20]}"
-        self._by_prompt = {_fold(render("solve", problem=question)): answers for question, answers in recorded.solutions.items()}
+        self._by_prompt = {_fold(key if self._judges else render("solve", problem=key)): answers for key, answers in texts.items()}
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         return [self._find(request) for request in requests]
@@ -66,7 +69,7 @@ class RecordedEngine:
         solution = answers.get(self.models[request.ordinal])
         if solution is None:
             return _failure(f"{self.models[request.ordinal]} has no recorded answer to the problem")
-        text, complete = normalise(solution)
+        text, complete = (solution, True) if self._judges else normalise(solution)
         return Completion(text=text, token_ids=(), finish_reason="stop" if complete else "length", prompt_tokens=0)
 
 

@@ -1,105 +1,263 @@
-"""Engines and scorers behind the store: look everything up at once, ask only for what is missing, commit each chunk as it lands.
+"""Engines and scorers behind the store: look up what was answered before, ask for the rest, store every answer as it lands.
 
     engine = StoredEngine(TransformersEngine(…), Store(default_path()), stage="rollouts")
     completions = engine.generate(requests)         # in order; request_id is the store's key
 
-Killed half-way and run again, it asks for the other half: total tokens stay those of one pass. A request that fails is asked again twice in
-the run; then its completion has finish_reason "error" and the reason, and the stage goes on.
+An answer is delivered only when it is stored: killed at any moment and run again, a stage asks for what was under way, and nothing else.
+A request that fails is a completion with finish_reason "error" and the reason; the stage goes on.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
-from factory.engines.progress import Meter
-from factory.engines.protocol import Completion, Engine, Request, Scorer
-from factory.engines.store import Answered, Store, request_fields, request_key, score_key
+from factory.engines.flow import Ask, Deliver, Flow, run
+from factory.engines.keys import request_fields, request_key, score_key
+from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer
+from factory.engines.store import Answered, Store
+from factory.engines.structured import structured
 
-CHUNK = 256  # requests of one commit: a few seconds of work
-RETRIES = 2
+CHUNK = 256  # requests of one batch of an engine that answers in batches: a few seconds of work
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
-class StoredEngine:
-    def __init__(self, engine: Engine, store: Store, stage: str, chunk: int = CHUNK) -> None:
-        self.engine, self.store, self.stage, self.chunk = engine, store, stage, chunk
-        self.family, self.model = engine.family, engine.model
+@dataclass
+class Usage:
+    """What one run of a stage asked, answers from the store included: the same for a cold and a warm run."""
+
+    requests: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Batches(Generic[Item, Answer]):
+    """A streaming service out of a function that answers batches: in each turn the first `chunk` of the largest group, in order, so that
+    little of a batch is padding and equal prompts stand together."""
+
+    family, model, structured = "", "", False
+
+    def __init__(
+        self, answer: Callable[[list[Item]], list[Answer]], chunk: int, group: Callable[[Item], Any], order: Callable[[Item], Any]
+    ):
+        self.answer, self.chunk, self.group, self.order = answer, chunk, group, order
+        self.pending: dict[Any, list[tuple[Any, str, Item, Callable[[Mapping[str, Answer]], None]]]] = {}
+
+    def submit(self, items: Mapping[str, Item], landed: Callable[[Mapping[str, Answer]], None]) -> None:
+        touched: dict[Any, list[Any]] = {}
+        for key, item in items.items():
+            group = self.group(item)
+            touched[group] = self.pending.setdefault(group, [])
+            touched[group].append((self.order(item), key, item, landed))
+        for waiting in touched.values():
+            waiting.sort(key=lambda entry: entry[:2], reverse=True)
+
+    def work(self) -> bool:
+        if not self.pending:
+            return False
+        group, waiting = max(self.pending.items(), key=lambda entry: len(entry[1]))
+        batch = [waiting.pop() for _ in range(min(self.chunk, len(waiting)))]
+        if not waiting:
+            del self.pending[group]
+        answers = self.answer([item for _, _, item, _ in batch])
+        assert len(answers) == len(batch), f"{len(answers)} answers to {len(batch)} requests"
+        by_sink: dict[Any, dict[str, Answer]] = {}
+        for (_, key, _, landed), answer in zip(batch, answers, strict=True):
+            by_sink.setdefault(landed, {})[key] = answer
+        for landed, found in by_sink.items():
+            landed(found)
+        return True
+
+    def close(self) -> None:
+        self.pending.clear()
+
+
+@dataclass
+class _Waiting(Generic[Item]):
+    item: Item
+    sinks: list[tuple[Deliver, int]]
+
+
+class _Stored(ABC, Generic[Item, Answer]):
+    """What engines and scorers have in common. Identical items that are under way at once are asked once."""
+
+    def __init__(self, backend: Any, store: Store, stage: str, model: str) -> None:
+        self.backend, self.store, self.stage, self.model = backend, store, stage, model
+        self.usage = Usage()
+        self.reasons: Counter[str] = Counter()
+        self.waiting: dict[str, _Waiting[Item]] = {}
+        self.lock = threading.Lock()
+        self.busy_since = 0.0
+
+    @abstractmethod
+    def key(self, item: Item) -> str: ...
+
+    @abstractmethod
+    def pack(self, key: str, item: Item, answer: Answer) -> Answered: ...
+
+    @abstractmethod
+    def unpack(self, key: str, document: dict[str, Any]) -> Answer: ...
+
+    @abstractmethod
+    def reason(self, answer: Answer) -> str | None:
+        """Why there is no answer, None where there is one."""
+
+    @abstractmethod
+    def deliver(self, key: str, answer: Answer, deliver: Deliver, place: int) -> None: ...
+
+    def submit(self, items: Sequence[Item], deliver: Deliver) -> None:
+        """Raises EngineError when the store is unusable."""
+        keys = [self.key(item) for item in items]
+        with self.lock:
+            unknown = [place for place, key in enumerate(keys) if not self._join(key, deliver, place)]
+        found = self.store.find(list({keys[place] for place in unknown}))
+        answers = {key: self.unpack(key, document) for key, document in found.items()}
+        fresh: dict[str, Item] = {}
+        with self.lock:
+            for place in unknown:
+                key = keys[place]
+                if key in answers:
+                    self._hand_over(key, answers[key], deliver, place)
+                elif not self._join(key, deliver, place):  # else a twin in the same call
+                    fresh[key] = items[place]
+                    self.waiting[key] = _Waiting(items[place], [(deliver, place)])
+            if fresh and len(fresh) == len(self.waiting):
+                self.busy_since = time.monotonic()
+        self.store.count(self.stage, hits=len(items) - len(fresh), misses=len(fresh))
+        if fresh:
+            self.backend.submit(fresh, self._landed)
+
+    def _join(self, key: str, deliver: Deliver, place: int) -> bool:
+        if key in self.waiting:
+            self.waiting[key].sinks.append((deliver, place))
+        return key in self.waiting
+
+    def work(self) -> bool:
+        return self.backend.work()
+
+    def close(self) -> None:
+        self.backend.close()
+
+    def _landed(self, answers: Mapping[str, Answer]) -> None:
+        """From `work` or a thread of the engine's. Stored first, delivered then."""
+        failures = {key: reason for key, answer in answers.items() if (reason := self.reason(answer))}
+        rows = [self.pack(key, self.waiting[key].item, answer) for key, answer in answers.items() if key not in failures]
+        self.store.add(self.stage, self.model, rows, failures)
+        with self.lock:
+            for key, answer in answers.items():
+                for deliver, place in self.waiting.pop(key).sinks:
+                    self._hand_over(key, answer, deliver, place)
+            busy = 0.0 if self.waiting else time.monotonic() - self.busy_since
+        if busy:
+            self.store.count(self.stage, seconds=busy)
+
+    def _hand_over(self, key: str, answer: Answer, deliver: Deliver, place: int) -> None:
+        self.usage.requests += 1
+        if reason := self.reason(answer):
+            self.usage.failed += 1
+            self.reasons[reason] += 1
+        self.deliver(key, answer, deliver, place)
+
+
+def streaming(engine: Engine | StreamingEngine, chunk: int = CHUNK) -> Any:
+    """The engine as one that streams, its name kept."""
+    if isinstance(engine, StreamingEngine):
+        return engine
+    batches = Batches(engine.generate, chunk, _sampling, _length)
+    batches.family, batches.model = engine.family, engine.model
+    return batches
+
+
+class StoredEngine(_Stored[Request, Completion]):
+    def __init__(self, engine: Engine | StreamingEngine, store: Store, stage: str, chunk: int = CHUNK) -> None:
+        super().__init__(streaming(engine, chunk), store, stage, engine.model)
+        self.family = engine.family
+
+    @property
+    def structured(self) -> bool:
+        return self.backend.structured
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Raises EngineError when the store or the model as a whole is unusable."""
-        keys = [request_key(self.family, self.model, request) for request in requests]
-        completions = {key: _completion(answer, key) for key, answer in self.store.find(sorted(set(keys))).items()}
-        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in completions}
-        self.store.count(self.stage, hits=len(keys) - len(missing), misses=len(missing))
-        for _ in range(1 + RETRIES):
-            completions |= self._ask(missing)
-            missing = {key: request for key, request in missing.items() if completions[key].finish_reason == "error"}
-        return [completions[key] for key in keys]
+        """One completion a request, in order. Raises EngineError when the store or the model as a whole is unusable."""
+        if any(request.schema for request in requests):
+            return run((structured(self, request) for request in requests), self.stage)
+        return run([_together(self, requests)], self.stage)[0]
 
-    def _ask(self, missing: dict[str, Request]) -> dict[str, Completion]:
-        """Sorted by the prompt's length, so that little of a batch is padding and equal prompts stand together."""
-        order = sorted(missing, key=lambda key: (len(missing[key].prompt), str(missing[key].prompt), missing[key].ordinal))
-        answered: dict[str, Completion] = {}
-        with Meter(self.stage, len(order)) as meter:
-            for keys in _chunks(order, self.chunk):
-                found = self.engine.generate([missing[key] for key in keys])
-                assert len(found) == len(keys), f"{self.family} answered {len(found)} of {len(keys)} requests"
-                part = {key: replace(completion, request_id=key) for key, completion in zip(keys, found, strict=True)}
-                self._commit(part, missing)
-                answered |= part
-                meter.advance(len(keys), sum(completion.tokens for completion in found))
-        return answered
+    def key(self, item: Request) -> str:
+        return request_key(self.family, self.model, item)
 
-    def _commit(self, part: dict[str, Completion], requests: dict[str, Request]) -> None:
-        rows = [
-            Answered(key, request_fields(self.family, self.model, requests[key]), _answer(made), made.prompt_tokens, made.tokens)
-            for key, made in part.items()
-            if made.finish_reason != "error"
-        ]
-        failures = {key: made.error or "no reason given" for key, made in part.items() if made.finish_reason == "error"}
-        self.store.add(self.stage, self.model, rows, failures)
+    def pack(self, key: str, item: Request, answer: Completion) -> Answered:
+        document = {
+            "text": answer.text, "token_ids": answer.token_ids, "finish_reason": answer.finish_reason,
+            "prompt_tokens": answer.prompt_tokens, "logprobs": answer.logprobs,
+        }  # fmt: skip
+        if answer.counted is not None:
+            document["counted"] = answer.counted
+        return Answered(key, request_fields(self.family, self.model, item), document, answer.prompt_tokens, answer.tokens)
+
+    def unpack(self, key: str, document: dict[str, Any]) -> Completion:
+        return Completion(
+            text=document["text"], token_ids=tuple(document["token_ids"]), finish_reason=document["finish_reason"],
+            prompt_tokens=document["prompt_tokens"], request_id=key, counted=document.get("counted"),
+            logprobs=None if document["logprobs"] is None else tuple(document["logprobs"]),
+        )  # fmt: skip
+
+    def reason(self, answer: Completion) -> str | None:
+        return (answer.error or "no reason given") if answer.finish_reason == "error" else None
+
+    def deliver(self, key: str, answer: Completion, deliver: Deliver, place: int) -> None:
+        self.usage.prompt_tokens += answer.prompt_tokens
+        self.usage.completion_tokens += answer.tokens
+        deliver(place, answer if answer.request_id else replace(answer, request_id=key))
 
 
-class StoredScorer:
-    def __init__(self, scorer: Scorer, store: Store, stage: str, chunk: int = CHUNK) -> None:
-        self.scorer, self.store, self.stage, self.chunk, self.model = scorer, store, stage, chunk, scorer.model
+class StoredScorer(_Stored[tuple[str, str], float]):
+    def __init__(self, scorer: Scorer | StreamingScorer, store: Store, stage: str, chunk: int = CHUNK) -> None:
+        backend = scorer if isinstance(scorer, StreamingScorer) else Batches(scorer.score, chunk, _none, _both)
+        super().__init__(backend, store, stage, scorer.model)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Logits in order. NaN: the pair could not be scored (too long for the reward model); that is a failure in the store."""
-        keys = [score_key(self.model, *pair) for pair in pairs]
-        scores: dict[str, float] = {key: answer["score"] for key, answer in self.store.find(sorted(set(keys))).items()}
-        missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in scores}
-        self.store.count(self.stage, hits=len(keys) - len(missing), misses=len(missing))
-        order = sorted(missing, key=lambda key: (sum(map(len, missing[key])), key))
-        with Meter(f"{self.stage}, scores", len(order)) as meter:
-            for part in _chunks(order, self.chunk):
-                found = dict(zip(part, self.scorer.score([missing[key] for key in part]), strict=True))
-                rows = [
-                    Answered(key, {"model": self.model, "prompt": missing[key][0], "completion": missing[key][1]}, {"score": value})
-                    for key, value in found.items()
-                    if not math.isnan(value)
-                ]
-                failures = {key: "no score: too long for the reward model's context" for key, value in found.items() if math.isnan(value)}
-                self.store.add(self.stage, self.model, rows, failures)
-                scores |= found
-                meter.advance(len(part), 0)
-        return [scores[key] for key in keys]
+        return run([_together(self, pairs)], f"{self.stage}, scores")[0]
+
+    def key(self, item: tuple[str, str]) -> str:
+        return score_key(self.model, *item)
+
+    def pack(self, key: str, item: tuple[str, str], answer: float) -> Answered:
+        return Answered(key, {"model": self.model, "prompt": item[0], "completion": item[1]}, {"score": answer})
+
+    def unpack(self, key: str, document: dict[str, Any]) -> float:
+        return document["score"]
+
+    def reason(self, answer: float) -> str | None:
+        return "no score: too long for the reward model's context" if math.isnan(answer) else None
+
+    def deliver(self, key: str, answer: float, deliver: Deliver, place: int) -> None:
+        deliver(place, answer)
 
 
-def _chunks(keys: list[str], size: int) -> Iterator[list[str]]:
-    for begin in range(0, len(keys), size):
-        yield keys[begin : begin + size]
+def _together(service: _Stored[Any, Any], items: Sequence[Any]) -> Flow[list[Any]]:
+    return (yield Ask(service, items))
 
 
-def _answer(completion: Completion) -> dict[str, Any]:
-    return {
-        "text": completion.text, "token_ids": completion.token_ids, "finish_reason": completion.finish_reason,
-        "prompt_tokens": completion.prompt_tokens, "logprobs": completion.logprobs,
-    }  # fmt: skip
+def _sampling(request: Request) -> object:
+    return request.sampling
 
 
-def _completion(answer: dict[str, Any], key: str) -> Completion:
-    return Completion(
-        text=answer["text"], token_ids=tuple(answer["token_ids"]), finish_reason=answer["finish_reason"],
-        prompt_tokens=answer["prompt_tokens"], request_id=key, logprobs=None if answer["logprobs"] is None else tuple(answer["logprobs"]),
-    )  # fmt: skip
+def _length(request: Request) -> tuple[int, str, int]:
+    return len(request.prompt), str(request.prompt), request.ordinal
+
+
+def _none(pair: tuple[str, str]) -> object:
+    return None
+
+
+def _both(pair: tuple[str, str]) -> int:
+    return sum(map(len, pair))

@@ -1,19 +1,24 @@
 """From a role of `params.yaml` to an engine or a scorer, store included.
 
-engine = open_engine(params.roles["generator"], stage="rollouts")
-engine.model                                                       → "base@1c3f09…"
+with Engines(params.requests, "rollouts") as engines:
+    engines.engine(params.roles["generator"], "generator").model   → "base@1c3f09…"
 """
 
+import csv
 import re
 import sys
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 
-from factory.engines.protocol import Engine, Scorer
-from factory.engines.requests import StoredEngine, StoredScorer
+from factory.engines.protocol import Engine, Scorer, StreamingEngine, StreamingScorer
+from factory.engines.requests import StoredEngine, StoredScorer, streaming
 from factory.engines.store import Store, default_path
 from factory.errors import EngineError
 from factory.identity import hash_files
-from factory.params import Role
+from factory.params import Requests, Role
+from factory.storage import whole_file
 
 # What decides a model's answers; a card, a log or an optimizer's state beside it does not.
 _CONTENT = (
@@ -31,9 +36,80 @@ _OTHER = ("training_args.bin", "optimizer.bin", "scheduler.bin")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
-def open_engine(role: Role, stage: str) -> Engine:
-    """Raises EngineError when the role's model or file is missing, or the store unusable."""
-    engine: Engine
+class Engines:
+    """The engines and scorers of one run of a stage, by the name of what they do there. Roles that say the same share one model; all are
+    closed at the end, and a stage of whose requests too many failed ends there, after it has written its rows and rejects.
+
+        with Engines(params.requests, "plans") as engines:
+            labeller = engines.engine(params.roles["labeller"], "labeller")
+    """
+
+    def __init__(self, settings: Requests, stage: str) -> None:
+        self.settings, self.stage = settings, stage
+        self.backends: dict[Role, StreamingEngine] = {}
+        self.opened: dict[str, tuple[Role, StoredEngine | StoredScorer]] = {}
+        self.closing = ExitStack()
+
+    def __enter__(self) -> "Engines":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.closing.close()
+        if kind is None:
+            for _, service in self.opened.values():
+                _judge(service, self.settings.max_failed_share)
+
+    def engine(self, role: Role, name: str) -> StoredEngine:
+        """Raises EngineError when the role's model or file is missing or the store unusable."""
+        if role not in self.backends:
+            self.backends[role] = streaming(_engine(role, self.settings, self.stage))
+            self.closing.callback(self.backends[role].close)
+        engine = StoredEngine(self.backends[role], self._store, self.stage)
+        self.opened[name] = role, engine
+        return engine
+
+    def scorer(self, role: Role, name: str) -> StoredScorer:
+        """Raises EngineError when the role's model is missing or the store unusable."""
+        scorer = StoredScorer(_scorer(role, self.settings), self._store, self.stage)
+        self.closing.callback(scorer.close)
+        self.opened[name] = role, scorer
+        return scorer
+
+    def write_usage(self, path: Path) -> None:
+        """What each role was asked and what that cost, as CSV: the same for a cold and a warm run. No dollars for what runs here."""
+        columns = ("role", "model", "requests", "failed", "prompt_tokens", "completion_tokens", "dollars")
+        with whole_file(path) as temporary, temporary.open("w", newline="") as stream:
+            table = csv.writer(stream, lineterminator="\n")
+            table.writerow(columns)
+            for name, (role, service) in self.opened.items():
+                used = service.usage
+                dollars = f"{cost(role, used.prompt_tokens, used.completion_tokens):.6f}" if role.price else ""
+                table.writerow([name, service.model, used.requests, used.failed, used.prompt_tokens, used.completion_tokens, dollars])
+
+    @cached_property
+    def _store(self) -> Store:
+        store = Store(default_path())
+        self.closing.callback(store.close)
+        return store
+
+
+def cost(role: Role, prompt_tokens: int, completion_tokens: int) -> float:
+    """US dollars."""
+    return (prompt_tokens * role.price.input + completion_tokens * role.price.output) / 1e6 if role.price else 0.0
+
+
+def _judge(service: StoredEngine | StoredScorer, most: float) -> None:
+    usage = service.usage
+    if usage.failed > most * usage.requests:
+        reason, count = service.reasons.most_common(1)[0]
+        raise EngineError(
+            f"{usage.failed:,} of {usage.requests:,} requests to {service.model} failed (requests.max_failed_share is {most:g}), "
+            f"{count:,} with: {reason}. What was answered is stored: mend it and run again"
+        )
+
+
+def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEngine:
+    """Models are loaded and servers reached at the first request that the store cannot answer."""
     if role.engine == "recorded":
         from factory.engines.recorded_engine import RecordedEngine
 
@@ -42,20 +118,30 @@ def open_engine(role: Role, stage: str) -> Engine:
             print(f"{stage}: left out {line}", file=sys.stderr)
         if len(engine.malformed) > 3:
             print(f"{stage}: left out {len(engine.malformed) - 3} more malformed lines", file=sys.stderr)
-    else:
-        from factory.engines.transformers_engine import TransformersEngine
+        return engine
+    if role.engine == "openai":
+        from factory.engines.openai_engine import OpenAIEngine
 
-        _only_transformers(role)
-        engine = TransformersEngine(role.model, _name(role.model))
-    return StoredEngine(engine, Store(default_path()), stage)
+        return OpenAIEngine(role, settings)
+    if role.engine == "vllm":
+        from factory.engines.vllm_engine import VllmEngine
+
+        return VllmEngine(role, _name(role.model))
+    from factory.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(role.model, _name(role.model))
 
 
-def open_scorer(role: Role, stage: str) -> Scorer:
-    """Raises EngineError when the role's model is missing, or the store unusable."""
+def _scorer(role: Role, settings: Requests) -> Scorer | StreamingScorer:
+    if role.engine == "openai":
+        from factory.engines.openai_engine import OpenAIScorer
+
+        return OpenAIScorer(role, settings)
+    if role.engine != "transformers":
+        raise EngineError(f"{role.model}: a reward model runs on the engine transformers, or on a server (openai), not on {role.engine}")
     from factory.engines.transformers_engine import TransformersScorer
 
-    _only_transformers(role)
-    return StoredScorer(TransformersScorer(role.model, _name(role.model)), Store(default_path()), stage)
+    return TransformersScorer(role.model, _name(role.model))
 
 
 def model_revision(folder: Path) -> str:
@@ -75,11 +161,6 @@ def maker(model: str) -> str:
         return stages[model]
     kind, _, key = model.partition("_")
     return f"{stages.get(kind, kind)}@{key}" if kind in ("orm", "policy", "distilled") else model
-
-
-def _only_transformers(role: Role) -> None:
-    if role.engine != "transformers":
-        raise EngineError(f"{role.model}: the engine {role.engine} is not in this version: use transformers or recorded")
 
 
 def _name(source: str) -> str:

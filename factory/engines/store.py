@@ -5,14 +5,14 @@ outs. A row of `answers`:
 
     key 9f0c…  stage rollouts  model base@1c3f…  prompt_tokens 19  completion_tokens 12  request, answer: JSON, compressed
 
-The key is a hash of everything that decides an answer (`request_key`, `score_key`). Raw answers are stored, so that parsing can change and
+The key is a hash of everything that decides an answer (keys.py). Raw answers are stored, so that parsing can change and
 replay for free. A failure is no answer: it is written down with its reason and asked again in the next run.
 """
 
 import contextlib
-import json
 import os
 import sqlite3
+import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,14 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import platformdirs
 
-from factory.engines.protocol import Request
 from factory.errors import EngineError
-from factory.identity import digest
 
-KEY_VERSION = 1  # raise when what a key means changes: old answers stay, nothing replays them
-LAYOUT = 1
+LAYOUT = 2
 BUSY_SECONDS = 60.0  # how long a writer waits for another process
 _LOOKUP = 500  # keys of one SELECT
 
@@ -38,8 +36,10 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS failures (
     key TEXT PRIMARY KEY, stage TEXT NOT NULL, model TEXT NOT NULL, failed_at REAL NOT NULL, attempts INTEGER NOT NULL,
     reason TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS lookups (stage TEXT PRIMARY KEY, hits INTEGER NOT NULL, misses INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS lookups (
+    stage TEXT PRIMARY KEY, hits INTEGER NOT NULL, misses INTEGER NOT NULL, seconds REAL NOT NULL DEFAULT 0);
 """
+_UPGRADES = {1: "ALTER TABLE lookups ADD COLUMN seconds REAL NOT NULL DEFAULT 0"}
 
 _REMEDIES = {
     "SQLITE_READONLY": "cannot be written to: make it and its folder writable, or point FACTORY_STORE elsewhere",
@@ -50,24 +50,6 @@ _REMEDIES = {
     "SQLITE_CORRUPT": "is damaged: move it away (its answers will be asked for again) or restore a copy",
     "SQLITE_IOERR": "cannot be read or written: check the disk, or point FACTORY_STORE elsewhere",
 }
-
-
-def request_fields(family: str, model: str, request: Request) -> dict[str, Any]:
-    """Everything that decides the answer to a request, as it is hashed."""
-    sampling = request.sampling
-    return {
-        "version": KEY_VERSION, "family": family, "model": model, "prompt": request.prompt, "max_tokens": sampling.max_tokens,
-        "temperature": float(sampling.temperature), "top_p": float(sampling.top_p), "stop": sampling.stop, "logprobs": sampling.logprobs,
-        "schema": request.schema, "seed": request.seed, "ordinal": request.ordinal,
-    }  # fmt: skip
-
-
-def request_key(family: str, model: str, request: Request) -> str:
-    return digest("generate", request_fields(family, model, request))
-
-
-def score_key(model: str, prompt: str, completion: str) -> str:
-    return digest("score", {"version": KEY_VERSION, "model": model, "prompt": prompt, "completion": completion})
 
 
 def default_path() -> Path:
@@ -102,12 +84,43 @@ class StageUsage:
     bytes: int
     hits: int
     misses: int
+    seconds: float  # in which its requests were under way
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One answered request as it is stored."""
+
+    key: str
+    stage: str
+    model: str
+    made_at: float  # seconds since 1970
+    prompt_tokens: int
+    completion_tokens: int
+    request: dict[str, Any]
+    answer: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which answers: all that fit every field that is given."""
+
+    key: str = ""  # how it begins
+    stage: str = ""
+    model: str = ""
+    before: float | None = None  # seconds since 1970
+
+    def clause(self) -> tuple[str, tuple[object, ...]]:
+        beyond = self.key and self.key + "g"  # keys are hex digits
+        parts = {"key >= ?": self.key, "key < ?": beyond, "stage = ?": self.stage, "model = ?": self.model, "made_at < ?": self.before}
+        given = {text: value for text, value in parts.items() if value}
+        return " AND ".join(["1", *given]), tuple(given.values())
 
 
 class Store:
     def __init__(self, path: Path) -> None:
         """Opens or creates the file. Raises EngineError when it cannot be written to, is damaged, or is of another layout."""
-        self.path = path
+        self.path, self.lock = path, threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -115,15 +128,18 @@ class Store:
                 f"request store {path}: {error.strerror}: make its folder writable, or point FACTORY_STORE elsewhere"
             ) from None
         with self._explained():
-            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._enter_wal()
+            self.connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing, a power cut at most the last commits
+            self.connection.execute("PRAGMA cache_size = -65536")  # KiB: the keys' index of a million answers stays in memory
+            self.connection.execute("PRAGMA wal_autocheckpoint = 8192")  # pages: keys are random, so that many commits share pages
             with self._transaction():
                 layout = self.connection.execute("PRAGMA user_version").fetchone()[0]
-                if layout not in (0, LAYOUT):
+                if layout not in (0, *_UPGRADES, LAYOUT):
                     raise EngineError(
                         f"request store {path} has layout {layout}, this version reads {LAYOUT}: point FACTORY_STORE elsewhere"
                     )
-                for statement in filter(str.strip, _TABLES.split(";")):
+                for statement in [*filter(str.strip, _TABLES.split(";")), *(_UPGRADES[step] for step in range(layout or LAYOUT, LAYOUT))]:
                     self.connection.execute(statement)
                 self.connection.execute(f"PRAGMA user_version = {LAYOUT}")
 
@@ -144,8 +160,10 @@ class Store:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
+        """One thread at a time, and SQLite's errors with their remedy."""
         try:
-            yield
+            with self.lock:
+                yield
         except sqlite3.DatabaseError as error:
             name = getattr(error, "sqlite_errorname", "")
             remedy = next((text for start, text in _REMEDIES.items() if name.startswith(start)), "failed: point FACTORY_STORE elsewhere")
@@ -196,12 +214,13 @@ class Store:
                 lost,
             )
 
-    def count(self, stage: str, hits: int, misses: int) -> None:
+    def count(self, stage: str, hits: int = 0, misses: int = 0, seconds: float = 0.0) -> None:
+        """Add lookups, and seconds in which a stage's requests were under way."""
         with self._explained(), self._transaction():
             self.connection.execute(
-                "INSERT INTO lookups VALUES (?, ?, ?) ON CONFLICT (stage) DO UPDATE SET"
-                " hits = hits + excluded.hits, misses = misses + excluded.misses",
-                (stage, hits, misses),
+                "INSERT INTO lookups VALUES (?, ?, ?, ?) ON CONFLICT (stage) DO UPDATE SET"
+                " hits = hits + excluded.hits, misses = misses + excluded.misses, seconds = seconds + excluded.seconds",
+                (stage, hits, misses, seconds),
             )
 
     def failures(self) -> list[tuple[str, str, int, str]]:
@@ -212,7 +231,7 @@ class Store:
     def usage(self) -> list[StageUsage]:
         query = """
             SELECT stage, coalesce(requests, 0), coalesce(prompt, 0), coalesce(completion, 0), coalesce(failed, 0), coalesce(bytes, 0),
-                coalesce(hits, 0), coalesce(misses, 0)
+                coalesce(hits, 0), coalesce(misses, 0), coalesce(seconds, 0)
             FROM (SELECT stage FROM answers UNION SELECT stage FROM failures UNION SELECT stage FROM lookups)
             LEFT JOIN (SELECT stage, count(*) AS requests, sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion,
                 sum(length(request) + length(answer)) AS bytes FROM answers GROUP BY stage) USING (stage)
@@ -221,9 +240,45 @@ class Store:
         with self._explained():
             return [StageUsage(*row) for row in self.connection.execute(query)]
 
+    def spent(self) -> list[tuple[str, str, int, int]]:
+        """(stage, model, prompt tokens, completion tokens) of everything answered."""
+        query = "SELECT stage, model, sum(prompt_tokens), sum(completion_tokens) FROM answers GROUP BY stage, model ORDER BY stage, model"
+        with self._explained():
+            return self.connection.execute(query).fetchall()
+
+    def entries(self, chosen: Chosen, limit: int = -1) -> Iterator[Entry]:
+        """Answered requests in the order in which they landed; memory stays flat however many there are."""
+        columns = "key, stage, model, made_at, prompt_tokens, completion_tokens, request, answer"
+        where, values = chosen.clause()
+        with self._explained():
+            for row in self.connection.execute(f"SELECT {columns} FROM answers WHERE {where} ORDER BY rowid LIMIT ?", (*values, limit)):
+                key, stage, model, made_at, prompt, completion, request, answer = row
+                yield Entry(key, stage, model, made_at, prompt, completion, self._unpack(request), self._unpack(answer))
+
+    def count_entries(self, chosen: Chosen) -> int:
+        where, values = chosen.clause()
+        with self._explained():
+            return self.connection.execute(f"SELECT count(*) FROM answers WHERE {where}", values).fetchone()[0]
+
+    def vacuum(self, dropped: Chosen | None = None) -> tuple[int, int]:
+        """Forget some answers for good, and give their space back to the disk. Returns (answers dropped, bytes given back)."""
+        before = self._bytes()
+        with self._explained():
+            count = 0
+            if dropped:
+                where, values = dropped.clause()
+                with self._transaction():
+                    count = self.connection.execute(f"DELETE FROM answers WHERE {where}", values).rowcount
+            self.connection.execute("VACUUM")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count, before - self._bytes()
+
+    def _bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}*"))
+
     def _unpack(self, blob: bytes) -> dict[str, Any]:
         try:
-            return json.loads(zlib.decompress(blob))
+            return orjson.loads(zlib.decompress(blob))
         except (zlib.error, ValueError):
             raise EngineError(f"request store {self.path} {_REMEDIES['SQLITE_CORRUPT']}") from None
 
@@ -239,5 +294,16 @@ def stats(path: Path) -> list[StageUsage]:
         store.close()
 
 
+def spent(path: Path) -> list[tuple[str, str, int, int]]:
+    """(stage, model, prompt tokens, completion tokens) of everything answered, [] when there is no store yet."""
+    if not path.exists():
+        return []
+    store = Store(path)
+    try:
+        return store.spent()
+    finally:
+        store.close()
+
+
 def _pack(document: dict[str, Any]) -> bytes:
-    return zlib.compress(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), level=1)
+    return zlib.compress(orjson.dumps(document, default=str), level=1)

@@ -8,6 +8,7 @@ import pytest
 from factory import storage
 from factory.engines.store import default_path, stats
 from factory.evaluation.metrics import PLANNER_ARMS
+from factory.params import Params
 from factory.publish.release import release
 from factory.schemas import Answer, Problem
 from pipelines import evaluate, report
@@ -76,25 +77,24 @@ def test_settling_is_measured_where_an_early_model_and_dev_problems_are(small_li
     """The Hub's bases have no early model."""
     asked: list[str] = []
 
-    def solve(engine: str, arm: str, problems: list[Problem], most: int) -> list[Answer]:
-        asked.append(engine)
+    def answered(params: Params, model: str, problems: list[Problem]) -> list[Answer]:
+        asked.append(model)
         assert {problem.split for problem in problems} == {"dev"}
         return [
             Answer(
-                id=problem.id, model="base@1", arm=arm, problem_id=problem.id, split=problem.split, family=problem.family,
-                group=problem.group, completion="", verdict="wrong" if engine.endswith("early") else "correct", finish_reason="stop",
+                id=problem.id, model="base@1", arm="policy", problem_id=problem.id, split=problem.split, family=problem.family,
+                group=problem.group, completion="", verdict="wrong" if model.endswith("early") else "correct", finish_reason="stop",
                 tokens=1, calls=1,
             )
             for problem in problems
         ]  # fmt: skip
 
-    monkeypatch.setattr(evaluate, "open_engine", lambda role, stage: role.model)
-    monkeypatch.setattr(evaluate.arms, "solve", solve)
+    monkeypatch.setattr(evaluate, "greedy_answers", answered)
     assert evaluate.settled(small_line.params, small_line.problems) == {}
     (storage.MODELS / "base/early").mkdir(parents=True)
     assert evaluate.settled(small_line.params, [row for row in small_line.problems if row.split != "dev"]) == {}
     found = evaluate.settled(small_line.params, small_line.problems)
-    assert asked == ["data/models/base/early", "data/models/base"]
+    assert asked == ["base/early", "base"]
     assert found["gain"] == {"difference": 1.0, "ci95": [1.0, 1.0], "n": 1}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from factory import storage
-from factory.audit.agreement import critic_records, graded
+from factory.audit.agreement import Share, critic_records, graded
 from factory.audit.charts import Bar, bars, curves, histogram
 from factory.audit.page import Figure, Prose, Sample, Section, Table, html, markdown
 from factory.audit.readable import fields_of, visible
@@ -171,8 +171,12 @@ def test_critics_are_counted_beside_the_reference() -> None:
     rows += [judgement(5, None, 1, parsed=False), judgement(6, 1, None, compared=False, leaks=True)]
     record = critic_records(rows)[0]
     assert (record.remarks, record.unparsed, record.leaks, record.compared, record.accepted) == (6, 1, 1, 4, 5)
-    assert record.agree == 2 / 4
-    assert record.false_accepts == 1 / 3
+    assert record.agree == Share(2, 4)
+    assert record.false_accepts == Share(1, 3)
+    assert record.named == Share(1, 3)  # of the three with a wrong step, the first
+    assert record.grader == Share(3, 5)  # critiques are of wrong attempts: two of five parsed remarks find no fault
+    assert (record.agree.text, record.agree.percent) == ("2 of 4 (50.0 %)", "50.0 % (15.0 to 85.0)")
+    assert (Share(0, 0).text, Share(0, 0).percent) == ("", "")
 
 
 def test_published_labels_beside_our_verdicts(small_line) -> None:

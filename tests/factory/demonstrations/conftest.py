@@ -1,7 +1,8 @@
-"""`coat_kit`: one problem, its rollouts, and an engine that answers from a table of prompts."""
+"""`coat_kit`: one problem, its rollouts, and an engine behind a real store that answers from a table of prompts."""
 
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from factory import coat, grading
 from factory.demonstrations import lead_ins
 from factory.demonstrations.drafts import Source
 from factory.engines.protocol import Completion, Request
+from factory.engines.requests import StoredEngine
+from factory.engines.store import Store
 from factory.identity import row_id
 from factory.params import Demonstrations, Sampling
 from factory.prompting import render
@@ -18,7 +21,7 @@ TEXT = "Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom 
 SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=48)
 SETTINGS = Demonstrations(
     keep=4, critics=["llm"], max_reference_share=0.5, checkable_critiques=False,
-    critique_rounds=2, continuations=2, after_answer_share=0.0, keep_box_share=0.0,
+    step_check="none", step_rollouts=2, critique_rounds=2, continuations=2, after_answer_share=0.0, keep_box_share=0.0,
     generator=SAMPLING, critic=SAMPLING,
 )  # fmt: skip
 
@@ -41,6 +44,9 @@ class TableEngine:
     def __init__(self, table: dict[str, list[str]]) -> None:
         self.table = {spelled: texts for prompt, texts in table.items() for spelled in spelled_out(prompt)}
         self.calls: list[list[Request]] = []
+
+    def stored(self) -> StoredEngine:
+        return StoredEngine(self, Store(Path(":memory:")), "demonstrations")
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         self.calls.append(list(requests))

@@ -17,7 +17,8 @@ from factory.demonstrations.critics import (
     parse_critique,
     verification_fault,
 )
-from factory.demonstrations.reference import ReferenceCritic, first_wrong, verify_last
+from factory.demonstrations.reference import ReferenceCritic, first_wrong, step_fault, verify_last
+from factory.engines.flow import run
 from factory.params import World
 from factory.problems.world import FAMILIES
 from factory.problems.world.draw import to_problem
@@ -125,9 +126,9 @@ def test_a_wrong_step_is_never_approved(coat_kit) -> None:
 
 def test_the_llm_critic_sends_the_prompts_in_one_batch_and_tells_failures(coat_kit) -> None:
     engine = coat_kit.Table({coat_kit.critique("a\nb"): ["In Step 1: x\nAlternatively: y"], coat_kit.critique("c"): ["In Step…"]})
-    critic = LlmCritic(engine, coat_kit.sampling, seed=1)
+    critic = LlmCritic(engine.stored(), coat_kit.sampling, seed=1)
     asks = [CritiqueAsk(coat_kit.problem(), steps, (steps,)) for steps in (("a", "b"), ("c",), ("d",))]
-    remarks = critic.critique(asks)
+    remarks = run([critic.critique(asked) for asked in asks], "critiques")
     assert [remark.failure for remark in remarks] == [None, "the critic was cut off", "the request failed"]
     assert remarks[0].text == "In Step 1: x\nAlternatively: y"
     assert len(engine.calls) == 1
@@ -143,7 +144,7 @@ def test_the_llm_critic_sends_the_prompts_in_one_batch_and_tells_failures(coat_k
     ],
 )
 def test_the_reference_critic_names_the_first_wrong_step(coat_kit, steps: tuple[str, ...], remark: str) -> None:
-    assert ReferenceCritic().critique([CritiqueAsk(coat_kit.problem(), steps, ("k",))]) == [Remark(remark)]
+    assert run([ReferenceCritic().critique(CritiqueAsk(coat_kit.problem(), steps, ("k",)))], "critiques") == [Remark(remark)]
 
 
 MOVED = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n17 - 17 = 0\nRight.\n\\boxed{down up}"
@@ -169,11 +170,11 @@ MOVED = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n17 - 17 = 0\nRight.\n
 )
 def test_in_a_search_the_reference_critic_says_what_not_to_try_again(coat_kit, steps: tuple[str, ...], remark: str) -> None:
     problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", MOVED, "search")
-    assert ReferenceCritic().critique([CritiqueAsk(problem, steps, ("k",))]) == [Remark(remark)]
+    assert run([ReferenceCritic().critique(CritiqueAsk(problem, steps, ("k",)))], "critiques") == [Remark(remark)]
 
 
 def test_the_reference_critic_says_nothing_where_nothing_differs(coat_kit) -> None:
-    silent = ReferenceCritic().critique([CritiqueAsk(coat_kit.problem(), ("I guess.", "\\boxed{3}"), ("k",))])
+    silent = run([ReferenceCritic().critique(CritiqueAsk(coat_kit.problem(), ("I guess.", "\\boxed{3}"), ("k",)))], "critiques")
     assert silent[0].failure == "no step differs from the gold solution"
     assert first_wrong(coat_kit.problem(), gold_steps(coat_kit.problem())) is None
     assert verify_last(("12 + 7 = 19",)) == "12 + 7 is 19. Right."
@@ -201,3 +202,28 @@ def test_the_reference_critic_finds_the_worlds_mistakes_without_leaking() -> Non
             agree, total = agree + (found.step == mistake.step), total + 1
     assert total > 500
     assert agree / total > 0.97
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (1, "the criticised step is not the first wrong one"),
+        (2, None),
+        (3, "the criticised step is not the first wrong one"),
+    ],
+)
+def test_a_claimed_first_wrong_step_is_checked_by_equations(coat_kit, step: int, reason: str | None) -> None:
+    assert step_fault(CritiqueAsk(coat_kit.problem(), WRONG, ("k",)), step) == reason
+
+
+def test_a_step_of_a_right_attempt_is_never_the_first_wrong_one(coat_kit) -> None:
+    right = ("12 + 7 = 19", "19 - 4 = 15", "\\boxed{15}")
+    assert step_fault(CritiqueAsk(coat_kit.problem(), right, ("k",)), 2) == "the criticised step is right by its equations"
+    assert step_fault(CritiqueAsk(coat_kit.problem(), ("I guess.", "\\boxed{3}"), ("k",)), 1) is None, "no equations to tell by"
+
+
+@pytest.mark.parametrize(("step", "sound"), [(3, False), (4, True), (5, True), (6, True), (7, False)])
+def test_a_miss_of_a_search_may_be_named_from_where_it_shows_to_where_it_is_owned_up_to(coat_kit, step: int, sound: bool) -> None:
+    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", MOVED, "search")
+    steps = ("Make 17.", "Try up down.", "20 + 7 = 27", "27 - 4 = 23", "23 - 17 = 6", "Wrong.", "\\boxed{up down}")
+    assert (step_fault(CritiqueAsk(problem, steps, ("k",)), step) is None) == sound

@@ -21,8 +21,9 @@ def make(kit, completions: list[str], table: dict[str, list[str]], *, critics: s
     engine = kit.Table(table)
     names = critics.split()
     options = kit.settings.model_copy(update={"critics": names, **settings})
-    made = [LlmCritic(engine, kit.sampling, 1) if name == "llm" else ReferenceCritic() for name in names]
-    workshop = Workshop(options, made, engine if generator else None, seed=1)
+    stored = engine.stored()
+    made = [LlmCritic(stored, kit.sampling, 1) if name == "llm" else ReferenceCritic() for name in names]
+    workshop = Workshop(options, made, stored if generator else None, seed=1)
     sources = [kit.source(completion) for completion in completions]
     return workshop, workshop.make(sources), engine
 
@@ -229,7 +230,10 @@ def test_an_honest_miss_of_a_search_is_learned_but_for_its_box(coat_kit) -> None
     }
     engine = coat_kit.Table(table)
     workshop = Workshop(
-        coat_kit.settings.model_copy(update={"keep_box_share": 1.0}), [LlmCritic(engine, coat_kit.sampling, 1)], engine, seed=1
+        coat_kit.settings.model_copy(update={"keep_box_share": 1.0}),
+        [LlmCritic(engine.stored(), coat_kit.sampling, 1)],
+        engine.stored(),
+        seed=1,
     )
     draft = one(workshop.make([coat_kit.source(f"{miss}\n\\boxed{{up down}}", problem)]), "III-I")
     assert spans(draft) == ["\\boxed{up down}"]
@@ -307,3 +311,24 @@ def test_a_continuation_that_is_right_by_luck_is_not_used(coat_kit) -> None:
     assert [reject.reason for reject in workshop.rejects] == ["no usable continuation after the critique"]
     _, drafts, _ = make(kit, [WRONG], {kit.critique(WRONG): [CRITIQUE], prompt: [lucky, RIGHT_REST]})
     assert one(drafts, "III-I").trajectory.text.endswith(RIGHT_REST)
+
+
+@pytest.mark.parametrize(("after", "made"), [("19 - 4 = 14\n\\boxed{14}", 1), (RIGHT_REST, 0)])
+def test_a_claimed_step_is_checked_by_solving_from_before_and_after_it(coat_kit, after: str, made: int) -> None:
+    """Before the criticised step solutions come out right; where they do from after it too, it was not the first wrong one."""
+    kit, solve = coat_kit, f"{coat_kit.text}\nSolve:\n"
+    table = {
+        kit.critique(WRONG): [CRITIQUE],
+        f"{solve}12 + 7 = 19\n": [RIGHT_REST],
+        f"{solve}12 + 7 = 19\n19 + 4 = 23\n": [after],
+        kit.correct("12 + 7 = 19\n19 + 4 = 23", "do not add 4.", "take away 4."): [RIGHT_REST],
+    }
+    workshop, drafts, engine = make(kit, [WRONG], table, step_check="rollouts", step_rollouts=3)
+    assert len(drafts) == made
+    assert (
+        sum(str(request.prompt).startswith(solve) and "CRITIQUE" not in str(request.prompt) for call in engine.calls for request in call)
+        >= 6
+    )
+    if not made:
+        (refused,) = workshop.rejects
+        assert refused.reason == "solutions from before the criticised step are not better than from after it"

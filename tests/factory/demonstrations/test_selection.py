@@ -59,7 +59,7 @@ def test_invalid_rollouts_are_rejects(coat_kit, completion: str, values: dict, r
 def test_the_reward_model_keeps_the_best_of_each_type(coat_kit) -> None:
     problem = coat_kit.problem()
     texts = ["\\boxed{15}", "a longer one\n\\boxed{15}", "long\n\\boxed{15}"]
-    drafts = [Draft(coat_kit.source(text, problem), "I", Trajectory().attempt([text])) for text in texts]
+    drafts = [Draft(coat_kit.source(text, problem), "I", Trajectory().attempt(text.split("\n"))) for text in texts]
     drafts.append(replace(drafts[0], type="II-I", critic="llm"))
     rows, rejects = select(drafts, LengthScorer())
     assert {(row.type, row.completion, row.score) for row in rows} == {("I", texts[1], 23.0), ("II-I", texts[0], 10.0)}
@@ -76,7 +76,7 @@ def test_the_reference_critic_steps_back_where_a_model_did_it(coat_kit) -> None:
 
 def test_without_a_reward_model_the_seed_decides(coat_kit) -> None:
     problem = coat_kit.problem()
-    drafts = [Draft(coat_kit.source(f"{n}\n\\boxed{{15}}", problem), "I", Trajectory().attempt([f"{n}\n\\boxed{{15}}"])) for n in range(5)]
+    drafts = [Draft(coat_kit.source(f"{n}\n\\boxed{{15}}", problem), "I", Trajectory().attempt([f"{n}", "\\boxed{15}"])) for n in range(5)]
     assert select(drafts)[0] == select(drafts[::-1])[0]
     assert [row.score for row in select(drafts)[0]] == [0.0]
 
@@ -133,7 +133,7 @@ def test_a_search_is_right_by_luck_when_a_check_of_its_last_attempt_fails(coat_k
 
 def test_at_most_sixteen_trajectories_a_problem(coat_kit) -> None:
     problem = coat_kit.problem()
-    drafts = [Draft(coat_kit.source(f"{n}\n\\boxed{{15}}", problem), "I", Trajectory().attempt([f"{n}\n\\boxed{{15}}"])) for n in range(20)]
+    drafts = [Draft(coat_kit.source(f"{n}\n\\boxed{{15}}", problem), "I", Trajectory().attempt([f"{n}", "\\boxed{15}"])) for n in range(20)]
     _, rejects = select(drafts)
     assert Counter(reject.reason for reject in rejects)["more than 16 trajectories of the problem"] == 4
 

@@ -73,6 +73,7 @@ def test_spans_cut_out_exactly_the_wrong_attempt(wrong: list[str], statement: st
     assert made.right_parts == ("", made.text[end:])
     assert made.text[end:].startswith("\n<|reflect|>But wait:")
     assert coat.problems_of(made.text) == []
+    assert coat.parse(made.text) == made.steps, "it parses back into the steps that it was made of"
 
 
 def test_lead_ins_are_few_short_and_plain() -> None:

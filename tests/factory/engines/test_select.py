@@ -7,11 +7,22 @@ from pathlib import Path
 import pytest
 
 from factory.engines.protocol import Request, SamplingParams
-from factory.engines.select import maker, model_revision, open_engine, open_scorer
+from factory.engines.requests import StoredEngine, StoredScorer
+from factory.engines.select import Engines, cost, maker, model_revision
 from factory.engines.store import stats
 from factory.errors import EngineError
-from factory.params import Role
+from factory.params import Requests, Role
 from factory.prompting import render
+
+SETTINGS = Requests(timeout=5, retries=1, max_failed_share=0.5)
+
+
+def open_engine(role: Role, stage: str) -> StoredEngine:
+    return Engines(SETTINGS, stage).engine(role, "generator")
+
+
+def open_scorer(role: Role, stage: str) -> StoredScorer:
+    return Engines(SETTINGS, stage).scorer(role, "reward_model")
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +82,48 @@ def test_a_hub_model_is_pinned_by_its_commit() -> None:
         open_engine(Role(engine="transformers", model="org/name@main"), "rollouts")
 
 
-@pytest.mark.parametrize("engine", ["vllm", "openai"])
-def test_engines_of_a_later_version(engine: str) -> None:
-    for opened in (open_engine, open_scorer):
-        with pytest.raises(EngineError, match=f"the engine {engine} is not in this version: use transformers or recorded"):
-            opened(Role.model_validate({"engine": engine, "model": "m"}), "rollouts")
+def test_a_reward_model_needs_an_engine_that_scores() -> None:
+    with pytest.raises(EngineError, match=r"m: a reward model runs on the engine transformers, or on a server \(openai\), not on vllm"):
+        open_scorer(Role(engine="vllm", model="m"), "demonstrations")
+
+
+def test_roles_that_say_the_same_share_a_model_and_are_counted_apart(model_folder: Path, store: Path, tmp_path: Path) -> None:
+    role = Role(engine="transformers", model=str(model_folder), price={"input": 2.0, "output": 10.0})
+    with Engines(SETTINGS, "demonstrations") as engines:
+        generator, critic = engines.engine(role, "generator"), engines.engine(role, "critic")
+        assert generator.backend is critic.backend
+        assert engines.engine(Role(engine="transformers", model=str(model_folder)), "labeller").backend is not critic.backend
+        said = critic.generate([Request("a b", SamplingParams(8, 1.0), seed=1), Request("a b", SamplingParams(8, 1.0), seed=2)])
+        engines.write_usage(tmp_path / "usage.csv")
+    tokens = sum(completion.tokens for completion in said)
+    assert cost(role, 4, tokens) == pytest.approx((4 * 2 + tokens * 10) / 1e6)
+    assert (tmp_path / "usage.csv").read_text().splitlines() == [
+        "role,model,requests,failed,prompt_tokens,completion_tokens,dollars",
+        f"generator,{generator.model},0,0,0,0,0.000000",
+        f"critic,{critic.model},2,0,4,{tokens},{cost(role, 4, tokens):.6f}",
+        f"labeller,{critic.model},0,0,0,0,",
+    ]
+    with pytest.raises(EngineError, match="request store"):
+        critic.generate([Request("c", SamplingParams(8))])
+
+
+@pytest.mark.parametrize(("bad", "ends"), [(1, False), (2, True)])
+def test_a_stage_ends_when_too_many_of_its_requests_failed(model_folder: Path, bad: int, ends: bool) -> None:
+    role, written = Role(engine="transformers", model=str(model_folder)), []
+    requests = [Request((), SamplingParams(8), ordinal=number) for number in range(bad)] + [Request("a b", SamplingParams(8))]
+
+    def stage() -> None:
+        with Engines(SETTINGS, "rollouts") as engines:
+            written.append(engines.engine(role, "generator").generate(requests))
+
+    if ends:
+        with pytest.raises(
+            EngineError, match=r"2 of 3 requests to base@\w+ failed \(requests.max_failed_share is 0.5\), 2 with: the prompt is empty"
+        ):
+            stage()
+    else:
+        stage()
+    assert len(written[0]) == bad + 1, "rows and rejects are written before"
 
 
 def test_recorded_answers_and_their_malformed_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,8 +143,9 @@ def test_recorded_answers_and_their_malformed_lines(tmp_path: Path, capsys: pyte
 def test_a_stage_without_a_model_imports_no_model_library(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text(json.dumps({"question": "Q", "m": {"solution": "A: 2", "is_correct": True}}))
     code = (
-        "import sys; from factory.engines.select import open_engine; from factory.params import Role;"
-        f"open_engine(Role(engine='recorded', model={str(tmp_path / 's.jsonl')!r}, models=['m']), 'rollouts');"
+        "import sys; from factory.engines.select import Engines; from factory.params import Requests, Role;"
+        f"role = Role(engine='recorded', model={str(tmp_path / 's.jsonl')!r}, models=['m']);"
+        "Engines(Requests(timeout=1, retries=0, max_failed_share=1), 'rollouts').engine(role, 'generator');"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from factory.engines.keys import request_fields, request_key, score_key
 from factory.engines.protocol import Request, SamplingParams
-from factory.engines.store import Answered, StageUsage, Store, default_path, request_fields, request_key, score_key, stats
+from factory.engines.store import Answered, Chosen, StageUsage, Store, default_path, stats
 from factory.errors import EngineError
 
 REQUEST = Request(prompt="a b\n", sampling=SamplingParams(max_tokens=8, temperature=0.5, top_p=0.9, stop=("x",)), seed=3, ordinal=1)
@@ -40,7 +41,7 @@ def test_every_field_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
         "score, model": score_key("orm@2", "a", "b"),
         "score, cut": score_key("orm@1", "ab", ""),
     }
-    monkeypatch.setattr("factory.engines.store.KEY_VERSION", 2)
+    monkeypatch.setattr("factory.engines.keys.KEY_VERSION", 2)
     keys |= {"version": request_key("transformers", "base@1", REQUEST), "score, version": score_key("orm@1", "a", "b")}
     assert len(set(keys.values())) == len(keys) == 19
     assert len(request_fields("transformers", "base@1", REQUEST)) == 12, "a new field of the key needs a line in CHANGED"
@@ -57,13 +58,14 @@ def test_answers_failures_and_usage(tmp_path: Path) -> None:
     store.add("rollouts", "base@1", [answered("k1", "another answer"), answered("k3")], {"k4": "too long still"})
     store.add("plans", "base@1", [answered("k5")])
     store.count("rollouts", hits=1, misses=4)
-    store.count("rollouts", hits=4, misses=0)
+    store.count("rollouts", hits=4, seconds=2.5)
+    assert store.spent() == [("plans", "base@1", 2, 3), ("rollouts", "base@1", 6, 9)]
     assert store.find(["k1", "k3", "k4", "k9"]) == {"k1": {"text": "c d"}, "k3": {"text": "c d"}}, "the first answer to a key stays"
     assert store.request("k5") == ({"prompt": "a b"}, {"text": "c d"})
     assert store.request("k9") is None
     assert store.failures() == [("k4", "rollouts", 2, "too long still")]
     plans, rollouts = stats(store.path)
-    assert rollouts == StageUsage("rollouts", 3, 6, 9, failures=1, bytes=rollouts.bytes, hits=5, misses=4)
+    assert rollouts == StageUsage("rollouts", 3, 6, 9, failures=1, bytes=rollouts.bytes, hits=5, misses=4, seconds=2.5)
     assert (plans.stage, plans.requests, plans.failures, plans.hits) == ("plans", 1, 0, 0)
     assert rollouts.bytes == 3 * plans.bytes > 0
     assert stats(tmp_path / "none.sqlite") == []
@@ -157,7 +159,7 @@ def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 7")
-    with pytest.raises(EngineError, match="has layout 7, this version reads 1"):
+    with pytest.raises(EngineError, match="has layout 7, this version reads 2"):
         Store(path)
 
 
@@ -191,3 +193,46 @@ def test_two_processes_create_and_write_at_once(tmp_path: Path) -> None:
     one, two = stats(path)
     assert one.requests + two.requests == 2 * 40 * 20 + 40
     assert (one.misses, two.misses) == (840, 840)
+
+
+def test_entries_are_chosen_by_key_stage_model_and_age(tmp_path: Path) -> None:
+    store = Store(tmp_path / "requests.sqlite")
+    store.add("rollouts", "base@1", [answered("aa1"), answered("ab2")])
+    store.add("plans", "base@2", [answered("aa3")])
+    for chosen, keys in (
+        (Chosen(), ["aa1", "ab2", "aa3"]),
+        (Chosen(key="aa"), ["aa1", "aa3"]),
+        (Chosen(key="aa", stage="plans"), ["aa3"]),
+        (Chosen(model="base@1"), ["aa1", "ab2"]),
+        (Chosen(before=1.0), []),
+    ):
+        assert [entry.key for entry in store.entries(chosen)] == keys
+        assert store.count_entries(chosen) == len(keys)
+    entry = next(store.entries(Chosen(key="aa3")))
+    assert (entry.stage, entry.model, entry.prompt_tokens, entry.completion_tokens) == ("plans", "base@2", 2, 3)
+    assert (entry.request, entry.answer) == ({"prompt": "a b"}, {"text": "c d"})
+    assert len(list(store.entries(Chosen(), 2))) == 2
+
+
+def test_vacuum_forgets_what_was_chosen_and_nothing_else(tmp_path: Path) -> None:
+    store = Store(tmp_path / "requests.sqlite")
+    store.add("rollouts", "base@1", [answered(f"a{number}", "x" * number) for number in range(2000)])
+    store.add("plans", "base@1", [answered("b1")])
+    assert store.vacuum()[0] == 0
+    dropped, freed = store.vacuum(Chosen(stage="rollouts"))
+    assert dropped == 2000
+    assert freed > 100_000
+    assert [entry.key for entry in store.entries(Chosen())] == ["b1"]
+
+
+def test_a_store_of_the_layout_before_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    Store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE lookups DROP COLUMN seconds")
+        connection.execute("INSERT INTO lookups VALUES ('plans', 3, 4)")
+        connection.execute("PRAGMA user_version = 1")
+    store = Store(path)
+    store.count("plans", hits=1, seconds=2.0)
+    (row,) = store.usage()
+    assert (row.stage, row.hits, row.misses, row.seconds) == ("plans", 4, 4, 2.0)

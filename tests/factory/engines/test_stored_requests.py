@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from factory.engines.keys import request_key
 from factory.engines.progress import Meter
 from factory.engines.protocol import Completion, Request, SamplingParams
-from factory.engines.requests import RETRIES, StoredEngine, StoredScorer
-from factory.engines.store import Store, request_key
+from factory.engines.requests import StoredEngine, StoredScorer
+from factory.engines.store import Store
 
 GREEDY = SamplingParams(max_tokens=8)
 
@@ -51,7 +52,7 @@ def engine_at(path: Path, stage: str = "rollouts", chunk: int = 4) -> tuple[Stor
 def test_order_ids_chunks_and_replay(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
     engine, echo = engine_at(path)
-    requests = [Request(prompt="x" * (10 - number) + "é", sampling=SamplingParams(8, logprobs=number == 0)) for number in range(10)]
+    requests = [Request(prompt="x" * (10 - number) + "é", sampling=SamplingParams(8, logprobs=True)) for number in range(10)]
     first = engine.generate(requests)
     assert [completion.text for completion in first] == [f"{str(request.prompt)[::-1]}<|reflect|>\n0" for request in requests]
     assert [completion.request_id for completion in first] == [request_key("echo", "echo@1", request) for request in requests]
@@ -81,23 +82,23 @@ def test_equal_prompts_with_other_ordinals_are_other_requests(tmp_path: Path) ->
     assert len(echo.asked) == 2, "the very same request is asked once"
 
 
-def test_failures_are_retried_recorded_and_never_replayed(tmp_path: Path) -> None:
+def test_failures_are_recorded_and_never_replayed(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
-    engine, echo = engine_at(path)
-    bad, flaky, good = engine.generate([Request("bad one", GREEDY), Request("flaky", GREEDY), Request("good", GREEDY)])
-    assert (bad.finish_reason, bad.error, bad.request_id) == (
-        "error",
-        "cannot answer bad one",
-        request_key("echo", "echo@1", Request("bad one", GREEDY)),
+    engine, _ = engine_at(path)
+    requests = [Request("bad one", GREEDY), Request("flaky", GREEDY), Request("good", GREEDY)]
+    bad, flaky, good = engine.generate(requests)
+    assert (bad.finish_reason, bad.error, bad.request_id) == ("error", "cannot answer bad one", request_key("echo", "echo@1", requests[0]))
+    assert (flaky.finish_reason, good.finish_reason) == ("error", "length"), "one bad prompt does not hurt the others of its batch"
+    assert engine.store.failures() == sorted(
+        [(bad.request_id, "rollouts", 1, "cannot answer bad one"), (flaky.request_id, "rollouts", 1, "cannot answer flaky")]
     )
-    assert (flaky.finish_reason, good.finish_reason) == ("length", "length")
-    assert [request.prompt for request in echo.asked].count("bad one") == 1 + RETRIES
-    assert [request.prompt for request in echo.asked].count("flaky") == 2
-    assert engine.store.failures() == [(bad.request_id, "rollouts", 3, "cannot answer bad one")]
+    assert (engine.usage.requests, engine.usage.failed, engine.usage.completion_tokens) == (3, 2, 4)
 
     again, second = engine_at(path)
-    again.generate([Request("bad one", GREEDY), Request("flaky", GREEDY), Request("good", GREEDY)])
-    assert {request.prompt for request in second.asked} == {"bad one"}
+    second.flaky_failed = True
+    again.generate(requests)
+    assert {request.prompt for request in second.asked} == {"bad one", "flaky"}
+    assert again.store.failures() == [(bad.request_id, "rollouts", 2, "cannot answer bad one")]
 
 
 class Lengths:

@@ -1,0 +1,284 @@
+"""A pool of servers that serve the same model: requests go to the server with the fewest under way, one thread runs them all.
+
+    engine.submit({"9f0c…": Request(prompt="Tom has 3 apples. …", …)}, landed)     # returns at once
+    landed({"9f0c…": Completion(text="3 + 4 = 7\\n", …), "77ab…": …})              # later, in the pool's thread
+
+Servers are first contacted at the first `submit`. What lands in one turn of the loop is handed over in one call, so that the store commits
+once; the places of these requests are free again when it has returned. What a failure means is the table in server.py.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from factory.engines.server import PROBE, Dropped, Failed, Refused, Server
+from factory.errors import EngineError
+from factory.params import Requests, Role
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+BACKOFF, BACKOFF_MOST = 0.5, 30.0  # seconds: the wait before the n-th retry is drawn from [0, min(most, first · 2^(n-1))]
+FIRST_PATIENCE = 10.0  # seconds without any server before the first of them has answered
+PATIENCE = 300.0  # seconds without any server after that: a large model takes minutes to start again
+PAUSE, PAUSE_MOST = 1.0, 30.0  # seconds until a server that is down is asked again: first, and after doubling
+STRIKES = 5
+FREE = 5  # times that a request loses no attempt to a server that went down: a prompt that kills servers must not go round for ever
+KEEP_ALIVE = 4.0  # seconds: less than uvicorn's 5, so that no request meets a connection that is just being closed
+
+
+@dataclass(eq=False, slots=True)
+class _Job(Generic[Item, Answer]):
+    key: str
+    item: Item
+    landed: Callable[[Mapping[str, Answer]], None]
+    attempts: int = 0  # that failed
+    free: int = 0
+    last: Server | None = None  # where it failed: others first
+
+
+class Servers(ABC, Generic[Item, Answer]):
+    """Requests of one role, of whatever kind: subclasses say how one is asked and read."""
+
+    def __init__(self, role: Role, settings: Requests) -> None:
+        """Raises EngineError when the role does not say which model, which version of it, or where."""
+        self.name, _, version = role.model.rpartition("@")
+        if not self.name or not version:
+            raise EngineError(
+                f"{role.model}: a server's model is written name@version, the version being yours to choose: it is part of every request's"
+                " key, so that answers of another model are not taken for this one's; change it when the server's model changes"
+            )
+        self.model, self.settings, self.key_name = role.model, settings, role.api_key_env
+        key = os.environ.get(role.api_key_env, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise EngineError(f"the environment variable {role.api_key_env} holds no key: expected printable ASCII on one line")
+        self.servers = [Server(url, role.concurrency, key, role.api_key_env) for url in _urls(role)]
+        self.waiting: deque[_Job[Item, Answer]] = deque()
+        self.done: list[tuple[_Job[Item, Answer], Answer, Server]] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.over, self.fresh = asyncio.Event(), asyncio.Event()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread: threading.Thread | None = None
+        self.error: BaseException | None = None
+        self.reached, self.silent_since = False, 0.0
+        self.closed = False
+
+    @abstractmethod
+    async def ask(self, item: Item, server: Server) -> Answer:
+        """Raises Refused, Failed, Dropped or EngineError."""
+
+    @abstractmethod
+    def failed(self, reason: str) -> Answer:
+        """What a request that cannot be answered gets."""
+
+    async def greet(self, server: Server) -> None:
+        """What else must be known of a server that has just answered. Raises like `ask`."""
+
+    def submit(self, items: Mapping[str, Item], landed: Callable[[Mapping[str, Answer]], None]) -> None:
+        assert not self.closed, f"{self.model} is closed"
+        if self.error:
+            raise self.error
+        if self.loop is None:
+            self.loop = asyncio.new_event_loop()
+            self.thread = threading.Thread(target=self._run, args=(self.loop,), name=f"servers of {self.name}", daemon=True)
+            self.thread.start()
+        with contextlib.suppress(RuntimeError):  # the loop has just ended with an error: `work` raises it
+            self.loop.call_soon_threadsafe(self._accept, [_Job(key, item, landed) for key, item in items.items()])
+
+    def work(self) -> bool:
+        if self.error:
+            raise self.error
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+        if self.loop is not None and self.thread is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self.loop.call_soon_threadsafe(self.over.set)
+            self.thread.join()
+
+    # From here on everything runs in the thread.
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(self._watch())
+
+    async def _watch(self) -> None:
+        main = asyncio.create_task(self._main())
+        await asyncio.wait([main])
+        self._ended(main)
+
+    async def _main(self) -> None:
+        import aiohttp
+
+        headers = {"Authorization": f"Bearer {self.servers[0].key}"} if self.servers[0].key else {}
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE)
+        async with aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
+            self.silent_since = time.monotonic()
+            self._spawn(self._land())
+            for server in self.servers:
+                server.session = session
+                self._spawn(self._revive(server, 0.0))
+            await self.over.wait()
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Whatever a task raises ends the engine: nothing may wait for it for ever."""
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.error = self.error or error
+            self.over.set()
+
+    def _accept(self, jobs: list[_Job[Item, Answer]]) -> None:
+        self.waiting.extend(jobs)
+        self._start()
+
+    def _start(self) -> None:
+        while self.waiting and not self.over.is_set():
+            open_ = [server for server in self.servers if server.has_room()]
+            if not open_:
+                return
+            job = self.waiting.popleft()
+            server = min(open_, key=lambda one: (one is job.last, one.busy))
+            server.busy += 1
+            self._spawn(self._attempt(job, server))
+
+    async def _attempt(self, job: _Job[Item, Answer], server: Server) -> None:
+        try:
+            answer = await self.ask(job.item, server)
+        except Refused as error:
+            answer = self.failed(str(error))
+        except (Failed, Dropped) as error:
+            delay = await self._blame(server, error)
+            if isinstance(error, Dropped) and not server.live and job.free < FREE:
+                job.free += 1
+                return self._again(job, server, 0.0)
+            job.attempts += 1
+            if job.attempts > self.settings.retries:
+                plural = "s" if job.attempts > 1 else ""
+                return self._put(job, self.failed(f"{error}; given up after {job.attempts} attempt{plural}"), server)
+            backoff = random.uniform(0, min(BACKOFF_MOST, BACKOFF * 2 ** (job.attempts - 1)))
+            return self._again(job, server, backoff if delay is None else delay)
+        server.answered()
+        self._put(job, answer, server)
+
+    async def _blame(self, server: Server, error: Failed | Dropped) -> float | None:
+        """What a failed attempt means for its server. Returns the request's own wait where the server has said one: none, the server
+        rests instead."""
+        if isinstance(error, Dropped):
+            self._strike(server, str(error), lives=error.reached and await self._alive(server))
+            return None
+        if error.ill:
+            self._strike(server, str(error), lives=True)
+        if error.wait is None:
+            return None
+        server.rests_until = max(server.rests_until, time.monotonic() + error.wait)
+        asyncio.get_running_loop().call_later(error.wait + 0.001, self._start)
+        return 0.0
+
+    def _again(self, job: _Job[Item, Answer], server: Server, delay: float) -> None:
+        server.busy -= 1
+        job.last = server
+        asyncio.get_running_loop().call_later(delay, self._rejoin, job)
+        self._start()
+
+    def _rejoin(self, job: _Job[Item, Answer]) -> None:
+        self.waiting.appendleft(job)
+        self._start()
+
+    def _put(self, job: _Job[Item, Answer], answer: Answer, server: Server) -> None:
+        self.done.append((job, answer, server))
+        self.fresh.set()
+
+    async def _land(self) -> None:
+        """Hand over what has been answered; then its places are free."""
+        while True:
+            await self.fresh.wait()
+            self.fresh.clear()
+            batch, self.done = self.done, []
+            sinks: dict[Callable[[Mapping[str, Answer]], None], dict[str, Answer]] = {}
+            for job, answer, _ in batch:
+                sinks.setdefault(job.landed, {})[job.key] = answer
+            for landed, answers in sinks.items():
+                landed(answers)
+            for _, _, server in batch:
+                server.busy -= 1
+            self._start()
+
+    async def _alive(self, server: Server) -> bool:
+        """Whether a server that has just dropped a connection answers at all; asked once for all who want to know."""
+        if not server.live:
+            return False
+        if server.probe is None or server.probe.done():
+            server.probe = asyncio.create_task(self._contact(server, PROBE))
+            self.tasks.add(server.probe)  # type: ignore[arg-type]
+            server.probe.add_done_callback(self._ended)  # type: ignore[arg-type]
+        return await server.probe
+
+    async def _contact(self, server: Server, seconds: float) -> bool:
+        """Raises EngineError when it refuses the key or serves another model."""
+        try:
+            await server.contact(self.name, seconds)
+            await self.greet(server)
+        except (Failed, Dropped, Refused) as error:
+            server.problem = str(error)
+            return False
+        return True
+
+    def _strike(self, server: Server, reason: str, lives: bool) -> None:
+        server.strikes += 1
+        if server.live and (not lives or server.strikes >= STRIKES or server.probation):
+            server.live, server.problem = False, reason
+            if not any(one.live for one in self.servers):
+                self.silent_since = time.monotonic()
+            self._spawn(self._revive(server, min(PAUSE_MOST, PAUSE * 2**server.outages)))
+            server.outages += 1
+
+    async def _revive(self, server: Server, pause: float) -> None:
+        """Ask a server that is down until it answers. Raises EngineError when all have been down for too long."""
+        known = self.reached
+        while True:
+            patience = PATIENCE if self.reached else FIRST_PATIENCE
+            left = self.silent_since + patience - time.monotonic()
+            silent = not any(one.live for one in self.servers)
+            await asyncio.sleep(min(pause, max(left, 0.0)) if silent else pause)
+            if await self._contact(server, min(PROBE, max(left - pause, 0.5)) if silent else PROBE):
+                break
+            if not any(one.live for one in self.servers) and time.monotonic() >= self.silent_since + patience:
+                raise EngineError(
+                    "; ".join(f"server {one.url} unreachable: {one.problem}" for one in self.servers)
+                    + f" (for {patience:g} s): start it, or correct base_url of the role whose model is {self.model} (roles in params.yaml)"
+                )
+            pause = min(PAUSE_MOST, max(pause * 2, PAUSE / 2)) if self.reached else PAUSE / 2
+        server.live, self.reached = True, True
+        server.probation, server.strikes = known, 0
+        self._start()
+
+
+def _urls(role: Role) -> list[str]:
+    """Raises EngineError for none, or for one that is no plain address."""
+    if not role.urls:
+        raise EngineError(f"{role.model}: the role has the engine openai and no base_url: write where its server is, http://host:8000/v1")
+    for url in role.urls:
+        parts = urlsplit(url)
+        if parts.username is not None or parts.password is not None:
+            raise EngineError(f"{role.model}: base_url holds a user or a password: put the key into the environment ({role.api_key_env})")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise EngineError(f"{role.model}: base_url is {url!r}: expected an address such as http://host:8000/v1")
+    return list(dict.fromkeys(url.rstrip("/") for url in role.urls))

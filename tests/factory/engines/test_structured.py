@@ -1,0 +1,103 @@
+"""Answers that follow a JSON schema: kept when they do, asked again a bounded number of times when they do not."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from factory.engines.protocol import Completion, Request, SamplingParams
+from factory.engines.requests import StoredEngine
+from factory.engines.store import Store
+from factory.engines.structured import ATTEMPTS, conform
+from factory.errors import ParamsError
+
+SCHEMA = {"type": "object", "properties": {"step": {"type": "integer", "minimum": 1}}, "required": ["step"], "additionalProperties": False}
+
+
+class Scripted:
+    """The k-th question gets the k-th text."""
+
+    family, model = "scripted", "scripted@1"
+
+    def __init__(self, *texts: str) -> None:
+        self.texts, self.asked = list(texts), []
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        self.asked += requests
+        return [self._answer(self.texts.pop(0)) for _ in requests]
+
+    def _answer(self, text: str) -> Completion:
+        if text == "error":
+            return Completion("", (), "error", 0, error="too long")
+        return Completion(text, (1, 2), "length" if text.endswith("…") else "stop", 3)
+
+
+def ask(tmp_path: Path, engine: Scripted, prompt: object = "Which step?\n", schema: object = SCHEMA) -> Completion:
+    stored = StoredEngine(engine, Store(tmp_path / "requests.sqlite"), "plans")
+    (completion,) = stored.generate([Request(prompt, SamplingParams(16), seed=5, schema=json.dumps(schema))])
+    return completion
+
+
+@pytest.mark.parametrize(
+    ("text", "document"),
+    [
+        ('{"step": 2}', '{"step": 2}'),
+        ('Here it is:\n```json\n{"step": 2}\n```\n', '{"step": 2}'),
+        ('{"step": 0} or rather {"step": 3}', '{"step": 3}'),
+        ('{"step": 2, "why": "x"}', ""),
+        ('{"step": "2"}', ""),
+        ("step 2", ""),
+        ("", ""),
+        ('{"step": 2', ""),
+    ],
+)
+def test_the_first_document_that_follows_the_schema(text: str, document: str) -> None:
+    found, reason = conform(text, SCHEMA)
+    assert found == document
+    assert bool(reason) == (not document)
+
+
+def test_a_good_answer_is_asked_for_once(tmp_path: Path) -> None:
+    engine = Scripted('Step:\n{"step": 2}')
+    completion = ask(tmp_path, engine)
+    assert (completion.text, completion.finish_reason, len(engine.asked)) == ('{"step": 2}', "stop", 1)
+    assert engine.asked[0].schema is None, "an engine that holds no schema is not given one"
+    assert ask(tmp_path, Scripted()) == completion, "replayed from the store"
+
+
+def test_a_bad_answer_is_repaired_with_its_reason(tmp_path: Path) -> None:
+    engine = Scripted('{"step": 0}', '{"step": 4}')
+    assert ask(tmp_path, engine).text == '{"step": 4}'
+    first, second = engine.asked
+    assert second.prompt == (
+        'Which step?\n{"step": 0}\nThis is not valid: $.step: 0 is less than the minimum of 1\nThe corrected JSON document alone:\n'
+    )
+    assert second.seed != first.seed
+    assert ask(tmp_path, Scripted()).text == '{"step": 4}', "both attempts are stored"
+
+
+def test_chats_are_repaired_as_chats_and_ids_are_sampled_again(tmp_path: Path) -> None:
+    engine = Scripted("no", '{"step": 1}', "no", '{"step": 1}')
+    ask(tmp_path, engine, (("user", "Which step?"),))
+    assert [role for role, _ in engine.asked[1].prompt] == ["user", "assistant", "user"]
+    ask(tmp_path, engine, (5, 6))
+    assert engine.asked[3].prompt == (5, 6)
+
+
+def test_attempts_are_bounded(tmp_path: Path) -> None:
+    engine = Scripted("a", "b", '{"step": …')
+    completion = ask(tmp_path, engine)
+    assert (completion.finish_reason, len(engine.asked)) == ("error", ATTEMPTS)
+    assert completion.error == "no answer of its schema in 3 attempts: cut off at 2 tokens"
+
+
+def test_a_request_that_fails_is_not_repaired(tmp_path: Path) -> None:
+    engine = Scripted("error")
+    assert ask(tmp_path, engine).error == "too long"
+    assert len(engine.asked) == 1
+
+
+def test_a_schema_that_is_none_stops_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="is no JSON schema"):
+        ask(tmp_path, Scripted(), schema={"type": "objekt"})
