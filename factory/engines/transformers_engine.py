@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from factory.engines.protocol import Completion, Request, SamplingParams
+from factory.engines.protocol import Completion, Request, SamplingParams, failure
 from factory.errors import EngineError
 
 SCORE_TOKENS = 16384  # padded tokens of one forward pass
@@ -44,7 +44,7 @@ class TransformersEngine:
         for row, request in enumerate(requests):
             ids, reason = self._encode(request)
             if reason:
-                completions[row] = _failure(reason, 0)
+                completions[row] = failure(reason)
             else:
                 prompts[row] = ids
                 by_sampling.setdefault(request.sampling, []).append(row)
@@ -62,6 +62,8 @@ class TransformersEngine:
         tokenizer, prompt = self._sampler.tokenizer, request.prompt
         if request.schema is not None:
             return [], "answers that follow a schema need the engine vllm or openai"
+        if request.sampling.ignore_eos:
+            return [], "to go on behind the end of sequence needs the engine vllm or openai"
         if isinstance(prompt, str):
             return tokenizer(prompt).input_ids, None
         if prompt and isinstance(prompt[0], tuple):
@@ -73,7 +75,7 @@ class TransformersEngine:
 
     def _completion(self, sampled: Any, sampling: SamplingParams, prompt_tokens: int) -> Completion:
         if sampled.error:
-            return _failure(sampled.error, prompt_tokens)
+            return failure(sampled.error, prompt_tokens)
         text = _decode(self._sampler.tokenizer, sampled.token_ids)
         cuts = [text.index(stop) for stop in sampling.stop if stop in text]
         return Completion(
@@ -169,7 +171,3 @@ def _chat_ids(tokenizer: Any, messages: list[dict[str, str]], **options: bool) -
 
 def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
     return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-
-
-def _failure(reason: str, prompt_tokens: int) -> Completion:
-    return Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=prompt_tokens, error=reason)

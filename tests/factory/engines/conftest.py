@@ -1,4 +1,5 @@
-"""A tiny random Llama and a word-level tokenizer: everything the engines do, in milliseconds."""
+"""Tiny random Llamas: everything the engines do, in milliseconds. `bytes_*` write printable ASCII, a byte a token (the others know 20
+words), and have heads of a size that vLLM computes on a CPU."""
 
 from pathlib import Path
 from typing import Any
@@ -61,5 +62,53 @@ def reward_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> P
     with torch.random.fork_rng():
         torch.manual_seed(4)
         LlamaForSequenceClassification(config(num_labels=1)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+CHAT = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+WIDE = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 512, "initializer_range": 0.3}
+
+
+def bytes_tokenizer(chat: bool) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = ["<pad>", "<eos>", "Ċ", "Ġ", *map(chr, range(33, 127))]  # as ByteLevel writes line end and space
+    backend = Tokenizer(models.BPE({letter: place for place, letter in enumerate(letters)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>")
+    fast.add_special_tokens({"additional_special_tokens": ["<|reflect|>"]})
+    if chat:
+        fast.chat_template = CHAT
+    return fast
+
+
+@pytest.fixture(scope="session")
+def bytes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from transformers import LlamaForCausalLM
+
+    folder, tokenizer = tmp_path_factory.mktemp("models") / "bytes", bytes_tokenizer(chat=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model = LlamaForCausalLM(config(vocab_size=len(tokenizer), **WIDE))
+        for special in (1, len(tokenizer) - 1):  # often enough to be seen: likelier than others
+            model.lm_head.weight.data[special] *= 1.5
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bytes_reward_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from transformers import LlamaForSequenceClassification
+
+    folder, tokenizer = tmp_path_factory.mktemp("models") / "bytes_orm", bytes_tokenizer(chat=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        LlamaForSequenceClassification(config(vocab_size=len(tokenizer), num_labels=1, **WIDE)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

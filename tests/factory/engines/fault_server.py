@@ -189,15 +189,15 @@ class FaultServer:
             return 400, f'{{"error": {{"message": "This model\'s maximum context length is {self.context} tokens."}}}}', 0
         if not self.vllm and (unknown := document.keys() - _OPENAI):
             return 400, f'{{"error": {{"message": "Unknown parameter: {sorted(unknown)[0]}"}}}}', 0
-        text = answer(prompt, document["seed"])
-        most = document["max_tokens"]
+        text = answer(prompt, document.get("seed", 0))
+        most = document.get("max_tokens") or document["max_completion_tokens"]
         wanted = most if document.get("ignore_eos") else self.tokens or len(text) // 3
         if self.tokens or wanted > len(text) // 3:
             text = (text * (wanted * 3 // len(text) + 1))[: wanted * 3]
         count = min(wanted, most)
         finish = "length" if count == most else "stop"
         text, stop_reason = text[: count * 3], None
-        for stop in document.get("stop", ()):
+        for stop in document.get("stop") or ():
             if stop in text:
                 text, stop_reason, finish = text[: text.index(stop)], stop, "stop"
                 count = len(text) // 3 + 1

