@@ -1,7 +1,7 @@
 """How well generate → critique → score keeps a server busy whose every answer takes 50 ms, and the same work by distilabel beside it.
 
-    python benchmarks/pipeline.py --rows 2000
-    python benchmarks/pipeline.py --rows 2000 --distilabel PYTHON      # an interpreter with distilabel[openai]==1.5.3 and requests
+    python benchmarks/pipeline.py
+    python benchmarks/pipeline.py --distilabel PYTHON      # an interpreter with distilabel[openai]==1.5.3 and requests
 
 Ceiling: concurrency ÷ (3 calls a row × 50 ms). Target: 90 % of it. The server is tests/factory/engines/fault_server.py, a process of its
 own; a third of the places belongs to each role. Every measurement starts with an empty store; distilabel's cache is off, its seconds are
@@ -34,7 +34,7 @@ PROBLEM = "Tom has {number} apples. " + "He gives some away and finds others. " 
 
 @contextmanager
 def served() -> Iterator[str]:
-    process = subprocess.Popen([sys.executable, str(SERVER), "--delay", str(DELAY)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, str(SERVER), "--delay", str(DELAY), "--chat"], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
     process.kill()
@@ -86,7 +86,8 @@ def theirs(python: str, url: str, rows: int, concurrency: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--their-rows", type=int, default=300, help="of distilabel, which takes longer for each")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[24, 48])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--distilabel", metavar="PYTHON", help="an interpreter with distilabel[openai]==1.5.3 and requests")
@@ -99,7 +100,7 @@ def main() -> None:
                 found["ours"].append(ours(url, options.rows, concurrency))
             if options.distilabel:
                 with served() as url:
-                    found["distilabel"].append(theirs(options.distilabel, url, options.rows, concurrency))
+                    found["distilabel"].append(theirs(options.distilabel, url, options.their_rows, concurrency))
         for name, rates in found.items():
             if rates:
                 rate = statistics.median(rates)

@@ -9,6 +9,7 @@ token ids, special tokens in the text, and for no sampling but the request's (to
 other servers get OpenAI's own fields only, tell no token ids, and may cut special tokens. Failures: the table in server.py.
 """
 
+import asyncio
 import json
 import math
 import sys
@@ -155,9 +156,9 @@ class _TokenizerInfo(BaseModel):
 class OpenAIScorer(Servers[tuple[str, str], float]):
     """A reward model on vLLM (`vllm serve orm --convert classify --enable-tokenizer-info-endpoint`): the raw logit of its one label.
 
-    The server sees the token ids that training saw (TransformersScorer.encode): with a chat template the pair as a conversation, else
-    ids(prompt) + ids(completion) + [end of sequence], each made by the server's /tokenize and sent to /classify as ids. The logit is read
-    at the last token, so a model without chat template whose server does not tell the end-of-sequence token (/tokenizer_info) is refused.
+    The server sees the token ids that training saw (TransformersScorer.encode): with a chat template the pair goes to /classify as a
+    conversation, else as ids(prompt) + ids(completion) + [end of sequence], made by the server's /tokenize. The logit is read at the last
+    token, so a model without chat template whose server does not tell the end-of-sequence token (/tokenizer_info) is refused.
     """
 
     def __init__(self, role: Role, settings: Requests) -> None:
@@ -189,11 +190,12 @@ class OpenAIScorer(Servers[tuple[str, str], float]):
         return end
 
     async def ask(self, item: tuple[str, str], server: Server) -> float:
-        body = await server.post(
-            f"{server.root}/classify",
-            {"model": self.name, "input": await self._encode(item, server), "use_activation": False},
-            self.settings.timeout,
-        )
+        if self.end is None:
+            asked: dict[str, Any] = {"messages": _conversation(*item), "add_generation_prompt": False}
+        else:
+            asked = {"input": await self._encode(item, self.end, server)}
+        document = {"model": self.name, "use_activation": False, **asked}
+        body = await server.post(f"{server.root}/classify", document, self.settings.timeout)
         logits = _parsed(_Classes, body).data[0].probs
         if len(logits) != 1:
             raise EngineError(f"server {server.url}: {self.name} has {len(logits)} labels, a reward model has 1: serve another model")
@@ -201,15 +203,20 @@ class OpenAIScorer(Servers[tuple[str, str], float]):
             raise Refused("the model's logit is no number")
         return logits[0]
 
-    async def _encode(self, pair: tuple[str, str], server: Server) -> list[int]:
+    async def _encode(self, pair: tuple[str, str], end: list[int], server: Server) -> list[int]:
         prompt, completion = pair
-        if self.end is None:
-            return await self._tokenize(server, {"messages": _conversation(*pair), "add_generation_prompt": False})
-        if prompt not in self.prompts:
+        begin, rest = await asyncio.gather(
+            self._prompt(server, prompt), self._tokenize(server, {"prompt": completion, "add_special_tokens": False})
+        )
+        return begin + rest + end
+
+    async def _prompt(self, server: Server, prompt: str) -> list[int]:
+        found = self.prompts.get(prompt)
+        if found is None:
             if len(self.prompts) >= PROMPTS:
                 self.prompts.clear()
-            self.prompts[prompt] = await self._tokenize(server, {"prompt": prompt, "add_special_tokens": True})
-        return self.prompts[prompt] + await self._tokenize(server, {"prompt": completion, "add_special_tokens": False}) + self.end
+            found = self.prompts[prompt] = await self._tokenize(server, {"prompt": prompt, "add_special_tokens": True})
+        return found
 
     async def _tokenize(self, server: Server, document: dict[str, Any]) -> list[int]:
         body = await server.post(f"{server.root}/tokenize", {"model": self.name, **document}, self.settings.timeout)

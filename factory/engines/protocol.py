@@ -81,7 +81,7 @@ class StreamingEngine(Protocol):
     structured: bool
 
     def submit(self, requests: Mapping[str, Request], landed: Landed) -> None:
-        """Begin to answer requests under keys that are not under way. `landed` is given {key: completion, …}, each key once and in any
+        """Begin to answer requests; two callers may use the same key. `landed` is given {key: completion, …}, each key once and in any
         order, from `work` or from a thread of the engine's own; a key stays under way until `landed` returns, which is when its answer
         is stored: an engine with a limit on requests under way frees its place only then."""
         ...

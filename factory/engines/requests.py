@@ -151,12 +151,13 @@ class _Stored(ABC, Generic[Item, Answer]):
         rows = [self.pack(key, self.waiting[key].item, answer) for key, answer in answers.items() if key not in failures]
         self.store.add(self.stage, self.model, rows, failures)
         with self.lock:
-            for key, answer in answers.items():
-                for deliver, place in self.waiting.pop(key).sinks:
-                    self._hand_over(key, answer, deliver, place)
-            busy = 0.0 if self.waiting else time.monotonic() - self.busy_since
-        if busy:
-            self.store.count(self.stage, seconds=busy)
+            sinks = [(key, answer, *sink) for key, answer in answers.items() for sink in self.waiting.pop(key).sinks]
+            idle = not self.waiting
+        if idle:
+            self.store.count(self.stage, seconds=time.monotonic() - self.busy_since)
+        with self.lock:
+            for key, answer, deliver, place in sinks:
+                self._hand_over(key, answer, deliver, place)
 
     def _hand_over(self, key: str, answer: Answer, deliver: Deliver, place: int) -> None:
         self.usage.requests += 1

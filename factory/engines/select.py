@@ -8,7 +8,6 @@ import csv
 import re
 import sys
 from contextlib import ExitStack
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -49,12 +48,15 @@ class Engines:
         self.backends: dict[Role, StreamingEngine] = {}
         self.opened: dict[str, tuple[Role, StoredEngine | StoredScorer]] = {}
         self.closing = ExitStack()
+        self.store: Store | None = None
 
     def __enter__(self) -> "Engines":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.closing.close()
+        if self.store:
+            self.store.close()  # the last one: engines store what lands until they are closed
         if kind is None:
             for _, service in self.opened.values():
                 _judge(service, self.settings.max_failed_share)
@@ -64,13 +66,13 @@ class Engines:
         if role not in self.backends:
             self.backends[role] = streaming(_engine(role, self.settings, self.stage))
             self.closing.callback(self.backends[role].close)
-        engine = StoredEngine(self.backends[role], self._store, self.stage)
+        engine = StoredEngine(self.backends[role], self._store(), self.stage)
         self.opened[name] = role, engine
         return engine
 
     def scorer(self, role: Role, name: str) -> StoredScorer:
         """Raises EngineError when the role's model is missing or the store unusable."""
-        scorer = StoredScorer(_scorer(role, self.settings), self._store, self.stage)
+        scorer = StoredScorer(_scorer(role, self.settings), self._store(), self.stage)
         self.closing.callback(scorer.close)
         self.opened[name] = role, scorer
         return scorer
@@ -86,11 +88,9 @@ class Engines:
                 dollars = f"{cost(role, used.prompt_tokens, used.completion_tokens):.6f}" if role.price else ""
                 table.writerow([name, service.model, used.requests, used.failed, used.prompt_tokens, used.completion_tokens, dollars])
 
-    @cached_property
     def _store(self) -> Store:
-        store = Store(default_path())
-        self.closing.callback(store.close)
-        return store
+        self.store = self.store or Store(default_path())
+        return self.store
 
 
 def cost(role: Role, prompt_tokens: int, completion_tokens: int) -> float:

@@ -144,7 +144,9 @@ class Store:
                 self.connection.execute(f"PRAGMA user_version = {LAYOUT}")
 
     def close(self) -> None:
-        self.connection.close()
+        """After the last thread has done with it; what comes later is an EngineError."""
+        with self.lock:
+            self.connection.close()
 
     def _enter_wal(self) -> None:
         """Two processes that create the file at once: SQLite answers the second with "locked" at once, whatever its timeout."""

@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ class VllmEngine:
         self.tokenizer: Any = None
         self.pending: deque[_Queued] = deque()
         self.inside: dict[str, _Queued] = {}
+        self.numbers = count()
         self.refused: list[tuple[_Queued, Completion]] = []
 
     def submit(self, requests: Mapping[str, Request], landed: Landed) -> None:
@@ -149,8 +151,9 @@ class VllmEngine:
         while self.pending and len(self.inside) < most:
             queued = self.pending.popleft()
             try:
-                self.engine.add_request(queued.key, tokens_input(list(queued.ids)), _sampling(queued.request))
-                self.inside[queued.key] = queued
+                number = str(next(self.numbers))  # not the key: two roles that share the model may ask the same
+                self.engine.add_request(number, tokens_input(list(queued.ids)), _sampling(queued.request))
+                self.inside[number] = queued
             except (ValueError, VLLMClientError) as error:  # ids outside of the vocabulary, a schema that no grammar can hold
                 self.refused.append((queued, failure(_line(error), len(queued.ids))))
 

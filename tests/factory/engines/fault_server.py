@@ -61,6 +61,7 @@ class FaultServer:
         self.models_fault: Fault | None = None
         self.key: str | None = None
         self.tells_end = True
+        self.chat = False  # whether the reward model has a chat template
         self.context = 10_000  # letters of a prompt; tokens of a pair to score
         self.stats, self.record = Stats(), True
         self.seen: list[dict[str, Any]] = []
@@ -219,14 +220,15 @@ class FaultServer:
         return 200, json.dumps({"id": "x", "object": "x", "choices": [choice], "usage": usage}), count + ended
 
     def tokenize(self, connection: "_Connection", document: dict[str, Any]) -> None:
-        """One token a letter; 0 begins a text, EOS is written <eos>; there is no chat template."""
+        """One token a letter; 0 begins a text, EOS is written <eos>."""
         if "messages" in document:
-            return connection.reply(400, '{"error": {"message": "no chat template"}}')
+            status, said = (200, '{"tokens": [0]}') if self.chat else (400, '{"error": {"message": "no chat template"}}')
+            return connection.reply(status, said)
         ids = [EOS] if document["prompt"] == "<eos>" else [ord(letter) for letter in document["prompt"]]
         connection.reply(200, json.dumps({"tokens": [0] * document["add_special_tokens"] + ids, "count": len(ids)}))
 
     def scored(self, document: dict[str, Any]) -> tuple[int, str, int]:
-        ids = document["input"]
+        ids = document.get("input") or [ord(letter) for message in document["messages"] for letter in message["content"]]
         if len(ids) > self.context:
             return 400, f'{{"error": {{"message": "maximum context length is {self.context}"}}}}', 0
         logit = sum(ids) / 1000 if document.get("use_activation") is False else 0.5
@@ -290,7 +292,7 @@ def fault_servers(count: int, **options: Any) -> Iterator[list[FaultServer]]:
 
 async def _serve(options: argparse.Namespace) -> None:
     server = FaultServer(options.port, options.delay, options.tokens, not options.foreign, options.model)
-    server.record = False
+    server.record, server.chat = False, options.chat
     await server.listen()
     print(server.port, flush=True)
     await asyncio.Event().wait()
@@ -302,5 +304,6 @@ if __name__ == "__main__":
     parser.add_argument("--delay", type=float, default=0.0, help="seconds until an answer")
     parser.add_argument("--tokens", type=int, default=None, help="tokens of every answer (at most max_tokens); default: 8 to 31")
     parser.add_argument("--model", default="m")
+    parser.add_argument("--chat", action="store_true", help="the reward model has a chat template")
     parser.add_argument("--foreign", action="store_true", help="no vLLM: unknown fields are refused")
     asyncio.run(_serve(parser.parse_args()))

@@ -529,6 +529,15 @@ def test_scores_are_raw_logits_of_the_ids_that_training_saw(server: FaultServer,
     assert "POST /classify" in server.paths
 
 
+def test_a_reward_model_with_a_chat_template_is_sent_the_conversation(server: FaultServer, scorer: StoredScorer) -> None:
+    server.chat = True
+    assert scorer.score([("a", "bc")]) == [(97 + 98 + 99) / 1000]
+    (sent,) = server.seen
+    assert sent["messages"] == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "bc"}]
+    assert sent["add_generation_prompt"] is False
+    assert server.paths.count("POST /tokenize") == 1, "only to learn that there is a template"
+
+
 def test_pairs_without_a_score(server: FaultServer, scorer: StoredScorer, capfd: pytest.CaptureFixture[str]) -> None:
     server.context = 10
     server.script[str([0, 97, 98, 1])] = [Fault(status=500, times=FOR_EVER)]

@@ -22,6 +22,7 @@ CHANGED = {
     "top_p": replace(REQUEST, sampling=replace(REQUEST.sampling, top_p=1.0)),
     "stop": replace(REQUEST, sampling=replace(REQUEST.sampling, stop=("x", "y"))),
     "logprobs": replace(REQUEST, sampling=replace(REQUEST.sampling, logprobs=True)),
+    "ignore_eos": replace(REQUEST, sampling=replace(REQUEST.sampling, ignore_eos=True)),
     "schema": replace(REQUEST, schema="{}"),
     "seed": replace(REQUEST, seed=4),
     "ordinal": replace(REQUEST, ordinal=2),
@@ -43,8 +44,8 @@ def test_every_field_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr("factory.engines.keys.KEY_VERSION", 2)
     keys |= {"version": request_key("transformers", "base@1", REQUEST), "score, version": score_key("orm@1", "a", "b")}
-    assert len(set(keys.values())) == len(keys) == 19
-    assert len(request_fields("transformers", "base@1", REQUEST)) == 12, "a new field of the key needs a line in CHANGED"
+    assert len(set(keys.values())) == len(keys) == 20
+    assert len(request_fields("transformers", "base@1", CHANGED["ignore_eos"])) == 13, "a new field of the key needs a line in CHANGED"
 
 
 def test_an_integer_temperature_is_the_same_request() -> None:
