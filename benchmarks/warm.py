@@ -21,6 +21,7 @@ from factory.engines.store import Store
 from factory.identity import row_id
 from factory.params import Sampling
 from factory.schemas import Problem
+from pipelines.stage import expect_many_rows
 
 SAMPLES = 4
 
@@ -66,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=50_000)
     options = parser.parse_args()
+    expect_many_rows()  # as every stage does
     rng = random.Random(1)
     problems = [problem(number, rng) for number in range(options.rows // SAMPLES)]
     with tempfile.TemporaryDirectory() as folder:

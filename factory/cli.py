@@ -62,7 +62,8 @@ def print_table(headers: list[str], rows: list[list[str]], title: str = "") -> N
 @app.command(epilog="Examples: factory status · factory status --check")
 def status(check: Annotated[bool, typer.Option("--check", help="Ask DVC which stages are stale (seconds).")] = False) -> None:
     """Every stage: rows, rejects, accept rate, seconds of its last run, and what its requests cost."""
-    from factory.engines.store import default_path, stats
+    from factory.engines.ledger import stats
+    from factory.engines.store import default_path
     from factory.params import load
     from factory.status import dollars, progress, stale
 

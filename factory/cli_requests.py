@@ -18,7 +18,7 @@ import typer
 from factory.errors import DataError
 
 if TYPE_CHECKING:
-    from factory.engines.store import Store
+    from factory.engines.ledger import Ledger
 
 requests = typer.Typer(no_args_is_help=True, help="The store of everything that models were asked.")
 
@@ -27,13 +27,14 @@ Model = Annotated[str, typer.Option("--model", help="Only this model's: name@rev
 
 
 @contextmanager
-def opened() -> Iterator["Store"]:
+def opened(reading: bool = True) -> Iterator["Ledger"]:
     """Raises DataError when there is no store yet."""
-    from factory.engines.store import Store, default_path
+    from factory.engines.ledger import Ledger
+    from factory.engines.store import default_path
 
     if not default_path().exists():
         raise DataError(f"{default_path()} does not exist yet: the first stage that asks a model makes it")
-    store = Store(default_path())
+    store = Ledger.reader(default_path()) if reading else Ledger(default_path())
     try:
         yield store
     finally:
@@ -62,12 +63,12 @@ def show(
     key: Annotated[str, typer.Argument(help="How a request's key begins: the request_ids of rows.")] = "",
     stage: Stage = "",
     model: Model = "",
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 3,
+    n: Annotated[int, typer.Option("-n", min=1, max=100_000, help="How many.")] = 3,
     failed: Annotated[bool, typer.Option("--failed", help="Requests that stay without an answer, and why.")] = False,
 ) -> None:
     """What was asked and what was answered, to the letter."""
     from factory.cli import coloured, console, print_table
-    from factory.engines.store import Chosen
+    from factory.engines.ledger import Chosen
 
     with opened() as store:
         if failed:
@@ -103,7 +104,7 @@ def export(
     path: Annotated[Path, typer.Argument(help="The JSONL file to write; it must not exist.")], stage: Stage = "", model: Model = ""
 ) -> None:
     """Requests and raw answers as JSONL, one object a line, in the order in which they landed."""
-    from factory.engines.store import Chosen
+    from factory.engines.ledger import Chosen
     from factory.storage import whole_file
 
     if path.exists():
@@ -125,12 +126,13 @@ def vacuum(
     older_than: Annotated[float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Only answers of that age.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be forgotten, and keep it.")] = False,
 ) -> None:
-    """Give free space back to the disk; with a stage, a model or an age, forget those answers first. A later run pays for them again."""
-    from factory.engines.store import Chosen
+    """Give free space back to the disk; with a stage, a model or an age, forget those answers first. A later run pays for them again.
+    Stages that run at the same time wait for it."""
+    from factory.engines.ledger import Chosen
 
     before = None if older_than is None else time.time() - older_than * 86400
     chosen = Chosen("", stage, model, before) if stage or model or before else None
-    with opened() as store:
+    with opened(reading=dry_run) as store:
         if dry_run:
             typer.echo(f"would forget {store.count_entries(chosen) if chosen else 0:,} answers")
             return

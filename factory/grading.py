@@ -14,6 +14,7 @@ from factory.errors import DataError
 from factory.schemas import AnswerKind, Verdict
 
 _BOX = r"\boxed{"
+LONGEST = 300  # characters of a number: nobody computes with a longer one, and Python does not read 4,301 digits
 _NUMBER = re.compile(r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?: \d{3})+|\d+)?(?:\.\d+)?", re.ASCII)
 _MIXED = re.compile(r"([-+]?)(\d+) (\d+)/(\d+)", re.ASCII)
 _DRESS = str.maketrans({"\\": "", "$": "", "€": "", "£": "", "\N{MINUS SIGN}": "-"})
@@ -21,15 +22,19 @@ _DRESS = str.maketrans({"\\": "", "$": "", "€": "", "£": "", "\N{MINUS SIGN}"
 
 def boxed_answers(text: str) -> list[str]:
     """The contents of every `\\boxed{…}` in order, braces balanced; an unclosed box is none, a closed one inside it counts."""
+    opened: list[int] = []
+    ends: dict[int, int] = {}  # behind an opening brace → its closing one
+    for brace in re.finditer("[{}]", text):
+        if brace.group() == "{":
+            opened.append(brace.end())
+        elif opened:
+            ends[opened.pop()] = brace.start()
     found, start = [], text.find(_BOX)
     while start >= 0:
-        depth, end = 1, start + len(_BOX)
-        while end < len(text) and depth:
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            end += 1
-        if not depth:
-            found.append(text[start + len(_BOX) : end - 1].strip())
-        start = text.find(_BOX, start + len(_BOX) if depth else end)
+        inside = start + len(_BOX)
+        if inside in ends:
+            found.append(text[inside : ends[inside]].strip())
+        start = text.find(_BOX, ends.get(inside, inside))
     return found
 
 
@@ -43,6 +48,8 @@ def extract_answer(text: str) -> str | None:
 def parse_number(text: str) -> Fraction | None:
     """An exact number from `1,234`, `-$5.50`, `3/4`, `1 1/2` or `20%` (as 20); None otherwise: a unit (`16 eggs`) must be gone."""
     bare = text.translate(_DRESS).strip().rstrip("%.").strip()
+    if len(bare) > LONGEST:
+        return None
     if mixed := _MIXED.fullmatch(bare):
         sign, whole, above, below = mixed.groups()
         return None if int(below) == 0 else (-1 if sign == "-" else 1) * (int(whole) + Fraction(int(above), int(below)))

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from factory.engines.ledger import spent
 from factory.engines.select import cost
-from factory.engines.store import default_path, spent
+from factory.engines.store import default_path
 from factory.errors import DataError
 from factory.line import Stage, stages_of
 from factory.params import Params

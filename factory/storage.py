@@ -6,6 +6,7 @@ problems = read_rows(Path("data/tables/problems.parquet"), Problem)
 
 import contextlib
 import dataclasses
+import glob
 import itertools
 import json
 import os
@@ -33,7 +34,7 @@ AUDITS = Path("data/audits")
 def _make_room(path: Path) -> None:
     """The folder of `path`, without what a killed run left half-written under this name (a stage's lock keeps other writers out)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.part"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Literal, Protocol
 
 from factory import grading, prompting
-from factory.demonstrations.equations import NUMBER, claims_of, equations_of, judged, numbers_in
+from factory.demonstrations.equations import NUMBER, claims_of, equations_of, judged, numbers_in, numbers_written
 from factory.engines.flow import Ask, Flow
 from factory.engines.protocol import Completion, Request
 from factory.engines.requests import StoredEngine
@@ -22,9 +22,16 @@ from factory.rollouts import sampling_params
 from factory.schemas import Problem
 
 CriticName = Literal["llm", "reference"]
-_CRITIQUE = re.compile(r"\s*In Step (\d+): *(\S.*?)\s*\nAlternatively: *(\S.*?)\s*", re.DOTALL)
-_REFUSES = re.compile(r"\b(?:is|are|was|does) not\b|\bwrong\b|\bincorrect\b|\bmistake\b|\berror\b|n't\b", re.IGNORECASE)
-_APPROVES = re.compile(r"\b(?:right|correct)\b", re.IGNORECASE)
+_CRITIQUE = re.compile(r"\s*In Step (\d{1,6}): *(\S.*?)(?<=\S)\s*\nAlternatively: *(\S.*?)(?<=\S)\s*", re.DOTALL)
+_REFUSES = re.compile(
+    r"\b(?:no|not|never|cannot|hardly|barely|almost|nearly|unlikely|far from|wrong|false|incorrect|inaccurate|mistaken?|errors?|instead"
+    r"|different|(?:should|would|must|ought to) (?:be|have))\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_APPROVES = re.compile(r"\b(?:right|correct|yes)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.?!\n])")
+_ANSWER = re.compile(r"\banswer *(?:is|:|=|(?:should|must|would|will) be)[ :*]*", re.IGNORECASE)
+_WRITTEN = re.compile(rf"(?<![\w.)])-?(?:\d+ (?=\d+/))?(?:{NUMBER.pattern})(?:/\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def critique_fault(ask: CritiqueAsk, critique: Critique | None, *, checkable: bo
         return "the critique is of another step"
     if leaks(ask, critique):
         return "the hint leaks the answer"
-    return None
+    return "the statement leaks the answer" if _statement_leaks(ask, critique) else None
 
 
 def _elsewhere(step: str, statement: str) -> bool:
@@ -168,16 +175,56 @@ def _elsewhere(step: str, statement: str) -> bool:
 
 
 def leaks(ask: CritiqueAsk, critique: Critique) -> bool:
-    """Whether the hint holds the gold answer, or a value that the gold solution computes and that stands nowhere before."""
-    problem, hinted = ask.problem, numbers_in(critique.hint)
-    given = numbers_in(problem.problem)
-    if problem.answer_kind == "number":
-        if grading.parse_number(problem.answer) in hinted - given:
-            return True
-    elif re.search(rf"(?<!\w){re.escape(problem.answer)}(?!\w)", critique.hint):
+    """Whether the hint gives the gold answer, or a value that the gold solution computes and that stands nowhere before."""
+    problem = ask.problem
+    if _gives(problem, critique.hint, problem.problem if problem.answer_kind == "number" else ""):
         return True
-    seen = given | numbers_in("\n".join((*ask.earlier, *ask.before, *ask.steps[: max(critique.step, 0)])))
-    return bool(hinted & (_computed(problem) - seen))
+    seen = numbers_in(problem.problem) | numbers_in(_seen(ask, critique))
+    return bool(numbers_in(critique.hint) & (_computed(problem) - seen))
+
+
+def _statement_leaks(ask: CritiqueAsk, critique: Critique) -> bool:
+    """Whether the statement gives the gold answer. It must speak of the attempt; every choice stands in its problem."""
+    given = "" if ask.problem.answer_kind == "choice" else ask.problem.problem
+    return _gives(ask.problem, critique.statement, f"{given}\n{_seen(ask, critique)}")
+
+
+def _seen(ask: CritiqueAsk, critique: Critique) -> str:
+    """The attempt up to the criticised step."""
+    return "\n".join((*ask.earlier, *ask.before, *ask.steps[: max(critique.step, 0)]))
+
+
+def _gives(problem: Problem, text: str, given: str) -> bool:
+    """Whether a text holds the gold answer, which `given` does not, or boxes or names an answer whatever is given."""
+    if "\\boxed" in text:
+        return True
+    text = _plain_signs(text)
+    named = [text[match.end() :] for match in _ANSWER.finditer(text)]
+    if problem.answer_kind == "number":
+        gold = grading.parse_number(problem.answer)
+        firsts = [found for rest in named if (found := _WRITTEN.match(rest))]
+        return gold in _values(text) - _values(_plain_signs(given)) or gold in [grading.parse_number(found.group()) for found in firsts]
+    literal = re.compile(rf"\(?{re.escape(grading.normalise(problem.answer).strip('()'))}(?!\w)")
+    return (_mentions(problem, text) and not _mentions(problem, given)) or any(literal.match(grading.normalise(rest)) for rest in named)
+
+
+def _plain_signs(text: str) -> str:
+    return text.replace("\N{MINUS SIGN}", "-").replace("$", "")
+
+
+def _values(text: str) -> set[Fraction]:
+    """Numbers with their signs, and fractions; `18/2` is something to work out and not 9."""
+    read = {grading.parse_number(match.group()) for match in _WRITTEN.finditer(text)}
+    return numbers_in(text) | {value for value in read if value is not None and (value < 0 or value.denominator > 1)}
+
+
+def _mentions(problem: Problem, text: str) -> bool:
+    """Whether a literal answer stands in a text as a word, or a choice as `(b)`, `B` or `option b`: `a` alone is a word."""
+    gold = grading.normalise(problem.answer)
+    if problem.answer_kind == "choice" and len(letter := gold.strip("()")) == 1:
+        named = rf"\(\s*{re.escape(letter)}\s*\)|\b(?:option|choice)\s+{re.escape(letter)}(?!\w)"
+        return bool(re.search(named, text, re.IGNORECASE) or re.search(rf"(?<!\w){re.escape(letter.upper())}(?!\w)", text))
+    return bool(re.search(rf"(?<!\w){re.escape(gold)}(?!\w)", grading.normalise(text)))
 
 
 def _computed(problem: Problem) -> set[Fraction]:
@@ -185,18 +232,24 @@ def _computed(problem: Problem) -> set[Fraction]:
     steps = gold_steps(problem)
     values = {equation.value for equation in equations_of(steps)}
     if problem.group == "search":
-        values |= {Fraction(number.replace(",", "")) for step in steps for number in NUMBER.findall(step)}
+        values |= numbers_written("\n".join(steps))
     return values
 
 
 def refuses(verification: str) -> bool:
-    """Whether a verification calls its step wrong."""
+    """Whether a verification calls its step wrong: by a claim, or without one in words that can be meant so."""
     claims = claims_of(verification)
-    return any(claim.negated for claim in claims) or (not claims and bool(_REFUSES.search(verification)))
+    return any(claim.negated for claim in claims) or (not claims and bool(_REFUSES.search(_told(verification))))
 
 
 def readable_verification(remark: Remark) -> bool:
-    return not remark.failure and bool(claims_of(remark.text) or _REFUSES.search(remark.text) or _APPROVES.search(remark.text))
+    text = _told(remark.text)
+    return not remark.failure and bool(claims_of(text) or _REFUSES.search(text) or _APPROVES.search(text))
+
+
+def _told(text: str) -> str:
+    """The text without its questions: `Is that right?` approves of nothing."""
+    return "".join(part for part in _SENTENCE.split(text) if not part.rstrip().endswith("?"))
 
 
 def verification_fault(ask: VerifyAsk, remark: Remark) -> str | None:

@@ -1,4 +1,4 @@
-"""What passes between the waves of demonstration making: sources, drafts, flaws, and what the critics' remarks were worth.
+"""What passes along the flows of demonstration making: sources, drafts, flaws, and what the critics' remarks were worth.
 
 Flaw(draft=Draft(source, "III-I", Trajectory()), steps=("12 + 7 = 19", "19 - 4 = 14", "\\boxed{14}"))
 → after a critique and a right continuation:
@@ -59,7 +59,8 @@ class Flaw:
 
 
 def judgement(critic: CriticName, source: Source, request: VerifyAsk | CritiqueAsk, remark: Remark, fault: str | None) -> CriticJudgement:
-    """What was said beside what the reference critic finds. A verification's step is the one that it calls wrong."""
+    """What was said beside what the reference critic finds. A verification's step is the one that it calls wrong. `leaks` is
+    of the hint; a statement that leaks is told by its reason."""
     problem, place = request.problem, len(request.steps)
     if isinstance(request, VerifyAsk):
         equations = judged(request.steps)

@@ -3,7 +3,8 @@
     >>> [(str(eq), eq.holds) for eq in equations_of(("12 + 7 = 19", "19 - 4 = 14"))]
     [('12 + 7 = 19', True), ('19 - 4 = 14', False)]
 
-What cannot be read as arithmetic is no equation; nothing is guessed. GSM8K's calculator notes `<<…>>` are preferred where they stand.
+What cannot be read as arithmetic is no equation, nor is what is longer than a person would write; nothing is guessed. GSM8K's calculator
+notes `<<…>>` are preferred where they stand.
 """
 
 import re
@@ -13,17 +14,23 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations, pairwise
 
+from factory.grading import LONGEST
+
 _NOTE = re.compile(r"<<([^<>]*)>>")
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 NUMBER = re.compile(rf"(?<![\w.])(?:{_NUMBER})", re.ASCII)
 _TOKEN = re.compile(rf"({_NUMBER})|([-+*/()])", re.ASCII)
+_ENDLESS = re.compile(rf"[\d,.]{{{LONGEST + 1},}}", re.ASCII)
+_MOST_TOKENS = 200  # of an expression: `_factor` recurses
 _TIMES = re.compile(r"(?<=[\d)%])\s*[x×·]\s*(?=[$(\d.])")
 _WORD = r"\s+(?!(?:and|or|so|then|where|if)\b)[A-Za-z]"  # in `x = 2 + 3 and y = 7` no unit stands before `y =`
 _UNIT = re.compile(rf"(?<=[\d)]){_WORD}[A-Za-z']+(?:{_WORD}[A-Za-z']*){{0,2}}\s*(?=[-+*/=]|[x×]\s)")  # never 2x or 2 x
 _MIXED = re.compile(r"(?<![\d./])(\d+) (\d+)/(\d+)(?![\d.])", re.ASCII)
 _SIGNS = (("$", ""), ("÷", "/"), ("\N{MINUS SIGN}", "-"), ("\N{EN DASH}", "-"), (r"\times", "*"), ("**", "^"))
 _RUN = re.compile(r"[\d.,()+\-*/\s]+")
-_CLAIM = re.compile(rf"([\d.,()+\-*/\s$]*\d[\d.,()\s]*?)\s*\bis (not )?\$?(-?(?:{_NUMBER}))", re.ASCII)
+_SAID = re.compile(rf"\bis (not )?\$?(-?(?:{_NUMBER}))", re.ASCII)
+_BLANKS = " \t\n\r\f\v"
+_DIGITS = "0123456789"
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,17 @@ def plain(text: str) -> str:
 
 
 def numbers_in(text: str) -> set[Fraction]:
-    return {Fraction(match.replace(",", "")) for match in NUMBER.findall(plain(text))}
+    return numbers_written(plain(text))
+
+
+def numbers_written(text: str) -> set[Fraction]:
+    """Those in calculator notes too."""
+    return {Fraction(match.replace(",", "")) for match in NUMBER.findall(_readable(text))}
+
+
+def _readable(text: str) -> str:
+    """The text without numbers of more than `LONGEST` characters."""
+    return _ENDLESS.sub("…", text)
 
 
 def equations_of(steps: Sequence[str]) -> list[Equation]:
@@ -68,6 +85,7 @@ def judged(steps: Sequence[str]) -> list[Equation]:
 
 
 def _bare(text: str) -> str:
+    text = _readable(text)
     for mark, sign in _SIGNS:
         text = text.replace(mark, sign)
     text = _MIXED.sub(r"(\1+\2/\3)", re.sub(rf"({_NUMBER})\s*%", r"(\1/100)", text))
@@ -120,9 +138,9 @@ def _prefix(text: str) -> str:
 
 
 def evaluate(text: str) -> Fraction | None:
-    """The value of an arithmetic expression; None when it is not one, or divides by zero."""
+    """The value of an arithmetic expression; None when it is not one, is too long, or divides by zero."""
     tokens = [match.group() for match in _TOKEN.finditer(text)]
-    if not tokens or "".join(tokens) != re.sub(r"\s", "", text):
+    if not 0 < len(tokens) <= _MOST_TOKENS or "".join(tokens) != re.sub(r"\s", "", text):
         return None
     try:
         value, rest = _sum(tokens)
@@ -208,12 +226,22 @@ class Claim:
 
 
 def claims_of(text: str) -> list[Claim]:
-    """Statements about numbers in a critic's sentence."""
-    found = []
-    for left, negated, said in _CLAIM.findall(text):
+    """Statements about numbers in a critic's sentence: `is 19` or `is not 14` behind arithmetic."""
+    text, found, end = _readable(text), [], 0
+    for match in _SAID.finditer(text):
+        left = _left(text[end : match.start()])
+        if not left:
+            continue
+        end = match.end()
         expression = _suffix(left.replace("$", ""))
         value = evaluate(expression)
         if value is not None:
-            number = Fraction(said.replace(",", ""))
-            found.append(Claim(expression, number, _equal(value, number, said), bool(negated)))
+            number = Fraction(match[2].replace(",", ""))
+            found.append(Claim(expression, number, _equal(value, number, match[2]), bool(match[1])))
     return found
+
+
+def _left(before: str) -> str:
+    """What may be arithmetic at the end of `before`, up to its last number; "" without one."""
+    left = before[len(before.rstrip(f"{_DIGITS}.,()+-*/${_BLANKS}")) :].rstrip(_BLANKS)
+    return left if left.rstrip(f".,(){_BLANKS}")[-1:].isdigit() else ""

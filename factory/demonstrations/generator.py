@@ -32,6 +32,7 @@ from factory.demonstrations.stitch import Trajectory, said
 from factory.engines.flow import Flow, run
 from factory.engines.protocol import Completion
 from factory.engines.requests import StoredEngine
+from factory.errors import ParamsError
 from factory.identity import seed_for
 from factory.params import Demonstrations
 from factory.schemas import CriticJudgement, Problem, Reject
@@ -42,6 +43,9 @@ STAGE = "demonstrations"
 
 class Workshop:
     def __init__(self, settings: Demonstrations, critics: Sequence[Critic], generator: StoredEngine | None, *, seed: int) -> None:
+        """Raises ParamsError where critiques are to be checked by rollouts and nobody can roll out."""
+        if settings.step_check == "rollouts" and generator is None:
+            raise ParamsError("demonstrations.step_check is rollouts, which needs a generator that can continue: use equations or none")
         self.settings, self.critics, self.generator, self.seed = settings, critics, generator, seed
         self.rejects: list[Reject] = []
         self.judgements: list[CriticJudgement] = []
@@ -141,11 +145,13 @@ class Workshop:
         return None, reason
 
     def _step_fault(self, asked: CritiqueAsk, critique: Critique) -> Flow[str | None]:
-        """Whether the step that a critique claims is the first wrong one: by equations, or by solving on from before and from after it."""
+        """Whether the step that a critique claims is the first wrong one: by equations, or by solving on from before and from after it.
+        Without equations nothing is checked; the judgement says so with `compared` false."""
         if self.settings.step_check == "equations":
             return step_fault(asked, critique.step)
-        if self.settings.step_check == "none" or self.generator is None:
+        if self.settings.step_check == "none":
             return None
+        assert self.generator is not None
         rights = []
         for steps in (asked.steps[: critique.step - 1], asked.steps[: critique.step]):
             prompt = prompting.render("solve", problem=asked.problem.problem) + "".join(f"{step}\n" for step in (*asked.before, *steps))

@@ -6,7 +6,8 @@
 
 Text and token ids go to /completions, chat messages to /chat/completions. A server that names itself vLLM in GET /models is also asked for
 token ids, special tokens in the text, and for no sampling but the request's (top_k and penalties of its generation_config do not count);
-other servers get OpenAI's own fields only, tell no token ids, and may cut special tokens. Failures: the table in server.py.
+other servers get OpenAI's own fields only, tell no token ids, and may cut special tokens. Failures: the table in server.py. A vLLM server
+refuses (400) a prompt whose length and max_tokens exceed its context together; the engines of this program cut the answer at its end.
 """
 
 import asyncio
@@ -14,9 +15,9 @@ import json
 import math
 import sys
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from factory.engines.protocol import Completion, Request, failure
 from factory.engines.server import Failed, Refused, Server
@@ -25,6 +26,7 @@ from factory.errors import EngineError
 from factory.params import Requests, Role
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Count = Annotated[int, Field(ge=0, lt=2**53)]  # also of token ids: what the store and JSON can hold
 
 PROMPTS = 4096  # whose token ids a scorer keeps: the samples of one prompt come together
 _VLLM = {
@@ -34,16 +36,16 @@ _VLLM = {
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Count
+    completion_tokens: Count
 
 
 class _Token(BaseModel):
-    logprob: float
+    logprob: FiniteFloat
 
 
 class _Logprobs(BaseModel):
-    token_logprobs: list[float] | None = None  # /completions
+    token_logprobs: list[FiniteFloat] | None = None  # /completions
     content: list[_Token] | None = None  # /chat/completions
 
 
@@ -57,7 +59,7 @@ class _Choice(BaseModel):
     message: _Message | None = None
     finish_reason: str | None = None
     stop_reason: int | str | None = None
-    token_ids: list[int] | None = None
+    token_ids: list[Count] | None = None
     logprobs: _Logprobs | None = None
 
 
@@ -134,11 +136,15 @@ def _logprobs(choice: _Choice, tokens: int) -> tuple[float, ...]:
         values = [one.logprob for one in found.content]
     if values is None:
         raise Refused("log-probabilities were asked for, and this server tells none")
-    return tuple(values if choice.token_ids is None else values[:tokens])
+    if choice.token_ids is None:
+        return tuple(values)
+    if len(values) != len(choice.token_ids):
+        raise Failed(f"malformed answer: {len(choice.token_ids)} token ids and {len(values)} log-probabilities")
+    return tuple(values[:tokens])
 
 
 class _Classified(BaseModel):
-    probs: list[float] = Field(min_length=1)
+    probs: list[FiniteFloat] = Field(min_length=1)
 
 
 class _Classes(BaseModel):
@@ -146,7 +152,7 @@ class _Classes(BaseModel):
 
 
 class _Tokens(BaseModel):
-    tokens: list[int]
+    tokens: list[Count]
 
 
 class _TokenizerInfo(BaseModel):
@@ -199,8 +205,6 @@ class OpenAIScorer(Servers[tuple[str, str], float]):
         logits = _parsed(_Classes, body).data[0].probs
         if len(logits) != 1:
             raise EngineError(f"server {server.url}: {self.name} has {len(logits)} labels, a reward model has 1: serve another model")
-        if math.isnan(logits[0]):
-            raise Refused("the model's logit is no number")
         return logits[0]
 
     async def _encode(self, pair: tuple[str, str], end: list[int], server: Server) -> list[int]:

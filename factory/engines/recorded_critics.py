@@ -20,6 +20,7 @@ from factory.prompting import render
 
 _OUTPUT = "_eval_output"
 _NUMBER = re.compile(r"-?\$?[\d,]*\.?\d+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LABEL = {"correct": True, "incorrect": False, "wrong": False}
 
 
@@ -41,6 +42,12 @@ def gold_solution(text: str, answer: str | None) -> str:
     """GSM8K's gold solution in our conventions: the answer is boxed in the last line, which was `#### X`."""
     lines = [line for line in text.rpartition("####")[0 if "####" in text else 2].split("\n") if line.strip()]
     return "\n".join(lines if answer is None else [*lines, f"\\boxed{{{answer}}}"])
+
+
+def surrogate(*texts: str) -> str | None:
+    """The fault of texts with half a character, `\\ud83d`: they cannot be encoded as UTF-8, so no answer with it can be stored."""
+    found = next(filter(None, map(_SURROGATE.search, texts)), None)
+    return f"it holds the lone surrogate {found.group()!a}, which is no character" if found else None
 
 
 def critique_prompt(problem: str, gold: str, steps: Sequence[str]) -> str:
@@ -97,4 +104,4 @@ def _fault(row: Any) -> str | None:
     said = [value for name, value in row.items() if name.endswith(_OUTPUT)]
     if not said or not all(isinstance(value, dict) and isinstance(value.get("response"), str) for value in said):
         return "no `…_eval_output` with a text `response`"
-    return None
+    return surrogate(row["question"], row["ground_truth_solution"], *steps, *row, *(value["response"] for value in said))

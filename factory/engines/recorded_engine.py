@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.engines.protocol import Completion, Request, failure
-from factory.engines.recorded_critics import Judgements, read_judgements
+from factory.engines.recorded_critics import Judgements, read_judgements, surrogate
 from factory.errors import EngineError
 from factory.identity import digest, hash_files
 from factory.prompting import render
@@ -115,7 +115,9 @@ def _parse(line: bytes) -> tuple[str, dict[str, dict], str | None]:
     for name, value in answers.items():
         if not isinstance(value.get("solution"), str) or not isinstance(value.get("is_correct"), bool):
             return "", {}, f"{name} has no text `solution` or no true-or-false `is_correct`"
-    return row["question"], answers, None if answers else "no model's answer"
+    if not answers:
+        return "", {}, "no model's answer"
+    return row["question"], answers, surrogate(row["question"], *answers, *(answer["solution"] for answer in answers.values()))
 
 
 def _fold(text: str) -> str:

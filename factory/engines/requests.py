@@ -12,7 +12,8 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,7 @@ from factory.engines.keys import request_fields, request_key, score_key
 from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer
 from factory.engines.store import Answered, Store
 from factory.engines.structured import structured
+from factory.errors import EngineError
 
 CHUNK = 256  # requests of one batch of an engine that answers in batches: a few seconds of work
 
@@ -95,6 +97,7 @@ class _Stored(ABC, Generic[Item, Answer]):
         self.waiting: dict[str, _Waiting[Item]] = {}
         self.lock = threading.Lock()
         self.busy_since = 0.0
+        self.broken: BaseException | None = None
 
     @abstractmethod
     def key(self, item: Item) -> str: ...
@@ -114,6 +117,8 @@ class _Stored(ABC, Generic[Item, Answer]):
 
     def submit(self, items: Sequence[Item], deliver: Deliver) -> None:
         """Raises EngineError when the store is unusable."""
+        if self.broken:
+            raise EngineError(f"{self.model} broke off before ({self.broken or type(self.broken).__name__}): open it again")
         keys = [self.key(item) for item in items]
         with self.lock:
             unknown = [place for place, key in enumerate(keys) if not self._join(key, deliver, place)]
@@ -132,7 +137,17 @@ class _Stored(ABC, Generic[Item, Answer]):
                 self.busy_since = time.monotonic()
         self.store.count(self.stage, hits=len(items) - len(fresh), misses=len(fresh))
         if fresh:
-            self.backend.submit(fresh, self._landed)
+            with self._breaking():
+                self.backend.submit(fresh, self._landed)
+
+    @contextmanager
+    def _breaking(self) -> Iterator[None]:
+        """What is under way when an engine breaks off never lands: nobody may wait for it."""
+        try:
+            yield
+        except BaseException as error:
+            self.broken = error
+            raise
 
     def _join(self, key: str, deliver: Deliver, place: int) -> bool:
         if key in self.waiting:
@@ -140,7 +155,8 @@ class _Stored(ABC, Generic[Item, Answer]):
         return key in self.waiting
 
     def work(self) -> bool:
-        return self.backend.work()
+        with self._breaking():
+            return self.backend.work()
 
     def close(self) -> None:
         self.backend.close()
@@ -149,7 +165,8 @@ class _Stored(ABC, Generic[Item, Answer]):
         """From `work` or a thread of the engine's. Stored first, delivered then."""
         failures = {key: reason for key, answer in answers.items() if (reason := self.reason(answer))}
         rows = [self.pack(key, self.waiting[key].item, answer) for key, answer in answers.items() if key not in failures]
-        self.store.add(self.stage, self.model, rows, failures)
+        earlier = self.store.add(self.stage, self.model, rows, failures)
+        answers = {**answers, **{key: self.unpack(key, document) for key, document in earlier.items()}}
         with self.lock:
             sinks = [(key, answer, *sink) for key, answer in answers.items() for sink in self.waiting.pop(key).sinks]
             idle = not self.waiting
@@ -159,11 +176,14 @@ class _Stored(ABC, Generic[Item, Answer]):
             for key, answer, deliver, place in sinks:
                 self._hand_over(key, answer, deliver, place)
 
+    def failed(self, reason: str) -> None:
+        self.usage.failed += 1
+        self.reasons[reason] += 1
+
     def _hand_over(self, key: str, answer: Answer, deliver: Deliver, place: int) -> None:
         self.usage.requests += 1
         if reason := self.reason(answer):
-            self.usage.failed += 1
-            self.reasons[reason] += 1
+            self.failed(reason)
         self.deliver(key, answer, deliver, place)
 
 
@@ -238,7 +258,7 @@ class StoredScorer(_Stored[tuple[str, str], float]):
         return document["score"]
 
     def reason(self, answer: float) -> str | None:
-        return "no score: too long for the reward model's context" if math.isnan(answer) else None
+        return None if math.isfinite(answer) else "the reward model gives no score: too long for its context, or it failed"
 
     def deliver(self, key: str, answer: float, deliver: Deliver, place: int) -> None:
         deliver(place, answer)

@@ -63,10 +63,11 @@ class Engines:
 
     def engine(self, role: Role, name: str) -> StoredEngine:
         """Raises EngineError when the role's model or file is missing or the store unusable."""
-        if role not in self.backends:
-            self.backends[role] = streaming(_engine(role, self.settings, self.stage))
-            self.closing.callback(self.backends[role].close)
-        engine = StoredEngine(self.backends[role], self._store(), self.stage)
+        model = role.model_copy(update={"price": None})
+        if model not in self.backends:
+            self.backends[model] = streaming(_engine(model, self.settings, self.stage))
+            self.closing.callback(self.backends[model].close)
+        engine = StoredEngine(self.backends[model], self._store(), self.stage)
         self.opened[name] = role, engine
         return engine
 
@@ -126,7 +127,8 @@ def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEng
     if role.engine == "vllm":
         from factory.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(role, _name(role.model))
+        limit = f",max_length={role.max_length}" if role.max_length else ""  # decides where an answer is cut: part of every key
+        return VllmEngine(role, _name(role.model) + limit)
     from factory.engines.transformers_engine import TransformersEngine
 
     return TransformersEngine(role.model, _name(role.model))

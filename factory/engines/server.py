@@ -5,8 +5,10 @@
 
 What comes back                                  what is done (servers.py)
 -----------------------------------------------  ---------------------------------------------------------------------------------------
-429, 503 with Retry-After (seconds or a date)    the server rests that long (at most WAIT_MOST); the request may go to another at once
-429                                              … and gets half as many requests at once, one more after each round of answers
+429, 503 with Retry-After (seconds or a date)    the server rests that long (at most WAIT_MOST); the request has its own random wait, see
+                                                 below, and may go to another
+429                                              the server gets half a request less at once: half as many after a round of nothing else;
+                                                 one more after each round of answers
 408, 409, 425, 429, 5xx                          asked again, `requests.retries` times, after a random wait of up to 0.5 · 2^n s (≤ 30 s)
 no JSON, no choices, no usage, aborted           the same
 timeout, dropped connection                      the same if the server still answers GET /models; else the server is down
@@ -15,8 +17,9 @@ server down                                      its requests go to others and l
                                                  GET /models after a growing pause, and gets one request first when it is back
 STRIKES failures in a row                        the server is down for a pause
 all servers down for PATIENCE                    EngineError (at the first contact: FIRST_PATIENCE)
-401, 403                                         EngineError that names the key's environment variable
+401, and 403 from a server that never answered   EngineError that names the key's environment variable
 other 4xx, 3xx (redirects are not followed)      the request fails at once with the server's message: no other attempt can be different
+                                                 (403: a prompt that was moderated)
 finish_reason not stop or length                 the request fails at once and says so
 retries used up                                  the request fails with the last reason and the number of attempts
 """
@@ -62,13 +65,14 @@ class Dropped(Exception):
 
 
 class Server:
-    """`places`: requests it gets at once. `strikes`: failures since its last answer. `probation`: just back, it gets one request."""
+    """`places`: requests it gets at once. `strikes`: failures since its last answer. `probation`: just back, it gets one request.
+    `proven`: has answered a request, so that its key is right."""
 
     def __init__(self, url: str, concurrency: int, key: str, key_name: str) -> None:
         self.url, self.concurrency, self.key, self.key_name = url, concurrency, key, key_name
         self.root = url.removesuffix("/v1")
         self.session: Any = None  # aiohttp.ClientSession
-        self.live, self.vllm, self.probation = False, False, False
+        self.live, self.vllm, self.probation, self.proven = False, False, False, False
         self.places, self.busy, self.strikes, self.outages, self.rests_until = float(concurrency), 0, 0, 0, 0.0
         self.problem = "not asked yet"
         self.probe: Task[bool] | None = None
@@ -81,7 +85,7 @@ class Server:
         self.places = min(self.concurrency, self.places + 1 / self.places)
 
     def slow_down(self) -> None:
-        self.places = max(1.0, self.places / 2)
+        self.places = max(1.0, self.places - 0.5)
 
     async def contact(self, model: str, seconds: float) -> None:
         """Ask which models it serves. Raises EngineError when it refuses the key or serves another model, Failed or Dropped when it
@@ -114,8 +118,10 @@ class Server:
 
     def _judge(self, status: int, headers: Any, body: bytes) -> bytes:
         if status == 200:
+            self.proven = True
             return body
-        self._check_key(status, body)
+        if status != 403 or not self.proven:
+            self._check_key(status, body)
         reason = f"HTTP {status}: {self._message(body)}"
         if status < 500 and status not in _LATER:
             raise Refused(reason)
@@ -132,6 +138,8 @@ class Server:
         try:
             async with self.session.request(method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False) as reply:
                 body = await reply.read()
+        except aiohttp.ClientSSLError as error:  # its errno is a number of OpenSSL's
+            raise Dropped(self.clean(f"no TLS connection: {error.os_error}"), reached=False) from None
         except aiohttp.ClientConnectorError as error:
             number = error.os_error.errno
             raise Dropped(self.clean(os.strerror(number) if number and number > 0 else str(error.os_error)), reached=False) from None
@@ -182,7 +190,7 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         try:
             date = parsedate_to_datetime(retry_after)
-        except ValueError:
+            wait = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError, IndexError):
             return None
-        wait = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return min(max(wait, 0.0), WAIT_MOST) if wait == wait else None

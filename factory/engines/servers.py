@@ -165,7 +165,7 @@ class Servers(ABC, Generic[Item, Answer]):
         except Refused as error:
             answer = self.failed(str(error))
         except (Failed, Dropped) as error:
-            delay = await self._blame(server, error)
+            await self._blame(server, error)
             if isinstance(error, Dropped) and not server.live and job.free < FREE:
                 job.free += 1
                 return self._again(job, server, 0.0)
@@ -174,23 +174,20 @@ class Servers(ABC, Generic[Item, Answer]):
                 plural = "s" if job.attempts > 1 else ""
                 return self._put(job, self.failed(f"{error}; given up after {job.attempts} attempt{plural}"), server)
             backoff = random.uniform(0, min(BACKOFF_MOST, BACKOFF * 2 ** (job.attempts - 1)))
-            return self._again(job, server, backoff if delay is None else delay)
+            return self._again(job, server, backoff)
         server.answered()
         self._put(job, answer, server)
 
-    async def _blame(self, server: Server, error: Failed | Dropped) -> float | None:
-        """What a failed attempt means for its server. Returns the request's own wait where the server has said one: none, the server
-        rests instead."""
+    async def _blame(self, server: Server, error: Failed | Dropped) -> None:
+        """What a failed attempt means for its server."""
         if isinstance(error, Dropped):
             self._strike(server, str(error), lives=error.reached and await self._alive(server))
-            return None
+            return
         if error.ill:
             self._strike(server, str(error), lives=True)
-        if error.wait is None:
-            return None
-        server.rests_until = max(server.rests_until, time.monotonic() + error.wait)
-        asyncio.get_running_loop().call_later(error.wait + 0.001, self._start)
-        return 0.0
+        if error.wait is not None:
+            server.rests_until = max(server.rests_until, time.monotonic() + error.wait)
+            asyncio.get_running_loop().call_later(error.wait + 0.001, self._start)
 
     def _again(self, job: _Job[Item, Answer], server: Server, delay: float) -> None:
         server.busy -= 1
@@ -272,13 +269,21 @@ class Servers(ABC, Generic[Item, Answer]):
 
 
 def _urls(role: Role) -> list[str]:
-    """Raises EngineError for none, or for one that is no plain address."""
+    """Raises EngineError for none, or for one that is no plain address. Such a one may hold a key: no message shows it."""
     if not role.urls:
         raise EngineError(f"{role.model}: the role has the engine openai and no base_url: write where its server is, http://host:8000/v1")
     for url in role.urls:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            plain = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not (parts.query or parts.fragment)
+        except ValueError:  # [ without ], or a port that is none
+            raise _no_address(role) from None
         if parts.username is not None or parts.password is not None:
             raise EngineError(f"{role.model}: base_url holds a user or a password: put the key into the environment ({role.api_key_env})")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise EngineError(f"{role.model}: base_url is {url!r}: expected an address such as http://host:8000/v1")
+        if not plain:
+            raise _no_address(role)
     return list(dict.fromkeys(url.rstrip("/") for url in role.urls))
+
+
+def _no_address(role: Role) -> EngineError:
+    return EngineError(f"{role.model}: a base_url of this role is malformed: expected an address such as http://host:8000/v1, no query")

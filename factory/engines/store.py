@@ -18,7 +18,8 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import quote
 
 import orjson
 import platformdirs
@@ -72,54 +73,11 @@ class Answered:
     completion_tokens: int = 0
 
 
-@dataclass(frozen=True)
-class StageUsage:
-    """What one stage has cost so far. `hits` and `misses` count lookups over all runs, `failures` requests that stay unanswered."""
-
-    stage: str
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    failures: int
-    bytes: int
-    hits: int
-    misses: int
-    seconds: float  # in which its requests were under way
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One answered request as it is stored."""
-
-    key: str
-    stage: str
-    model: str
-    made_at: float  # seconds since 1970
-    prompt_tokens: int
-    completion_tokens: int
-    request: dict[str, Any]
-    answer: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which answers: all that fit every field that is given."""
-
-    key: str = ""  # how it begins
-    stage: str = ""
-    model: str = ""
-    before: float | None = None  # seconds since 1970
-
-    def clause(self) -> tuple[str, tuple[object, ...]]:
-        beyond = self.key and self.key + "g"  # keys are hex digits
-        parts = {"key >= ?": self.key, "key < ?": beyond, "stage = ?": self.stage, "model = ?": self.model, "made_at < ?": self.before}
-        given = {text: value for text, value in parts.items() if value}
-        return " AND ".join(["1", *given]), tuple(given.values())
-
-
 class Store:
+    """Safe to use from several threads and processes; one writes at a time."""
+
     def __init__(self, path: Path) -> None:
-        """Opens or creates the file. Raises EngineError when it cannot be written to, is damaged, or is of another layout."""
+        """Opens or creates the file. Raises EngineError when it cannot be written to, is damaged, or is no store of this layout."""
         self.path, self.lock = path, threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,19 +87,44 @@ class Store:
             ) from None
         with self._explained():
             self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._known_layout()
             self._enter_wal()
             self.connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing, a power cut at most the last commits
             self.connection.execute("PRAGMA cache_size = -65536")  # KiB: the keys' index of a million answers stays in memory
             self.connection.execute("PRAGMA wal_autocheckpoint = 8192")  # pages: keys are random, so that many commits share pages
-            with self._transaction():
-                layout = self.connection.execute("PRAGMA user_version").fetchone()[0]
-                if layout not in (0, *_UPGRADES, LAYOUT):
-                    raise EngineError(
-                        f"request store {path} has layout {layout}, this version reads {LAYOUT}: point FACTORY_STORE elsewhere"
-                    )
-                for statement in [*filter(str.strip, _TABLES.split(";")), *(_UPGRADES[step] for step in range(layout or LAYOUT, LAYOUT))]:
-                    self.connection.execute(statement)
-                self.connection.execute(f"PRAGMA user_version = {LAYOUT}")
+            if self._known_layout() != LAYOUT:
+                self._lay_out()
+
+    @classmethod
+    def reader(cls, path: Path) -> Self:
+        """To look and not to touch: needs no right to write. A store of an older layout is brought up to date first."""
+        store = cls.__new__(cls)
+        store.path, store.lock = path, threading.RLock()
+        still = "" if Path(f"{path}-wal").exists() else "&immutable=1"  # no writer: SQLite needs no file beside it
+        with store._explained():
+            store.connection = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=ro{still}", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+            )
+            if store._known_layout() == LAYOUT:
+                return store
+        store.close()
+        return cls(path)
+
+    def _known_layout(self) -> int:
+        """0 for an empty file. Raises EngineError for a file of another program or version, before anything is changed in it."""
+        layout = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if layout not in (0, *_UPGRADES, LAYOUT):
+            raise EngineError(f"request store {self.path} has layout {layout}, this version reads {LAYOUT}: point FACTORY_STORE elsewhere")
+        if not layout and self.connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise EngineError(f"request store {self.path} {_REMEDIES['SQLITE_NOTADB']}")
+        return layout
+
+    def _lay_out(self) -> None:
+        with self._transaction():
+            layout = self._known_layout()  # another process may have been first
+            for statement in [*filter(str.strip, _TABLES.split(";")), *(_UPGRADES[step] for step in range(layout or LAYOUT, LAYOUT))]:
+                self.connection.execute(statement)
+            self.connection.execute(f"PRAGMA user_version = {LAYOUT}")
 
     def close(self) -> None:
         """After the last thread has done with it; what comes later is an EngineError."""
@@ -176,11 +159,11 @@ class Store:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.connection.execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
-        self.connection.execute("COMMIT")
 
     def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The stored answers among `keys`."""
@@ -193,28 +176,28 @@ class Store:
                     found[key] = self._unpack(answer)
         return found
 
-    def request(self, key: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """What was asked and what was answered under a row's request id, None for an unknown one."""
-        with self._explained():
-            row = self.connection.execute("SELECT request, answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return (self._unpack(row[0]), self._unpack(row[1])) if row else None
-
-    def add(self, stage: str, model: str, answers: Iterable[Answered], failures: dict[str, str] | None = None) -> None:
-        """Commit a chunk: answers, and failures as key → reason. The first answer to a key stays."""
+    def add(self, stage: str, model: str, answers: Iterable[Answered], failures: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+        """Commit answers, and failures as key → reason. The first answer to a key stays: where another process was first, its answer is
+        returned, and is the one to go on with."""
         now = time.time()
-        rows = [
-            (item.key, stage, model, now, item.prompt_tokens, item.completion_tokens, _pack(item.request), _pack(item.answer))
+        rows = {
+            item.key: (item.key, stage, model, now, item.prompt_tokens, item.completion_tokens, _pack(item.request), _pack(item.answer))
             for item in answers
-        ]
-        lost = [(key, stage, model, now, reason) for key, reason in (failures or {}).items()]
+        }
+        lost = [(key, stage, model, now, reason, key) for key, reason in (failures or {}).items()]
+        earlier: dict[str, dict[str, Any]] = {}
         with self._explained(), self._transaction():
-            self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            self.connection.executemany("DELETE FROM failures WHERE key = ?", [(row[0],) for row in rows])
+            added = self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows.values()).rowcount
+            if rows and added < len(rows):
+                earlier = {key: document for key, document in self.find(list(rows)).items() if _pack(document) != rows[key][-1]}
+            self.connection.executemany("DELETE FROM failures WHERE key = ?", [(key,) for key in rows])
             self.connection.executemany(
-                "INSERT INTO failures VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (key) DO UPDATE SET"
+                "INSERT INTO failures SELECT ?, ?, ?, ?, 1, ? WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?)"
+                " ON CONFLICT (key) DO UPDATE SET"
                 " failed_at = excluded.failed_at, attempts = attempts + 1, reason = excluded.reason, stage = excluded.stage",
                 lost,
             )
+        return earlier
 
     def count(self, stage: str, hits: int = 0, misses: int = 0, seconds: float = 0.0) -> None:
         """Add lookups, and seconds in which a stage's requests were under way."""
@@ -225,59 +208,6 @@ class Store:
                 (stage, hits, misses, seconds),
             )
 
-    def failures(self) -> list[tuple[str, str, int, str]]:
-        """(key, stage, attempts, reason) of every request that stays unanswered."""
-        with self._explained():
-            return self.connection.execute("SELECT key, stage, attempts, reason FROM failures ORDER BY stage, key").fetchall()
-
-    def usage(self) -> list[StageUsage]:
-        query = """
-            SELECT stage, coalesce(requests, 0), coalesce(prompt, 0), coalesce(completion, 0), coalesce(failed, 0), coalesce(bytes, 0),
-                coalesce(hits, 0), coalesce(misses, 0), coalesce(seconds, 0)
-            FROM (SELECT stage FROM answers UNION SELECT stage FROM failures UNION SELECT stage FROM lookups)
-            LEFT JOIN (SELECT stage, count(*) AS requests, sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion,
-                sum(length(request) + length(answer)) AS bytes FROM answers GROUP BY stage) USING (stage)
-            LEFT JOIN (SELECT stage, count(*) AS failed FROM failures GROUP BY stage) USING (stage)
-            LEFT JOIN lookups USING (stage) ORDER BY stage"""
-        with self._explained():
-            return [StageUsage(*row) for row in self.connection.execute(query)]
-
-    def spent(self) -> list[tuple[str, str, int, int]]:
-        """(stage, model, prompt tokens, completion tokens) of everything answered."""
-        query = "SELECT stage, model, sum(prompt_tokens), sum(completion_tokens) FROM answers GROUP BY stage, model ORDER BY stage, model"
-        with self._explained():
-            return self.connection.execute(query).fetchall()
-
-    def entries(self, chosen: Chosen, limit: int = -1) -> Iterator[Entry]:
-        """Answered requests in the order in which they landed; memory stays flat however many there are."""
-        columns = "key, stage, model, made_at, prompt_tokens, completion_tokens, request, answer"
-        where, values = chosen.clause()
-        with self._explained():
-            for row in self.connection.execute(f"SELECT {columns} FROM answers WHERE {where} ORDER BY rowid LIMIT ?", (*values, limit)):
-                key, stage, model, made_at, prompt, completion, request, answer = row
-                yield Entry(key, stage, model, made_at, prompt, completion, self._unpack(request), self._unpack(answer))
-
-    def count_entries(self, chosen: Chosen) -> int:
-        where, values = chosen.clause()
-        with self._explained():
-            return self.connection.execute(f"SELECT count(*) FROM answers WHERE {where}", values).fetchone()[0]
-
-    def vacuum(self, dropped: Chosen | None = None) -> tuple[int, int]:
-        """Forget some answers for good, and give their space back to the disk. Returns (answers dropped, bytes given back)."""
-        before = self._bytes()
-        with self._explained():
-            count = 0
-            if dropped:
-                where, values = dropped.clause()
-                with self._transaction():
-                    count = self.connection.execute(f"DELETE FROM answers WHERE {where}", values).rowcount
-            self.connection.execute("VACUUM")
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return count, before - self._bytes()
-
-    def _bytes(self) -> int:
-        return sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}*"))
-
     def _unpack(self, blob: bytes) -> dict[str, Any]:
         try:
             return orjson.loads(zlib.decompress(blob))
@@ -285,27 +215,5 @@ class Store:
             raise EngineError(f"request store {self.path} {_REMEDIES['SQLITE_CORRUPT']}") from None
 
 
-def stats(path: Path) -> list[StageUsage]:
-    """Usage per stage, [] when there is no store yet."""
-    if not path.exists():
-        return []
-    store = Store(path)
-    try:
-        return store.usage()
-    finally:
-        store.close()
-
-
-def spent(path: Path) -> list[tuple[str, str, int, int]]:
-    """(stage, model, prompt tokens, completion tokens) of everything answered, [] when there is no store yet."""
-    if not path.exists():
-        return []
-    store = Store(path)
-    try:
-        return store.spent()
-    finally:
-        store.close()
-
-
 def _pack(document: dict[str, Any]) -> bytes:
-    return zlib.compress(orjson.dumps(document, default=str), level=1)
+    return zlib.compress(orjson.dumps(document), level=1)

@@ -6,8 +6,10 @@ completion.text    → '{"step": 2}'; finish_reason "error" and the reason when 
 """
 
 import json
+import re
 from collections.abc import Generator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from factory.engines.flow import Ask
@@ -17,6 +19,7 @@ from factory.identity import seed_for
 from factory.prompting import render
 
 ATTEMPTS = 3  # the first answer and two repairs
+BEGINNINGS = 100  # brackets of an answer at which a document is looked for
 
 
 def structured(engine: Any, request: Request) -> Generator[Ask, list[Any], Completion]:
@@ -25,51 +28,85 @@ def structured(engine: Any, request: Request) -> Generator[Ask, list[Any], Compl
     if request.schema is None:
         (completion,) = yield Ask(engine, [request])
         return completion
-    schema = _schema(request.schema)
+    validator = validator_of(request.schema)
     asked = request if engine.structured else replace(request, schema=None)
     reason = ""
     for attempt in range(ATTEMPTS):
         (completion,) = yield Ask(engine, [asked])
         if completion.finish_reason == "error":
             return completion
-        document, reason = conform(completion.text, schema)
-        if not reason:
+        document, reason = ("", f"cut off at {completion.tokens} tokens")
+        if completion.finish_reason == "stop":
+            document, reason = conform(completion.text, validator)
+        if document:
             return replace(completion, text=document)
-        if completion.finish_reason == "length":
-            reason = f"cut off at {completion.tokens} tokens"
         asked = _repair(asked, completion.text, reason, seed_for(request.seed, "repair", attempt))
-    return replace(failure(f"no answer of its schema in {ATTEMPTS} attempts: {reason}"), request_id=completion.request_id)
+    reason = f"no answer of its schema in {ATTEMPTS} attempts: {reason}"
+    engine.failed(reason)
+    return replace(failure(reason), request_id=completion.request_id)
 
 
-def conform(text: str, schema: dict[str, Any]) -> tuple[str, str]:
-    """(the first JSON document in the text that follows the schema, "") or ("", the reason). A code fence or a sentence around it is
-    passed over; nothing inside is guessed."""
-    import jsonschema
-
-    reason, decoder = "no JSON in it", json.JSONDecoder()
-    for begin in (place for place, letter in enumerate(text) if letter in '{["-0123456789tfn'):
-        try:
-            document, end = decoder.raw_decode(text, begin)
-        except ValueError:
-            continue
-        try:
-            jsonschema.validate(document, schema)
-        except jsonschema.ValidationError as error:
-            reason = reason if reason != "no JSON in it" else f"{error.json_path}: {error.message.splitlines()[0][:200]}"
-            continue
-        return text[begin:end], ""
+def conform(text: str, validator: Any) -> tuple[str, str]:
+    """(the first JSON object or array in the text that follows the schema, "") or ("", the reason). A code fence or a sentence around it is
+    passed over, what is inside a document that does not fit is not looked at; a text that is JSON as a whole may be of any type."""
+    reason, begin = "no JSON in it", 0
+    if (document := _parsed(text.strip())) is not None and not isinstance(document[0], dict | list):
+        reason = _fault(document[0], validator)
+        return ("", reason) if reason else (text.strip(), "")
+    for _ in range(BEGINNINGS):
+        found = _BEGIN.search(text, begin)
+        if not found:
+            break
+        document = _parsed(text[found.start() :])
+        begin = found.start() + (document[1] if document else 1)
+        if document:
+            fault = _fault(document[0], validator)
+            if not fault:
+                return text[found.start() : begin], ""
+            reason = fault
     return "", reason
 
 
-def _schema(text: str) -> dict[str, Any]:
+def _parsed(text: str) -> tuple[Any, int] | None:
+    """The JSON document at the beginning and its length; None for none, or one too deep to read."""
+    try:
+        return _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _fault(document: Any, validator: Any) -> str:
+    try:
+        error = next(validator.iter_errors(document), None)
+    except RecursionError:
+        return "it is nested too deeply"
+    return f"{error.json_path}: {error.message.splitlines()[0][:200]}" if error else ""
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_BEGIN = re.compile(r"[{\[]")
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+@lru_cache(maxsize=64)
+def validator_of(text: str) -> Any:
+    """Nothing is fetched: a schema that points outside of itself is refused."""
     import jsonschema
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
     try:
         schema = json.loads(text)
-        jsonschema.validators.validator_for(schema).check_schema(schema)
-    except (ValueError, jsonschema.SchemaError) as error:
+        kind = jsonschema.validators.validator_for(schema)
+        kind.check_schema(schema)
+        validator = kind(schema, registry=Registry())
+        next(validator.iter_errors(None), None)
+        return validator
+    except (ValueError, RecursionError, jsonschema.SchemaError, Unresolvable) as error:
         raise ParamsError(f"{text[:80]!r} is no JSON schema: {str(error).splitlines()[0]}") from None
-    return schema
 
 
 def _repair(request: Request, answer: str, reason: str, seed: int) -> Request:

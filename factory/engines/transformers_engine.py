@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from factory.engines.protocol import Completion, Request, SamplingParams, failure
 from factory.errors import EngineError
 
@@ -59,19 +61,26 @@ class TransformersEngine:
 
     def _encode(self, request: Request) -> tuple[list[int], str | None]:
         """Token ids and, when there can be none, the reason."""
-        tokenizer, prompt = self._sampler.tokenizer, request.prompt
         if request.schema is not None:
             return [], "answers that follow a schema need the engine vllm or openai"
         if request.sampling.ignore_eos:
             return [], "to go on behind the end of sequence needs the engine vllm or openai"
+        tokenizer, prompt = self._sampler.tokenizer, request.prompt
         if isinstance(prompt, str):
-            return tokenizer(prompt).input_ids, None
-        if prompt and isinstance(prompt[0], tuple):
+            ids = tokenizer(prompt).input_ids
+        elif prompt and isinstance(prompt[0], tuple):
             if tokenizer.chat_template is None:
                 return [], f"{self.model} has no chat template: send it text"
             messages = [{"role": role, "content": content} for role, content in prompt]
-            return _chat_ids(tokenizer, messages, add_generation_prompt=True), None
-        return [int(token) for token in prompt], None  # type: ignore[arg-type]
+            try:
+                ids = _chat_ids(tokenizer, messages, add_generation_prompt=True)
+            except TemplateError as error:
+                return [], f"the chat template of {self.model} refuses these messages: {_line(error)}"
+        else:
+            ids = [int(token) for token in prompt]  # type: ignore[arg-type]
+        known = self._sampler.model.get_input_embeddings().num_embeddings
+        strange = [token for token in ids if not 0 <= token < known]
+        return ids, f"token id {strange[0]} is outside of the vocabulary of {known}" if strange else None
 
     def _completion(self, sampled: Any, sampling: SamplingParams, prompt_tokens: int) -> Completion:
         if sampled.error:
@@ -158,11 +167,16 @@ def _load(source: str, from_pretrained: Callable[..., Any]) -> tuple[Any, Any]:
         dtype = torch.float32 if device == "cpu" else "auto"
         model, loading = from_pretrained(name, dtype=dtype, attn_implementation="sdpa", output_loading_info=True, **origin)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineError(f"{source} cannot be loaded: {reason}: make it again, or check the name, the revision and the network") from None
+        raise EngineError(
+            f"{source} cannot be loaded: {_line(error)}: make it again, or check the name, the revision and the network"
+        ) from None
     if loading["missing_keys"]:  # transformers would fill them with random numbers
         raise EngineError(f"{source} lacks the weights {', '.join(sorted(loading['missing_keys'])[:3])}: it is no model for this role")
     return model.to(device), tokenizer
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _chat_ids(tokenizer: Any, messages: list[dict[str, str]], **options: bool) -> list[int]:

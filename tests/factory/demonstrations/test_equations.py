@@ -1,5 +1,6 @@
 """Equations as they stand in solutions of small models and of GSM8K."""
 
+import time
 from fractions import Fraction
 
 import pytest
@@ -77,6 +78,48 @@ def test_claims() -> None:
     assert [claim.true for claim in claims_of("19 - 4 is not 15.")] == [False]
     assert [claim.true for claim in claims_of("2 / 3 is 0.67.")] == [True]
     assert claims_of("do not add 4.") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("This is 3 + 4 is 7.", ["3 + 4"]),  # `is 3` has nothing on its left, and its 3 belongs to the sum
+        ("12 + 7 is 19 is 19, 2 + 2 is not 5", ["12 + 7", "2 + 2"]),
+        ("so ($5 + $2) is $7", ["(5 + 2)"]),
+        ("5 + is 3, 7is 7, 12 $ is 4", []),
+    ],
+)
+def test_where_claims_stand(text: str, said: list[str]) -> None:
+    assert [claim.left for claim in claims_of(text)] == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 " * 10_000,
+        "0." + "3" * 20_000,
+        "1" * 20_000,
+        "5" + " " * 20_000 + "x",
+        "1 is 1 " * 3_000,
+        "1+" * 10_000 + "1 is 3",
+        "1," * 10_000,
+    ],
+)
+def test_long_texts_are_read_at_once(text: str) -> None:
+    start = time.perf_counter()
+    claims_of(text)
+    equations_of((text,))
+    numbers_in(text)
+    assert time.perf_counter() - start < 1
+
+
+def test_what_is_longer_than_a_person_would_write_is_no_arithmetic() -> None:
+    endless = "1" * 5000
+    assert numbers_in(f"{endless} and 5") == {5}
+    assert claims_of(f"2 + 2 is {endless}") == claims_of(f"{endless} is 2") == []
+    assert equations_of((f"2 + {endless} = 3", f"{endless} - 3 = 4", f"2 + 2 = {endless}")) == []
+    assert [evaluate(text) for text in ("-" * 1500 + "5", "(" * 1500 + "5" + ")" * 1500, "1+" * 200 + "1")] == [None] * 3
+    assert evaluate("(" * 90 + "5" + ")" * 90) == 5
 
 
 def test_a_box_is_judged_by_the_equations_before_it() -> None:

@@ -10,6 +10,7 @@ from factory.demonstrations.critics import LlmCritic
 from factory.demonstrations.drafts import Draft
 from factory.demonstrations.generator import Workshop
 from factory.demonstrations.reference import ReferenceCritic
+from factory.errors import ParamsError
 
 WRONG = "12 + 7 = 19\n19 + 4 = 23\n\\boxed{23}"
 WRONG_AGAIN = "19 - 4 = 14\n\\boxed{14}"
@@ -311,6 +312,20 @@ def test_a_continuation_that_is_right_by_luck_is_not_used(coat_kit) -> None:
     assert [reject.reason for reject in workshop.rejects] == ["no usable continuation after the critique"]
     _, drafts, _ = make(kit, [WRONG], {kit.critique(WRONG): [CRITIQUE], prompt: [lucky, RIGHT_REST]})
     assert one(drafts, "III-I").trajectory.text.endswith(RIGHT_REST)
+
+
+def test_steps_cannot_be_checked_by_rollouts_without_a_generator(coat_kit) -> None:
+    with pytest.raises(ParamsError, match="step_check is rollouts, which needs a generator that can continue"):
+        make(coat_kit, [WRONG], {}, generator=False, step_check="rollouts")
+
+
+def test_a_judgement_tells_that_its_step_could_not_be_checked_by_equations(coat_kit) -> None:
+    wrong = "So he has 23.\n\\boxed{23}"
+    workshop, _, _ = make(
+        coat_kit, [wrong], {coat_kit.critique(wrong): ["In Step 1: not 23.\nAlternatively: look."]}, step_check="equations"
+    )
+    (row,) = workshop.judgements
+    assert (row.accepted, row.compared) == (True, False)
 
 
 @pytest.mark.parametrize(("after", "made"), [("19 - 4 = 14\n\\boxed{14}", 1), (RIGHT_REST, 0)])

@@ -1,10 +1,23 @@
 """Tiny random Llamas: everything the engines do, in milliseconds. `bytes_*` write printable ASCII, a byte a token (the others know 20
 words), and have heads of a size that vLLM computes on a CPU."""
 
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from factory.engines import flow, servers
+from factory.engines.ledger import Ledger
+from factory.engines.openai_engine import OpenAIEngine
+from factory.engines.requests import StoredEngine
+from factory.params import Requests
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fault_server import FaultServer
+from served import SETTINGS, role_of
 
 WORDS = list("abcdefghijklmnopqrst")
 CONTEXT = 48
@@ -112,3 +125,37 @@ def bytes_reward_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         LlamaForSequenceClassification(config(vocab_size=len(tokenizer), num_labels=1, **WIDE)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of a pool of servers in milliseconds, and no key."""
+    for name, seconds in {
+        "BACKOFF": 0.01, "PAUSE": 0.05, "PAUSE_MOST": 0.2, "FIRST_PATIENCE": 0.4, "PATIENCE": 0.6, "PROBE": 0.3,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(servers, name, seconds)
+    monkeypatch.setattr(flow, "PATIENCE", 0.02)
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as one:
+        yield one
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[Callable[..., StoredEngine]]:
+    opened = []
+
+    def make(*fault_servers: FaultServer, settings: Requests = SETTINGS, **changes: Any) -> StoredEngine:
+        opened.append(
+            StoredEngine(OpenAIEngine(role_of(*fault_servers, **changes), settings), Ledger(tmp_path / "store.sqlite"), "rollouts")
+        )
+        return opened[-1]
+
+    yield make
+    for engine in opened:
+        engine.close()
+        engine.store.close()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("servers of")]

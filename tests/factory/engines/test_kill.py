@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.engines.store import Chosen, Store
+from factory.engines.ledger import Chosen, Ledger
 
 SERVER = Path(__file__).with_name("fault_server.py")
 CONCURRENCY, TOKENS = 32, 20
@@ -26,12 +26,12 @@ from factory.engines.flow import Ask, run
 from factory.engines.openai_engine import OpenAIEngine
 from factory.engines.protocol import Request, SamplingParams
 from factory.engines.requests import StoredEngine
-from factory.engines.store import Store
+from factory.engines.ledger import Ledger
 from factory.params import Requests, Role
 
 url, store, log, count, concurrency, tokens = sys.argv[1], Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])
 role = Role(engine="openai", model="m@1", base_url=url, concurrency=concurrency)
-engine = StoredEngine(OpenAIEngine(role, Requests(timeout=10, retries=2, max_failed_share=0)), Store(store), "rollouts")
+engine = StoredEngine(OpenAIEngine(role, Requests(timeout=10, retries=2, max_failed_share=0)), Ledger(store), "rollouts")
 acknowledged = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 def asked(number):
@@ -78,7 +78,7 @@ def stored(folder: Path) -> set[str]:
     """Keys of the store, each answer whole. What a torn file would say is an error here."""
     with sqlite3.connect(folder / "requests.sqlite") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    store = Store(folder / "requests.sqlite")
+    store = Ledger(folder / "requests.sqlite")
     entries = list(store.entries(Chosen()))
     store.close()
     assert all(len(entry.answer["token_ids"]) == TOKENS == entry.completion_tokens for entry in entries)

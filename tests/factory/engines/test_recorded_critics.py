@@ -58,6 +58,23 @@ def test_rows_that_cannot_be_read_are_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"question": "cut \ud83d"},
+        {"ground_truth_solution": "\ud83d"},
+        {"model_output_steps": ["\ud83d"]},
+        {"claude2_eval_output": {"response": "\ud83d"}},
+    ],
+)
+def test_half_a_character_is_malformed(tmp_path: Path, change: dict) -> None:
+    file = tmp_path / "judged.json"
+    file.write_text(json.dumps([ROW | change, ROW]))
+    found = read_judgements(file)
+    assert found.malformed == [f"{file}:row 1: it holds the lone surrogate '\\ud83d', which is no character"]
+    assert len(found.judgements) == 1
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[", "is no JSON document"),

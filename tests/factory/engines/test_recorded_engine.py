@@ -71,6 +71,15 @@ def test_malformed_lines_are_named_and_the_rest_survives(path: Path) -> None:
     assert RecordedEngine(path, ["small"]).malformed == recorded.malformed
 
 
+@pytest.mark.parametrize("rows", [{"question": "\ud83d"}, {"small": {"is_correct": True, "solution": "cut \ud83d\nA: 3"}}])
+def test_half_a_character_is_malformed(tmp_path: Path, rows: dict) -> None:
+    file = tmp_path / "solutions.jsonl"
+    file.write_text(json.dumps(json.loads(line(EGGS, small=("A: 1", True))) | rows) + "\n" + line(PAGES, small=("A: 45 \U0001f600", True)))
+    recorded = read_recorded(file)
+    assert recorded.malformed == [f"{file}:1: it holds the lone surrogate '\\ud83d', which is no character"]
+    assert list(recorded.solutions) == [PAGES]
+
+
 @pytest.mark.parametrize(
     ("solution", "text", "complete"),
     [

@@ -4,15 +4,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from factory.engines.keys import request_key
+from factory.engines.ledger import Ledger
 from factory.engines.progress import Meter
 from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.requests import StoredEngine, StoredScorer
-from factory.engines.store import Store
+from factory.errors import EngineError
 
 GREEDY = SamplingParams(max_tokens=8)
 
@@ -46,7 +48,7 @@ class Echo:
 
 def engine_at(path: Path, stage: str = "rollouts", chunk: int = 4) -> tuple[StoredEngine, Echo]:
     echo = Echo()
-    return StoredEngine(echo, Store(path), stage, chunk), echo
+    return StoredEngine(echo, Ledger(path), stage, chunk), echo
 
 
 def test_order_ids_chunks_and_replay(tmp_path: Path) -> None:
@@ -116,12 +118,42 @@ def test_scores_replay_exactly_and_what_has_none_is_asked_again(tmp_path: Path) 
     pairs = [("abcd", "x"), ("ab", "x"), ("abcd", "long"), ("abcd", "x")]
     for asked in (3, 1):
         scorer = Lengths()
-        scores = StoredScorer(scorer, Store(tmp_path / "requests.sqlite"), "demonstrations", chunk=2).score(pairs)
+        scores = StoredScorer(scorer, Ledger(tmp_path / "requests.sqlite"), "demonstrations", chunk=2).score(pairs)
         assert scores[:2] == [4 / 3, 2 / 3]
         assert scores[3] == scores[0]
         assert math.isnan(scores[2])
         assert len(scorer.asked) == asked
-    assert [row[3] for row in Store(tmp_path / "requests.sqlite").failures()] == ["no score: too long for the reward model's context"]
+    assert [row[3] for row in Ledger(tmp_path / "requests.sqlite").failures()] == [
+        "the reward model gives no score: too long for its context, or it failed"
+    ]
+
+
+class Breaking(Echo):
+    """Breaks off in its first batch."""
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        raise EngineError("out of memory")
+
+
+def test_an_engine_that_broke_off_is_not_waited_for(tmp_path: Path) -> None:
+    engine = StoredEngine(Breaking(), Ledger(tmp_path / "requests.sqlite"), "rollouts")
+    for message in ("out of memory", "echo@1 broke off before .out of memory.: open it again"):
+        with pytest.raises(EngineError, match=message):
+            engine.generate([Request("a", GREEDY)])
+
+
+def test_answers_of_two_processes_agree_with_the_store(tmp_path: Path) -> None:
+    """Both ask before either has stored: the second goes on with the first one's answer."""
+    path, request = tmp_path / "requests.sqlite", Request("a", GREEDY)
+    first, _ = engine_at(path)
+
+    class Late(Echo):
+        def generate(self, requests: Sequence[Request]) -> list[Completion]:
+            first.generate([request])
+            return [replace(completion, text="another draw") for completion in super().generate(requests)]
+
+    late = StoredEngine(Late(), Ledger(path), "rollouts").generate([request])
+    assert late == first.generate([request])
 
 
 SLOW = """
@@ -129,7 +161,7 @@ import os, sys, time
 from pathlib import Path
 from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.requests import StoredEngine
-from factory.engines.store import Store
+from factory.engines.ledger import Ledger
 
 class Slow:
     family, model = "slow", "slow@1"
@@ -139,7 +171,7 @@ class Slow:
         time.sleep(float(sys.argv[3]))
         return [Completion(f"to {request.prompt}", (1, 2), "stop", 1) for request in requests]
 
-engine = StoredEngine(Slow(), Store(Path(sys.argv[1])), "rollouts", chunk=5)
+engine = StoredEngine(Slow(), Ledger(Path(sys.argv[1])), "rollouts", chunk=5)
 completions = engine.generate([Request(f"p{number:03}", SamplingParams(8)) for number in range(100)])
 assert [completion.text for completion in completions] == [f"to p{number:03}" for number in range(100)]
 """

@@ -1,6 +1,7 @@
 """Answers that follow a JSON schema: kept when they do, asked again a bounded number of times when they do not."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.requests import StoredEngine
 from factory.engines.store import Store
-from factory.engines.structured import ATTEMPTS, conform
+from factory.engines.structured import ATTEMPTS, conform, validator_of
 from factory.errors import ParamsError
 
 SCHEMA = {"type": "object", "properties": {"step": {"type": "integer", "minimum": 1}}, "required": ["step"], "additionalProperties": False}
@@ -53,9 +54,32 @@ def ask(tmp_path: Path, engine: Scripted, prompt: object = "Which step?\n", sche
     ],
 )
 def test_the_first_document_that_follows_the_schema(text: str, document: str) -> None:
-    found, reason = conform(text, SCHEMA)
+    found, reason = conform(text, validator_of(json.dumps(SCHEMA)))
     assert found == document
     assert bool(reason) == (not document)
+
+
+def test_nothing_is_guessed() -> None:
+    steps = validator_of(json.dumps({"type": "array", "items": SCHEMA}))
+    assert conform('{"steps": [{"step": 1}]}', validator_of(json.dumps(SCHEMA)))[0] == "", "the inside of a document that does not fit"
+    assert conform("[]", steps)[0] == "[]"
+    anything = validator_of("{}")
+    assert conform("That is untrue.", anything) == ("", "no JSON in it")
+    assert conform(" 42 ", anything) == ("42", "")
+    assert conform('{"x": NaN}', anything)[0] == ""
+
+
+def test_a_text_without_sense_is_refused_in_no_time() -> None:
+    started = time.monotonic()
+    for text in ("[" * 200_000, "[1] " * 20_000, '{"a":' * 5000):
+        assert conform(text, validator_of(json.dumps(SCHEMA)))[0] == ""
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "https://example.org/schema.json"}, {"$ref": "#/nowhere"}])
+def test_a_schema_that_points_outside_is_refused_and_nothing_is_fetched(tmp_path: Path, schema: object) -> None:
+    with pytest.raises(ParamsError, match="is no JSON schema"):
+        ask(tmp_path, Scripted(), schema=schema)
 
 
 def test_a_good_answer_is_asked_for_once(tmp_path: Path) -> None:
@@ -85,10 +109,13 @@ def test_chats_are_repaired_as_chats_and_ids_are_sampled_again(tmp_path: Path) -
     assert engine.asked[3].prompt == (5, 6)
 
 
-def test_attempts_are_bounded(tmp_path: Path) -> None:
+def test_attempts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(StoredEngine, "failed", lambda self, reason: counted.append(reason))
     engine = Scripted("a", "b", '{"step": …')
     completion = ask(tmp_path, engine)
     assert (completion.finish_reason, len(engine.asked)) == ("error", ATTEMPTS)
+    assert len(counted) == 1, "a stage counts it as a failed request"
     assert completion.error == "no answer of its schema in 3 attempts: cut off at 2 tokens"
 
 

@@ -54,26 +54,32 @@ def test_a_stop_string_is_cut_from_the_text(engine: TransformersEngine) -> None:
 
 
 def test_one_bad_request_kills_nothing(engine: TransformersEngine) -> None:
-    long, chat, schema, empty, good = engine.generate(
+    long, chat, schema, empty, strange, below, good = engine.generate(
         [
             Request("a " * 60, HOT), Request((("user", "a"),), HOT), Request("a", HOT, schema="{}"), Request("", HOT),
-            Request("a b c", HOT, seed=4),
+            Request((5, 9999), HOT), Request((5, -1), HOT), Request("a b c", HOT, seed=4),
         ]
     )  # fmt: skip
     assert (long.finish_reason, long.error, long.prompt_tokens) == ("error", "the prompt has 60 tokens, the model's context holds 48", 60)
     assert chat.error == "base@1 has no chat template: send it text"
     assert schema.error == "answers that follow a schema need the engine vllm or openai"
     assert empty.error == "the prompt is empty"
+    assert strange.error == "token id 9999 is outside of the vocabulary of 24"
+    assert below.error == "token id -1 is outside of the vocabulary of 24"
     assert good == engine.generate([Request("a b c", HOT, seed=4)])[0]
 
 
 def test_messages_go_through_the_chat_template(model_folder: Path, tmp_path: Path, tokenizer: Any) -> None:
     folder = shutil.copytree(model_folder, tmp_path / "chat")
     (folder / "chat_template.jinja").write_text(
-        "{% for m in messages %}{{ m.content }} {% endfor %}{% if add_generation_prompt %}t{% endif %}"
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system\\nplease') }}{% endif %}{{ m.content }} "
+        "{% endfor %}{% if add_generation_prompt %}t{% endif %}"
     )
     chat = TransformersEngine(str(folder), "chat@1")
     assert chat.generate([Request((("user", "a b"),), HOT, seed=1)]) == chat.generate([Request("a b t", HOT, seed=1)])
+    refused, fine = chat.generate([Request((("system", "a"),), HOT), Request((("user", "a b"),), HOT, seed=1)])
+    assert refused.error == "the chat template of chat@1 refuses these messages: no system"
+    assert fine.error is None
 
 
 def test_replay_from_the_store_loads_no_model(engine: TransformersEngine, tmp_path: Path) -> None:

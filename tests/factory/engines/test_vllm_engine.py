@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 
 from factory.engines.protocol import Completion, Request, SamplingParams
-from factory.engines.vllm_engine import VllmEngine
+from factory.engines.vllm_engine import VllmEngine, _Queued
 from factory.errors import EngineError
 from factory.params import Parallel, Role
 
@@ -58,6 +58,25 @@ def test_without_vllm_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_replicas_are_for_a_server() -> None:
     with pytest.raises(EngineError, match="vllm serve org/name --data-parallel-size 2"):
         VllmEngine(Role(engine="vllm", model="org/name@abcdef1", parallel=Parallel(data=2)), "org/name@abcdef1")
+
+
+def test_what_was_answered_before_the_engine_gave_up_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, found = VllmEngine(Role(engine="vllm", model="m@1"), "m@1"), {}
+    queued = [_Queued(key, Request(key, GREEDY), (5,), found.update) for key in ("a", "b")]
+    engine.inside = dict(zip("12", queued, strict=True))
+
+    def steps() -> Iterator[list[tuple[_Queued, object]]]:
+        yield [(engine.inside.pop("1"), None)]
+        raise EngineError("vLLM gave up")
+
+    turns = steps()
+    done = Completion("t", (7,), "stop", 1)
+    monkeypatch.setattr(engine, "_feed", lambda: None)
+    monkeypatch.setattr(engine, "_step", lambda: next(turns))
+    monkeypatch.setattr(engine, "_completions", lambda finished: [done for _ in finished])
+    with pytest.raises(EngineError, match="gave up"):
+        engine.work()
+    assert found == {"a": done}
 
 
 @pytest.mark.slow

@@ -1,0 +1,196 @@
+"""A pool of servers, and how answers are handed over."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from fault_server import FOR_EVER, Fault, FaultServer, answer, fault_servers
+from served import SAMPLING, SETTINGS, ask, requests_of, role_of, wait_for
+
+from factory.engines import servers
+from factory.engines.openai_engine import OpenAIEngine
+from factory.engines.protocol import Completion, Request
+from factory.engines.requests import StoredEngine
+from factory.errors import EngineError
+from factory.params import Requests, Role
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def test_least_loaded_first(stored: Callable[..., StoredEngine]) -> None:
+    with fault_servers(3, delay=0.02) as (slow, first, second):
+        slow.delay = 0.2
+        assert len(stored(slow, first, second, concurrency=3).generate(requests_of(60))) == 60
+        assert slow.stats.max_in_flight == first.stats.max_in_flight == second.stats.max_in_flight == 3
+        assert slow.stats.requests < 12 < 20 < min(first.stats.requests, second.stats.requests)
+
+
+def test_a_dead_server_is_dropped_and_used_again(stored: Callable[..., StoredEngine]) -> None:
+    with fault_servers(2, delay=0.01) as (first, second):
+        engine = stored(first, second, settings=Requests(timeout=2, retries=0, max_failed_share=0))
+        landed, seen = engine._landed, 0
+
+        def watch(answers: Mapping[str, Completion]) -> None:
+            nonlocal seen
+            if seen < 40 <= seen + len(answers):
+                threading.Thread(target=second.kill).start()
+            if seen < 150 <= seen + len(answers):
+                threading.Thread(target=second.restart).start()
+            seen += len(answers)
+            landed(answers)
+
+        engine._landed = watch  # type: ignore[method-assign]
+        requests = requests_of(400)
+        completions = engine.generate(requests)
+        assert [one.text for one in completions] == [answer(request.prompt, request.seed) for request in requests]  # no attempt was lost
+        assert second.stats.requests > 60  # 20 before it died
+
+
+def test_a_server_that_answers_nonsense_at_once_does_not_swallow_the_work(stored: Callable[..., StoredEngine]) -> None:
+    with fault_servers(2, delay=0.01) as (sound, broken):
+        for number in range(100):
+            broken.script[f"problem {number}"] = [Fault(status=502, times=FOR_EVER)]
+        broken.delay = 0
+        completions = stored(sound, broken).generate(requests_of(100))
+        assert [one.error for one in completions] == [None] * 100
+        assert broken.stats.requests < 40
+
+
+def test_a_prompt_that_kills_servers_fails_in_the_end(server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
+    server.script["Ann"] = [Fault(kill=True, times=FOR_EVER)]
+    over = threading.Event()
+
+    def janitor() -> None:
+        while not over.wait(0.02):
+            if server.listening is None:
+                server.restart()
+
+    thread = threading.Thread(target=janitor)
+    thread.start()
+    bad, *fine = stored(server).generate([Request("Ann", SAMPLING), *requests_of(20)])
+    over.set()
+    thread.join()
+    assert (bad.error or "").endswith("given up after 3 attempts")
+    assert [one.error for one in fine] == [None] * 20
+
+
+def test_no_server_is_an_error_in_bounded_time(server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
+    server.kill()
+    started = time.monotonic()
+    with pytest.raises(EngineError, match=rf"server {server.url} unreachable: .*(refused|Connect).*start it, or correct base_url"):
+        ask(stored(server))
+    assert time.monotonic() - started < 2.5
+    with pytest.raises(EngineError, match=r"no-such-host\.invalid/v1 unreachable"):
+        ask(stored(server, base_url="http://no-such-host.invalid/v1"))
+
+
+def test_a_server_that_comes_up_late(server: FaultServer, stored: Callable[..., StoredEngine], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "FIRST_PATIENCE", 5.0)
+    server.kill()
+    threading.Timer(0.2, server.restart).start()
+    assert ask(stored(server)).error is None
+
+
+def test_all_servers_gone_is_an_error_and_answers_are_kept(stored: Callable[..., StoredEngine]) -> None:
+    with fault_servers(2) as (first, second):
+        for one in (first, second):
+            one.script["problem 30"] = [Fault(kill=True, times=FOR_EVER)]
+            one.script["problem 31"] = [Fault(kill=True, times=FOR_EVER)]
+        engine = stored(first, second)
+        started = time.monotonic()
+        with pytest.raises(EngineError, match=r"unreachable: .*; server .*unreachable: "):
+            engine.generate(requests_of(60))
+        assert time.monotonic() - started < 4
+        with pytest.raises(EngineError, match="unreachable"):
+            engine.generate(requests_of(61)[60:])  # and it stays one
+        assert engine.store.usage()[0].requests >= 20
+
+
+def test_a_server_that_hangs_is_dropped(stored: Callable[..., StoredEngine]) -> None:
+    with fault_servers(2) as (sound, hung):
+        engine = stored(sound, hung, settings=Requests(timeout=0.3, retries=0, max_failed_share=0))
+        ask(engine)
+        hung.delay, hung.models_fault = 60, Fault(status=503, times=FOR_EVER)
+        assert [one.error for one in engine.generate(requests_of(40))] == [None] * 40
+        assert hung.stats.requests <= 5
+
+
+def test_another_model_is_an_error(server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
+    with pytest.raises(EngineError, match=r"serves m, not policy: correct"):
+        ask(stored(server, model="policy@1"))
+
+
+def test_a_redirect_is_not_followed(server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
+    with FaultServer() as target:
+        server.models_fault = Fault(status=307, headers={"Location": target.url}, times=FOR_EVER)
+        with pytest.raises(EngineError, match="redirects to http"):
+            ask(stored(server))
+        assert target.paths == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "m"}, "written name@version"),
+        ({"model": "m@"}, "written name@version"),
+        ({"base_url": ()}, "no base_url"),
+        ({"base_url": "gpu1:8000/v1"}, "expected an address"),
+        ({"base_url": "http://me:secret@gpu1/v1"}, "holds a user or a password"),
+        ({"base_url": "me:secret@gpu1/v1"}, "m@1: .*expected an address"),
+        ({"base_url": "http://gpu1/v1?key=secret"}, "expected an address"),
+        ({"base_url": "http://gpu1:secret/v1"}, "expected an address"),
+        ({"base_url": "http://[::1/v1"}, "expected an address"),
+    ],
+)
+def test_a_role_that_says_too_little(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(EngineError, match=message) as raised:
+        OpenAIEngine(Role(**{"engine": "openai", "model": "m@1", "base_url": "http://gpu1:8000/v1", **changes}), SETTINGS)
+    assert "secret" not in str(raised.value)
+
+
+def test_what_lands_together_is_handed_over_together_and_holds_its_places_until_then(server: FaultServer) -> None:
+    server.delay = 0.01
+    engine, batches = OpenAIEngine(role_of(server, concurrency=16), SETTINGS), []
+
+    def landed(answers: Mapping[str, Completion]) -> None:
+        time.sleep(0.05)  # a slow commit: nothing may take the places meanwhile
+        assert server.stats.requests <= sum(map(len, batches)) + 16
+        batches.append(sorted(answers))
+
+    engine.submit({f"key {number}": request for number, request in enumerate(requests_of(48))}, landed)
+    wait_for(lambda: engine.work() or sum(map(len, batches)) == 48)
+    engine.close()
+    assert len({key for batch in batches for key in batch}) == 48
+    assert len(batches) <= 24
+    assert server.stats.max_in_flight <= 16
+
+
+def test_an_error_of_the_store_ends_the_engine(server: FaultServer) -> None:
+    engine = OpenAIEngine(role_of(server), SETTINGS)
+
+    def landed(answers: Mapping[str, Completion]) -> None:
+        raise EngineError("the store is full")
+
+    engine.submit({"a": Request("Tom", SAMPLING), "b": Request("Ann", SAMPLING)}, landed)
+    wait_for(lambda: engine.error is not None)
+    with pytest.raises(EngineError, match="the store is full"):
+        engine.work()
+    with pytest.raises(EngineError, match="the store is full"):
+        engine.submit({"c": Request("Eve", SAMPLING)}, landed)
+    engine.close()
+    assert not engine.thread.is_alive()
+
+
+def test_closing_drops_what_is_under_way(server: FaultServer) -> None:
+    server.delay = 30
+    engine, threads = OpenAIEngine(role_of(server), SETTINGS), threading.active_count()
+    engine.submit({"a": Request("Tom", SAMPLING), "b": Request("Ann", SAMPLING)}, lambda answers: pytest.fail("too late"))
+    wait_for(lambda: server.stats.in_flight == 2)
+    started = time.monotonic()
+    engine.close()
+    engine.close()
+    assert time.monotonic() - started < 0.5
+    assert threading.active_count() == threads
+    wait_for(lambda: server.stats.in_flight == 0)
