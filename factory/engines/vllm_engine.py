@@ -255,12 +255,7 @@ def engine_options(role: Role, source: str, revision: str | None, cpu: bool) -> 
     if cpu:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         # Chunked prefill draws a token for each chunk and turns the seed's generator back, which a CPU's generator cannot do.
-        options |= {
-            "dtype": "float32",
-            "enforce_eager": True,
-            "enable_chunked_prefill": False,
-            "kv_cache_memory_bytes": CPU_CACHE_GIB << 30,
-        }
+        options.update(dtype="float32", enforce_eager=True, enable_chunked_prefill=False, kv_cache_memory_bytes=CPU_CACHE_GIB << 30)
     return options
 
 
