@@ -3,12 +3,15 @@
 Ledger.reader(default_path()).usage()    → [StageUsage(stage="rollouts_base", requests=3600, prompt_tokens=421508, …), …]
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from factory.engines.store import Store
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -116,21 +119,16 @@ class Ledger(Store):
 
 def stats(path: Path) -> list[StageUsage]:
     """Usage per stage, [] when there is no store yet."""
-    if not path.exists():
-        return []
-    store = Ledger.reader(path)
-    try:
-        return store.usage()
-    finally:
-        store.close()
+    return _read(path, Ledger.usage)
 
 
 def spent(path: Path) -> list[tuple[str, str, int, int]]:
     """(stage, model, prompt tokens, completion tokens) of everything answered, [] when there is no store yet."""
+    return _read(path, Ledger.spent)
+
+
+def _read(path: Path, look: Callable[[Ledger], list[Row]]) -> list[Row]:
     if not path.exists():
         return []
-    store = Ledger.reader(path)
-    try:
-        return store.spent()
-    finally:
-        store.close()
+    with closing(Ledger.reader(path)) as ledger:
+        return look(ledger)

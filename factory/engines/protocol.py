@@ -9,9 +9,9 @@ Two shapes of engine: an `Engine` answers a batch and returns (transformers, rec
 answers each as it lands (vllm, openai). The store (requests.py) makes the same of both.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from factory.schemas import FinishReason
 
@@ -61,6 +61,16 @@ def failure(reason: str, prompt_tokens: int = 0) -> Completion:
 
 
 Landed = Callable[[Mapping[str, Completion]], None]
+Answer = TypeVar("Answer")
+
+
+def hand_over(answered: Iterable[tuple[Callable[[Mapping[str, Answer]], None], str, Answer]]) -> None:
+    """Give each `landed` its own answers, (landed, key, answer), in one call: one commit."""
+    sinks: dict[Callable[[Mapping[str, Answer]], None], dict[str, Answer]] = {}
+    for landed, key, answer in answered:
+        sinks.setdefault(landed, {})[key] = answer
+    for landed, answers in sinks.items():
+        landed(answers)
 
 
 class Engine(Protocol):

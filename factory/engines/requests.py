@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from factory.engines.flow import Ask, Deliver, Flow, run
 from factory.engines.keys import request_fields, request_key, score_key
-from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer
+from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer, hand_over
 from factory.engines.store import Answered, Store
 from factory.engines.structured import structured
 from factory.errors import EngineError
@@ -70,11 +70,7 @@ class Batches(Generic[Item, Answer]):
             del self.pending[group]
         answers = self.answer([item for _, _, item, _ in batch])
         assert len(answers) == len(batch), f"{len(answers)} answers to {len(batch)} requests"
-        by_sink: dict[Any, dict[str, Answer]] = {}
-        for (_, key, _, landed), answer in zip(batch, answers, strict=True):
-            by_sink.setdefault(landed, {})[key] = answer
-        for landed, found in by_sink.items():
-            landed(found)
+        hand_over((landed, key, answer) for (_, key, _, landed), answer in zip(batch, answers, strict=True))
         return True
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from factory.engines.protocol import hand_over
 from factory.engines.server import PROBE, Dropped, Failed, Refused, Server
 from factory.errors import EngineError
 from factory.params import Requests, Role
@@ -209,11 +210,7 @@ class Servers(ABC, Generic[Item, Answer]):
             await self.fresh.wait()
             self.fresh.clear()
             batch, self.done = self.done, []
-            sinks: dict[Callable[[Mapping[str, Answer]], None], dict[str, Answer]] = {}
-            for job, answer, _ in batch:
-                sinks.setdefault(job.landed, {})[job.key] = answer
-            for landed, answers in sinks.items():
-                landed(answers)
+            hand_over((job.landed, job.key, answer) for job, answer, _ in batch)
             for _, _, server in batch:
                 server.busy -= 1
             self._start()

@@ -26,7 +26,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from factory.engines.protocol import Completion, Landed, Request, failure
+from factory.engines.protocol import Completion, Landed, Request, failure, hand_over
 from factory.errors import EngineError
 from factory.params import Role
 
@@ -100,11 +100,7 @@ class VllmEngine:
     def _hand_over(self, finished: list[tuple[_Queued, Any]]) -> None:
         completions = [*self.refused, *zip((queued for queued, _ in finished), self._completions(finished), strict=True)]
         self.refused = []
-        by_sink: dict[Landed, dict[str, Completion]] = {}
-        for queued, completion in completions:
-            by_sink.setdefault(queued.landed, {})[queued.key] = completion
-        for landed, answers in by_sink.items():
-            landed(answers)
+        hand_over((queued.landed, queued.key, completion) for queued, completion in completions)
 
     def close(self) -> None:
         """Engines that share this process (on a CPU) are closed together: vLLM ends what they have in common with the first."""
