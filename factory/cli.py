@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from factory.cli_audit import audit
+from factory.cli_grade import EPILOG, grade
 from factory.cli_requests import requests
 from factory.errors import DataError, FactoryError
 
@@ -36,6 +37,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(profile, name="profile")
 app.add_typer(templates, name="templates")
 app.add_typer(requests, name="requests")
+app.command(epilog=EPILOG)(grade)
 
 
 def console() -> "Console":

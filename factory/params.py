@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from factory.errors import ParamsError
+from factory.schemas import AnswerKind, Rule
 
 Fraction = float  # 0 to 1
 
@@ -23,7 +24,7 @@ class Strict(BaseModel):
 
 
 class Source(Strict):
-    """Where problems come from. `columns` maps our names (problem, answer, solution, family) to the source's.
+    """Where problems come from. `columns` maps our names (problem, answer, solution, family, decimals) to the source's.
     `answer_after` is the mark in the answer column behind which the answer stands (GSM8K: `####`)."""
 
     name: str
@@ -33,7 +34,7 @@ class Source(Strict):
     hub_split: str = "train"
     columns: dict[str, str] = {}
     answer_after: str | None = None
-    answer_kind: Literal["number", "literal", "choice"] = "number"
+    answer_kind: AnswerKind = "number"
     split: Literal["train", "dev", "heldout", "unseen"] | None = None  # None: by hash, in the shares of `split_shares`
 
 
@@ -125,6 +126,15 @@ class Requests(Strict):
     timeout: float = Field(gt=0)  # seconds for one answer of a server
     retries: int = Field(ge=0)  # after the first attempt, of a request that may yet succeed
     max_failed_share: Fraction  # a stage fails when more of its requests than this stay without an answer
+
+
+class Grading(Strict):
+    """How answers of models are found and graded. COAT texts and rewards always go by the box."""
+
+    rules: list[Rule] = Field(min_length=1)  # which rules find an answer (docs/grading.md); training wants [box]
+    seconds: float = Field(gt=0)  # the limits of one answer that needs computer algebra
+    memory_mb: int = Field(ge=128)
+    workers: int = Field(ge=1)
 
 
 class Rollouts(Strict):
@@ -267,8 +277,9 @@ class Dataset(Strict):
 class Params(Strict):
     seed: int
     purpose: Literal["train", "audit"]  # audit: benchmark data; trainers refuse its datasets
-    roles: dict[Literal["generator", "critic", "reward_model", "labeller", "inference"], Role]
+    roles: dict[Literal["generator", "critic", "reward_model", "labeller", "inference", "judge"], Role]
     requests: Requests
+    grading: Grading
     policies: dict[str, Policy] = {}
     rounds: dict[str, Round] = {}
     distillations: dict[str, dict[str, Any]] = {}

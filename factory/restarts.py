@@ -93,5 +93,6 @@ def _state(problem: Problem, parent: Rollout | None, buffer: Buffer, backtrack: 
         prefix_has_answer=bool(grading.boxed_answers(prefix)),
         answer=problem.answer,
         answer_kind=problem.answer_kind,
+        decimals=problem.decimals,
         round=round,
     )

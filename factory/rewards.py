@@ -48,7 +48,7 @@ class Reward:
 
 def reward(start: Restart, response: str, orm_logit: float, weights: Weights) -> Reward:
     """An unparsable answer or a grader's timeout is not right: rule -1, and the verdict says why."""
-    verdict = grade(response, start.answer, start.answer_kind)
+    verdict = grade(response, start.answer, start.answer_kind, start.decimals).verdict
     correct = verdict == "correct"
     orm = weights.orm_weight * _sigmoid((orm_logit - weights.mean) / weights.std)
     return Reward(verdict, float(correct) - 1.0, orm, restart_bonus(start.buffer, correct, weights.beta))

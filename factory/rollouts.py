@@ -9,9 +9,10 @@ Identical samples stay distinct rows: their share is a fact about the model. Run
 from collections import Counter
 from collections.abc import Sequence
 
-from factory import coat, grading, prompting
+from factory import coat, prompting
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import ParamsError
+from factory.grading import SHARED, Grade, Grader, Task
 from factory.identity import row_id, seed_for
 from factory.params import Role, Sampling
 from factory.schemas import Problem, Reject, Rollout
@@ -44,6 +45,7 @@ def sample(
     stage: str,
     round: str,
     makers: Sequence[str] = (),
+    grader: Grader = SHARED,
 ) -> tuple[list[Rollout], list[Reject]]:
     """`samples` graded solutions of each problem; a request that failed is a reject. rows + rejects = problems × samples.
 
@@ -62,28 +64,31 @@ def sample(
     ]
     rows: list[Rollout] = []
     rejects: list[Reject] = []
-    for (problem, _), request, completion in zip(asked, requests, engine.generate(requests), strict=True):
+    completions = engine.generate(requests)
+    grades = grader.grade_many(Task.of(problem, completion.text) for (problem, _), completion in zip(asked, completions, strict=True))
+    for (problem, _), request, completion, grade in zip(asked, requests, completions, grades, strict=True):
         if completion.finish_reason == "error":
             failure = {"prompt": request.prompt, "seed": request.seed, "ordinal": request.ordinal, "error": completion.error}
             rejects.append(reject(f"{stage}_{round}", failure, "the request failed", problem.id))
         else:
             name, at, revision = engine.model.partition("@")
             model = f"{makers[request.ordinal] if makers else name}{at}{revision}"
-            rows.append(_graded(problem, prompts[problem.id], request, completion, model, round))
+            rows.append(_rollout(problem, prompts[problem.id], request, completion, grade, model, round))
     assert len(rows) + len(rejects) == len(asked)
     return rows, rejects
 
 
-def _graded(problem: Problem, prompt: str, request: Request, completion: Completion, model: str, round: str) -> Rollout:
-    text, answer = completion.text, grading.extract_answer(completion.text)
+def _rollout(problem: Problem, prompt: str, request: Request, completion: Completion, grade: Grade, model: str, round: str) -> Rollout:
+    text = completion.text
     return Rollout(
         id=row_id("rollout", problem.id, completion.request_id, request.ordinal, round),
         problem_id=problem.id,
         prompt=prompt,
         completion=text,
         steps=coat.split_steps(text),
-        answer=answer,
-        verdict=grading.grade_answer(answer, problem.answer, problem.answer_kind),
+        answer=grade.extracted,
+        verdict=grade.verdict,
+        reason=grade.reason,
         finish_reason=completion.finish_reason,
         tokens=completion.tokens,
         logprob=None if completion.logprobs is None else sum(completion.logprobs),

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 Split = Literal["train", "dev", "heldout", "unseen"]
 Group = Literal["procedures", "search", "none"]
-AnswerKind = Literal["number", "literal", "choice"]
+AnswerKind = Literal["number", "math", "choice", "label", "literal", "table", "text"]
+Rule = Literal["box", "hash", "tag", "final_answer", "answer_is", "last_line", "last_maths"]  # which finds an answer: docs/grading.md
 Verdict = Literal["correct", "wrong", "unparsable", "timeout"]
 FinishReason = Literal["stop", "length", "error"]
 DemonstrationType = Literal["I", "II-I", "II-II", "III-I", "III-II"]
@@ -46,7 +47,8 @@ class Made(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem(Row):
-    """`instance` is the canonical instance (family and sorted parameters, whatever the wording) by which splits are made."""
+    """`instance` is the canonical instance (family and sorted parameters, whatever the wording) by which splits are made. `decimals`: the
+    tolerance that the problem states (2: to the nearest hundredth), None for exact answers."""
 
     source: str
     family: str
@@ -56,6 +58,7 @@ class Problem(Row):
     problem: str
     answer: str
     answer_kind: AnswerKind
+    decimals: int | None = None
     solution: str | None = None
     strategy: tuple[str, ...] = ()
 
@@ -73,7 +76,7 @@ class CorpusText(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Made):
-    """One graded completion of a problem, sampled by a policy or recorded. `verdict` is the grader's."""
+    """One graded completion of a problem, sampled by a policy or recorded. `verdict` and `reason` are the grader's."""
 
     problem_id: str
     prompt: str
@@ -81,6 +84,7 @@ class Rollout(Made):
     steps: tuple[str, ...]
     answer: str | None
     verdict: Verdict
+    reason: str = ""
     finish_reason: FinishReason
     tokens: int
     logprob: float | None = None
@@ -144,6 +148,7 @@ class Restart(Row):
     prefix_has_answer: bool
     answer: str
     answer_kind: AnswerKind
+    decimals: int | None = None
     round: str
 
 

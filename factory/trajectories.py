@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.evaluation.statistics import wilson
-from factory.grading import grade
+from factory.grading import Grader, Task
 from factory.identity import row_id, seed_for
 from factory.interplay import PlanError, guided_prompt, parse_plan, plan_text
 from factory.params import Params, Sampling
@@ -103,14 +103,15 @@ def solve_guided(
 
 
 def reward_trajectory(
-    proposal: Proposal, similar: Sequence[Problem], solved: dict[tuple[str, str], list[Completion]], model: str
+    proposal: Proposal, similar: Sequence[Problem], solved: dict[tuple[str, str], list[Completion]], model: str, grader: Grader
 ) -> Trajectory | None:
     """The row of a proposal; None when a guided request failed: an error is no wrong answer."""
     text = proposal.text
     attempts = [(problem, completion) for problem in similar for completion in solved[problem.id, text]]
     if any(completion.finish_reason == "error" for _, completion in attempts):
         return None
-    verdicts = tuple(grade(completion.text, problem.answer, problem.answer_kind) for problem, completion in attempts)
+    graded = grader.grade_many(Task.of(problem, completion.text) for problem, completion in attempts)
+    verdicts = tuple(grade.verdict for grade in graded)
     own = solved[proposal.problem.id, text]
     right = verdicts.count("correct")
     return Trajectory(
@@ -136,9 +137,10 @@ def make_trajectories(
     proposals, rejects = propose(chosen, accepted, planner, params)
     similar = similar_problems(chosen, train, section.similar)
     solved = solve_guided(proposals, similar, inference, params)
+    with Grader.of(params.grading) as grader:
+        rewarded = [reward_trajectory(proposal, similar[proposal.problem.id], solved, planner.model, grader) for proposal in proposals]
     trajectories = []
-    for proposal in proposals:
-        trajectory = reward_trajectory(proposal, similar[proposal.problem.id], solved, planner.model)
+    for proposal, trajectory in zip(proposals, rewarded, strict=True):
         if trajectory:
             trajectories.append(trajectory)
         else:

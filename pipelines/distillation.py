@@ -4,6 +4,7 @@ from factory import rollouts
 from factory.distillation import hardest
 from factory.engines.select import Engines
 from factory.errors import ParamsError
+from factory.grading import Grader
 from factory.params import Params
 from factory.schemas import Example, Problem
 from factory.storage import MODELS, TABLES, read_rows, write_rejects, write_rows
@@ -17,10 +18,11 @@ def main(params: Params, item: str) -> None:
     role = params.roles["generator"].model_copy(update={"model": str(MODELS / f"policy_{item}")})
     known = read_rows(TABLES / "problems.parquet", Problem)
     problems = rollouts.part_of(known, params.require("rollouts").problems, params.policies[item].part, role)[: settings.problems]
-    with Engines(params.requests, f"distillation_{item}") as engines:
+    with Engines(params.requests, f"distillation_{item}") as engines, Grader.of(params.grading) as grader:
         engine = engines.engine(role, "generator")
         sampled, failed = rollouts.sample(
-            engine, problems, settings.sampling, settings.samples, seed=params.seed, stage="distillation", round=item
+            engine, problems, settings.sampling, settings.samples, seed=params.seed, stage="distillation", round=item,
+            grader=grader,
         )  # fmt: skip
         rows, rejects = hardest(sampled, keep=settings.keep, seed=params.seed, round=item)
         write_rows(TABLES / f"distillation_{item}.parquet", Example, rows)

@@ -13,6 +13,7 @@ from factory.engines.select import Engines
 from factory.errors import DataError
 from factory.evaluation import arms
 from factory.evaluation.metrics import SPLITS, compute, settling
+from factory.grading import Grader
 from factory.params import Params, Role
 from factory.schemas import Answer, Problem, Template
 from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_json, write_rows
@@ -47,35 +48,35 @@ def questions(params: Params, problems: list[Problem]) -> list[Problem]:
     return chosen
 
 
-def planner_answers(params: Params, asked: list[Problem], base: list[Answer]) -> list[Answer]:
+def planner_answers(params: Params, asked: list[Problem], base: list[Answer], grader: Grader) -> list[Answer]:
     max_tokens = params.require("evaluate").max_tokens
     library = [row for row in read_rows(DATASETS / "templates", Template) if row.status == "accepted"]
     shared = params.roles["inference"].model == str(MODELS / "base")
     with Engines(params.requests, "evaluate") as engines:
         inference = engines.engine(params.roles["inference"], "inference")
-        answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens)
-        answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens)
+        answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens, grader)
+        answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens, grader)
         for arm in ("sft", "dpo"):
             planner = engines.engine(role_of(params, f"planner_{arm}"), arm)
             plans = arms.planned(planner, asked, library, params.require("trajectories").planner.max_tokens)
-            answers += arms.follow(inference, arm, plans, max_tokens)
+            answers += arms.follow(inference, arm, plans, max_tokens, grader)
         if all(problem.strategy for problem in asked):
-            answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens)
+            answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens, grader)
     return answers
 
 
-def greedy_answers(params: Params, model: str, asked: list[Problem]) -> list[Answer]:
+def greedy_answers(params: Params, model: str, asked: list[Problem], grader: Grader) -> list[Answer]:
     """One model in memory at a time."""
     with Engines(params.requests, "evaluate") as engines:
-        return arms.solve(engines.engine(role_of(params, model), model), "policy", asked, params.require("evaluate").max_tokens)
+        return arms.solve(engines.engine(role_of(params, model), model), "policy", asked, params.require("evaluate").max_tokens, grader)
 
 
-def settled(params: Params, problems: list[Problem]) -> dict[str, object]:
+def settled(params: Params, problems: list[Problem], grader: Grader) -> dict[str, object]:
     """What the level end of the base's pretraining added, on `dev`: a base that was cut short would still be rising. {} for a Hub's."""
     asked = [problem for problem in problems if problem.split == "dev"]
     if not (MODELS / "base/early").exists() or not asked:
         return {}
-    early, end = (greedy_answers(params, name, asked) for name in ("base/early", "base"))
+    early, end = (greedy_answers(params, name, asked, grader) for name in ("base/early", "base"))
     return settling(early, end, resamples=params.require("evaluate").bootstrap, seed=params.seed)
 
 
@@ -84,16 +85,18 @@ def main(params: Params) -> None:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     asked = questions(params, problems)
     answers: list[Answer] = []
-    for name in models_of(params):
-        found = greedy_answers(params, name, asked)
-        print(f"evaluate: {name} {sum(row.verdict == 'correct' for row in found)} of {len(found)} right")
-        answers += found
-    if params.planner_sft and params.planner_dpo:
-        answers += planner_answers(params, asked, answers[: len(asked)])
+    with Grader.of(params.grading) as grader:
+        for name in models_of(params):
+            found = greedy_answers(params, name, asked, grader)
+            print(f"evaluate: {name} {sum(row.verdict == 'correct' for row in found)} of {len(found)} right")
+            answers += found
+        if params.planner_sft and params.planner_dpo:
+            answers += planner_answers(params, asked, answers[: len(asked)], grader)
+        settling_of_base = settled(params, problems, grader)
     assert len(answers) % len(asked) == 0, f"{len(answers)} answers to {len(asked)} questions: every question of every arm is a row"
     write_rows(TABLES / "answers.parquet", Answer, answers)
     metrics = compute(answers, problems, resamples=section.bootstrap, seed=params.seed)
-    write_json(METRICS, {**metrics, "settling": settled(params, problems)})
+    write_json(METRICS, {**metrics, "settling": settling_of_base})
 
 
 if __name__ == "__main__":

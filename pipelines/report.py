@@ -6,6 +6,7 @@ python -m pipelines.report
 from pathlib import Path
 
 from factory.audit.agreement import Graded, graded
+from factory.audit.opinions import of_line, second_opinions
 from factory.audit.page import html, markdown
 from factory.audit.report import sections_of
 from factory.engines.recorded_engine import read_recorded
@@ -15,6 +16,7 @@ from factory.storage import TABLES, read_rows, whole_folder
 from pipelines import stage
 
 REPORT = Path("data/report")
+OPINIONS = 200  # distinct answers that Math-Verify grades as well
 
 
 def published_labels(params: Params) -> list[Graded]:
@@ -29,7 +31,8 @@ def published_labels(params: Params) -> list[Graded]:
 
 
 def main(params: Params) -> None:
-    sections = sections_of(params, published_labels(params))
+    opinions = second_opinions(of_line(params), params.grading, most=OPINIONS)
+    sections = sections_of(params, published_labels(params), opinions)
     with whole_folder(REPORT) as folder:
         (folder / "index.html").write_text(html(params.release.name, params.release.notice, sections))
         (folder / "report.md").write_text(markdown(params.release.name, params.release.notice, sections))

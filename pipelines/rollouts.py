@@ -3,6 +3,7 @@
 from factory import rollouts
 from factory.engines.select import Engines
 from factory.errors import ParamsError
+from factory.grading import Grader
 from factory.params import Params, Role
 from factory.schemas import Problem, Rollout
 from factory.storage import MODELS, TABLES, read_rows, write_rejects, write_rows
@@ -13,7 +14,7 @@ def main(params: Params, item: str) -> None:
     settings, role = params.require("rollouts"), policy_role(params, item)
     problems = rollouts.part_of(read_rows(TABLES / "problems.parquet", Problem), settings.problems, params.policies[item].part, role)
     samples = len(role.models) if role.engine == "recorded" else settings.samples
-    with Engines(params.requests, f"rollouts_{item}") as engines:
+    with Engines(params.requests, f"rollouts_{item}") as engines, Grader.of(params.grading) as grader:
         rows, rejects = rollouts.sample(
             engines.engine(role, "generator"),
             problems,
@@ -23,6 +24,7 @@ def main(params: Params, item: str) -> None:
             stage="rollouts",
             round=item,
             makers=role.models,
+            grader=grader,
         )
         write_rows(TABLES / f"rollouts_{item}.parquet", Rollout, rows)
         write_rejects(f"rollouts_{item}", rejects)

@@ -68,7 +68,7 @@ def prompt_of_problem(row: Any, background: Background) -> bool:
 
 def _verdict(text: str, row: Any, background: Background) -> str:
     problem = background.problems.get(row.problem_id)
-    return grade(text, problem.answer, problem.answer_kind) if problem else "unparsable"
+    return grade(text, problem.answer, problem.answer_kind, problem.decimals).verdict if problem else "unparsable"
 
 
 # -- COAT texts
@@ -146,7 +146,7 @@ def box_marked(row: Any, _: Background) -> bool:
 
 def answer_of_problem(row: Any, background: Background) -> bool:
     problem = background.problems.get(row.problem_id)
-    return bool(problem and (problem.answer, problem.answer_kind) == (row.answer, row.answer_kind))
+    return bool(problem and (problem.answer, problem.answer_kind, problem.decimals) == (row.answer, row.answer_kind, row.decimals))
 
 
 # -- pairs
@@ -227,8 +227,8 @@ def example_right(row: Any, _: Background) -> bool:
     """The worked example reaches its answer: boxed, or (a source's solution without boxes) anywhere."""
     if extract_answer(row.example_solution) is None:
         return normalise(row.example_answer) in normalise(row.example_solution)
-    kind: AnswerKind = "literal" if parse_number(row.example_answer) is None else "number"
-    return grade(row.example_solution, row.example_answer, kind) == "correct"
+    kinds: tuple[AnswerKind, ...] = ("text", "math") if parse_number(row.example_answer) is None else ("number",)
+    return any(grade(row.example_solution, row.example_answer, kind).correct for kind in kinds)
 
 
 def example_from_train(row: Any, background: Background) -> bool:

@@ -16,6 +16,7 @@ from factory.audit.agreement import Graded, critic_records
 from factory.audit.background import kind_of
 from factory.audit.charts import Bar, bars
 from factory.audit.demonstrations import demonstrations
+from factory.audit.opinions import Opinions, opinion_blocks
 from factory.audit.page import Block, Figure, Prose, Sample, Section, Table
 from factory.audit.readable import fields_of
 from factory.audit.training import training
@@ -29,16 +30,17 @@ from factory.storage import AUDITS, REJECTS, TABLES, read_rows, read_table
 
 METRICS = Path("data/evaluation/metrics.json")
 READ = 3  # rows of each dataset
+LISTED = 20  # answers on which verdicts differ
 
 
-def sections_of(params: Params, published: Sequence[Graded] = ()) -> list[Section]:
+def sections_of(params: Params, published: Sequence[Graded] = (), opinions: Opinions | None = None) -> list[Section]:
     """Sections with something in them, in reading order."""
     metrics = _json(METRICS) if params.evaluate else {}
     parts: list[tuple[str, Iterable[Block]]] = [
         ("Headline", headline(metrics)), ("Differences", differences(metrics)), ("Self-correction", self_correction(metrics)),
         ("Planner", planner(metrics)), ("Training", chain(settling(metrics), training(params))), ("World", instances(params)),
-        ("Stages", stages(params)), ("Audits", audits(params)),
-        ("Critics", critics()), ("Demonstrations", demonstrations()), ("Grading", grading(published)), ("Rows to read", samples(params)),
+        ("Stages", stages(params)), ("Audits", audits(params)), ("Critics", critics()), ("Demonstrations", demonstrations()),
+        ("Grading", chain(grading(published), opinion_blocks(opinions, LISTED) if opinions else ())), ("Rows to read", samples(params)),
     ]  # fmt: skip
     found = [Section(title, tuple(blocks)) for title, blocks in parts]
     return [section for section in found if section.blocks]

@@ -227,7 +227,7 @@ class Workshop:
             for answer in answers
             if answer.finish_reason == "stop" and answer.text.strip() and not any(coat.action_counts(answer.text).values())
         ]
-        return [(answer, grading.grade(answer.text, problem.answer, problem.answer_kind)) for answer in plain]
+        return [(answer, grading.grade(answer.text, problem.answer, problem.answer_kind, problem.decimals).verdict) for answer in plain]
 
     def _rng(self, what: str, source: Source) -> random.Random:
         return random.Random(seed_for(self.seed, STAGE, what, source.rollout.id))

@@ -118,7 +118,7 @@ def _stated(steps: Sequence[str]) -> list[Equation]:
 def _wrong_box(problem: Problem, steps: Sequence[str], found: Counter[Fraction], known: set[Fraction]) -> Divergence | None:
     for number in range(len(steps), 0, -1):
         if boxes := grading.boxed_answers(steps[number - 1]):
-            if grading.grade_answer(boxes[-1], problem.answer, problem.answer_kind) == "correct":
+            if grading.grade_answer(boxes[-1], problem.answer, problem.answer_kind, problem.decimals).correct:
                 return None
             return _diverge(problem, number, f"{boxes[-1]} is not the end.", found, known)
     return None

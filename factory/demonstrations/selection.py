@@ -95,7 +95,7 @@ def _fault(draft: Draft, made: int) -> str | None:
         return "no COAT trajectory: " + coat.problems_of(text)[0].split(":")[0]
     if coat.parse(text) != draft.trajectory.steps:
         return "no COAT trajectory: its text does not parse back into its steps"
-    if grading.grade(text, problem.answer, problem.answer_kind) != "correct":
+    if not grading.grade(text, problem.answer, problem.answer_kind, problem.decimals).correct:
         return "not correct after stitching"
     if any(not equation.holds for part in draft.trajectory.right_parts for equation in equations_of(coat.split_steps(part))):
         return "right by luck: an equation outside the wrong attempts is false"

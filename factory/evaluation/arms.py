@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
-from factory.grading import grade
+from factory.grading import SHARED, Grader, Task
 from factory.identity import row_id, seed_for
 from factory.interplay import PlanError, guided_prompt, parse_plan
 from factory.prompting import render
-from factory.schemas import Answer, Problem, Template
+from factory.schemas import Answer, Problem, Template, Verdict
 from factory.templates.retrieve import find_templates
 
 MAX_RANDOM = 3
@@ -38,19 +38,25 @@ def greedy(engine: Engine, prompts: Sequence[str], max_tokens: int) -> list[Comp
     return engine.generate([Request(prompt=prompt, sampling=SamplingParams(max_tokens=max_tokens)) for prompt in prompts])
 
 
-def answer_row(model: str, arm: str, problem: Problem, completion: Completion, plan: Plan | None = None) -> Answer:
+def answer_row(model: str, arm: str, problem: Problem, completion: Completion, verdict: Verdict, plan: Plan | None = None) -> Answer:
     """The planner's tokens and calls count as the arm's."""
     return Answer(
         id=row_id("answer", model, arm, problem.id, completion.request_id, plan.text if plan else ""), model=model, arm=arm,
         problem_id=problem.id, split=problem.split, family=problem.family, group=problem.group, completion=completion.text,
-        verdict=grade(completion.text, problem.answer, problem.answer_kind), finish_reason=completion.finish_reason,
+        verdict=verdict, finish_reason=completion.finish_reason,
         tokens=completion.tokens + (plan.tokens if plan else 0), calls=1 + (plan.calls if plan else 0),
     )  # fmt: skip
 
 
-def solve(engine: Engine, arm: str, problems: Sequence[Problem], max_tokens: int) -> list[Answer]:
+def verdicts_of(grader: Grader, problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Verdict]:
+    tasks = [Task.of(problem, done.text) for problem, done in zip(problems, completions, strict=True)]
+    return [grade.verdict for grade in grader.grade_many(tasks)]
+
+
+def solve(engine: Engine, arm: str, problems: Sequence[Problem], max_tokens: int, grader: Grader = SHARED) -> list[Answer]:
     completions = greedy(engine, [render("solve", problem=problem.problem) for problem in problems], max_tokens)
-    return [answer_row(engine.model, arm, problem, completion) for problem, completion in zip(problems, completions, strict=True)]
+    verdicts = verdicts_of(grader, problems, completions)
+    return [answer_row(engine.model, arm, *row) for row in zip(problems, completions, verdicts, strict=True)]
 
 
 def as_direct(answers: Sequence[Answer]) -> list[Answer]:
@@ -58,15 +64,19 @@ def as_direct(answers: Sequence[Answer]) -> list[Answer]:
     return [replace(row, id=row_id("answer", "direct", row.id), arm="direct") for row in answers]
 
 
-def follow(engine: Engine, arm: str, plans: Sequence[Plan], max_tokens: int) -> list[Answer]:
+def follow(engine: Engine, arm: str, plans: Sequence[Plan], max_tokens: int, grader: Grader = SHARED) -> list[Answer]:
     """The inference model's answers under each plan. A malformed plan is a wrong answer that cost the planner's call."""
     followed = [plan for plan in plans if plan.templates]
     completions = greedy(engine, [guided_prompt(plan.problem.problem, plan.templates) for plan in followed], max_tokens)
-    rows = [answer_row(engine.model, arm, plan.problem, done, plan) for plan, done in zip(followed, completions, strict=True)]
+    verdicts = verdicts_of(grader, [plan.problem for plan in followed], completions)
+    rows = [
+        answer_row(engine.model, arm, plan.problem, done, verdict, plan)
+        for plan, done, verdict in zip(followed, completions, verdicts, strict=True)
+    ]
     for plan in plans:
         if not plan.templates:
             nothing = Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=0, error="malformed plan")
-            rows.append(replace(answer_row(engine.model, arm, plan.problem, nothing, plan), calls=plan.calls))
+            rows.append(replace(answer_row(engine.model, arm, plan.problem, nothing, "unparsable", plan), calls=plan.calls))
     return rows
 
 

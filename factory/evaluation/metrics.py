@@ -80,7 +80,7 @@ def right_before(answer: Answer, problem: Problem) -> bool | None:
     """Whether the answer boxed before the first `<|reflect|>` was right; None without one."""
     if REFLECT not in answer.completion or (first := extract_answer(before_reflection(answer.completion))) is None:
         return None
-    return grade_answer(first, problem.answer, problem.answer_kind) == "correct"
+    return grade_answer(first, problem.answer, problem.answer_kind, problem.decimals).correct
 
 
 def changed_sides(answer: Answer, problem: Problem) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import DataError
-from factory.grading import parse_number
+from factory.grading import clean_gold
 from factory.identity import row_id
 from factory.params import Problems, Source
 from factory.problems.world import draw_problems
@@ -24,6 +24,7 @@ from factory.schemas import Problem, Reject, Split
 from factory.storage import read_table, reject
 
 STAGE = "problems"
+MOST_DECIMALS = 30
 NO_SPLIT: Split = "train"  # until `split.assign` has put the rows of sources without a split of their own
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
@@ -159,13 +160,18 @@ def _problem(source: Source, row: Raw) -> Problem | str:
     for ours in ("problem", "answer"):
         if not fields[ours]:
             return f"empty {ours}"
-    if source.answer_kind == "number" and parse_number(fields["answer"]) is None:
-        return "the answer is no number"
+    fields["answer"], broken = clean_gold(fields["answer"], source.answer_kind)
+    if broken:
+        return broken
+    decimals = fields.get("decimals") or None
+    if decimals and not (decimals.isascii() and decimals.isdigit() and int(decimals) <= MOST_DECIMALS):
+        return f"decimals is no whole number up to {MOST_DECIMALS}"
     solution = gold_solution(fields.get("solution", ""), fields["answer"])
     key = row_id("problem", source.name, fields["problem"], fields["answer"])
     return Problem(
         id=key, source=source.name, family=fields.get("family") or source.name, group="none", split=source.split or NO_SPLIT, instance=key,
-        problem=fields["problem"], answer=fields["answer"], answer_kind=source.answer_kind, solution=solution,
+        problem=fields["problem"], answer=fields["answer"], answer_kind=source.answer_kind,
+        decimals=int(decimals) if decimals else None, solution=solution,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
-from factory.grading import grade, normalise
+from factory.grading import Grader, Task, normalise
 from factory.identity import row_id, seed_for
 from factory.interplay import guided_prompt
 from factory.params import Params, Sampling
@@ -252,17 +252,19 @@ def _with_evidence(
         for problem_id in asked
     ]  # fmt: skip
     answers = dict(zip(asked, inference.generate(requests), strict=True))
+    problems = [plans[problem_id][0].problem for problem_id in asked]
+    with Grader.of(params.grading) as grader:
+        tasks = [Task.of(problem, answers[problem.id].text) for problem in problems]
+        right = {problem_id: grade.correct for problem_id, grade in zip(asked, grader.grade_many(tasks), strict=True)}
     return [
-        _decide(template, [(plans[i][0].problem, answers[i]) for i in tried[name]], section.min_solve_rate)
-        for name, template in templates.items()
+        _decide(template, [(right[i], answers[i]) for i in tried[name]], section.min_solve_rate) for name, template in templates.items()
     ]
 
 
-def _decide(template: Template, attempts: Sequence[tuple[Problem, Completion]], min_solve_rate: float) -> Template:
-    """A failed request is no attempt; a template without any attempt stays in quarantine."""
-    ran = [(problem, answer) for problem, answer in attempts if answer.finish_reason != "error"]
-    right = sum(grade(answer.text, problem.answer, problem.answer_kind) == "correct" for problem, answer in ran)
-    rate = right / len(ran) if ran else None
+def _decide(template: Template, attempts: Sequence[tuple[bool, Completion]], min_solve_rate: float) -> Template:
+    """(whether it is right, answer) of every attempt; a failed request is none, and a template without any stays in quarantine."""
+    ran = [(right, answer) for right, answer in attempts if answer.finish_reason != "error"]
+    rate = sum(right for right, _ in ran) / len(ran) if ran else None
     good = rate is not None and rate >= min_solve_rate and not lint_template(template)
     request_ids = template.request_ids + tuple(answer.request_id for _, answer in ran)
     return replace(template, request_ids=request_ids, resolved=len(ran), solve_rate=rate, status="accepted" if good else "quarantined")

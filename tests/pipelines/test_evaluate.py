@@ -9,6 +9,7 @@ from factory import storage
 from factory.engines.ledger import stats
 from factory.engines.store import default_path
 from factory.evaluation.metrics import PLANNER_ARMS
+from factory.grading import SHARED, Grader
 from factory.params import Params
 from factory.publish.release import release
 from factory.schemas import Answer, Problem
@@ -78,7 +79,7 @@ def test_settling_is_measured_where_an_early_model_and_dev_problems_are(small_li
     """The Hub's bases have no early model."""
     asked: list[str] = []
 
-    def answered(params: Params, model: str, problems: list[Problem]) -> list[Answer]:
+    def answered(params: Params, model: str, problems: list[Problem], grader: Grader) -> list[Answer]:
         asked.append(model)
         assert {problem.split for problem in problems} == {"dev"}
         return [
@@ -91,10 +92,10 @@ def test_settling_is_measured_where_an_early_model_and_dev_problems_are(small_li
         ]  # fmt: skip
 
     monkeypatch.setattr(evaluate, "greedy_answers", answered)
-    assert evaluate.settled(small_line.params, small_line.problems) == {}
+    assert evaluate.settled(small_line.params, small_line.problems, SHARED) == {}
     (storage.MODELS / "base/early").mkdir(parents=True)
-    assert evaluate.settled(small_line.params, [row for row in small_line.problems if row.split != "dev"]) == {}
-    found = evaluate.settled(small_line.params, small_line.problems)
+    assert evaluate.settled(small_line.params, [row for row in small_line.problems if row.split != "dev"], SHARED) == {}
+    found = evaluate.settled(small_line.params, small_line.problems, SHARED)
     assert asked == ["base/early", "base"]
     assert found["gain"] == {"difference": 1.0, "ci95": [1.0, 1.0], "n": 1}
 

@@ -35,7 +35,7 @@ STARTS = [
     Start(
         Restart(
             id=f"{number}", problem_id="p", parent_id=None, buffer="0" if number % 3 else "-", backtrack=0, prompt=asked, prefix="",
-            prefix_has_answer=False, answer=wanted, answer_kind="literal", round="r1",
+            prefix_has_answer=False, answer=wanted, answer_kind="text", round="r1",
         ), (VOCABULARY.index(asked),),
     ) for number, (asked, wanted) in enumerate([("a", "b"), ("c", "d")] * 6)
 ]  # fmt: skip

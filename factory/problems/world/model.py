@@ -84,7 +84,7 @@ class Task:
 
     @property
     def answer_kind(self) -> AnswerKind:
-        return "number" if self.answer.isdigit() else "literal"
+        return "number" if self.answer.isdigit() else "text"
 
 
 def attempt(guess: int, checks: Sequence[Check]) -> tuple[str, ...]:

@@ -25,9 +25,9 @@ def test_numbers_that_the_problem_does_not_state(hint: str, answer: bool, values
 
 def test_a_stated_answer_gives_nothing_away_and_ruling_out_is_no_answer() -> None:
     assert not gives_answer(problem("12"), "keep 12.")
-    assert gives_answer(problem("third", "literal"), "try third.")
-    assert not gives_answer(problem("third", "literal"), "not third.")
-    assert not gives_answer(problem("third", "literal"), "a thirdly.")
+    assert gives_answer(problem("third", "text"), "try third.")
+    assert not gives_answer(problem("third", "text"), "not third.")
+    assert not gives_answer(problem("third", "text"), "a thirdly.")
 
 
 def test_a_hint_is_what_stands_behind_alternatively() -> None:

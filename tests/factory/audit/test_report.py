@@ -47,7 +47,7 @@ def answers(line, model: str, right: int, arm: str = "policy") -> list[Answer]:
 def answer(problem: Problem, model: str, text: str, arm: str = "policy") -> Answer:
     return Answer(
         id=row_id(model, arm, problem.id), model=f"{model}@1", arm=arm, problem_id=problem.id, split=problem.split,
-        family=problem.family, group=problem.group, completion=text, verdict=grade(text, problem.answer, "number"),
+        family=problem.family, group=problem.group, completion=text, verdict=grade(text, problem.answer, "number").verdict,
         finish_reason="stop", tokens=3, calls=1,
     )  # fmt: skip
 

@@ -68,7 +68,7 @@ class Kit:
     def problem(text: str = TEXT, answer: str = "15", solution: str = gold, group: str = "procedures") -> Problem:
         return Problem(
             id=row_id(text), source="test", family="tally", group=group, split="train", instance=text, problem=text, answer=answer,
-            answer_kind="number" if answer.isdigit() else "literal", solution=solution,
+            answer_kind="number" if answer.isdigit() else "text", solution=solution,
         )  # fmt: skip
 
     @staticmethod
@@ -76,7 +76,7 @@ class Kit:
         fields = {
             "id": row_id("rollout", problem.id, completion), "problem_id": problem.id, "prompt": render("solve", problem=problem.problem),
             "completion": completion, "steps": coat.split_steps(completion), "answer": grading.extract_answer(completion),
-            "verdict": grading.grade(completion, problem.answer, problem.answer_kind), "finish_reason": "stop", "tokens": 9,
+            "verdict": grading.grade(completion, problem.answer, problem.answer_kind).verdict, "finish_reason": "stop", "tokens": 9,
             "model": "base@1", "request_ids": ("asked",), "prompt_version": "solve@1", "seed": 1, "round": "base",
         }  # fmt: skip
         return Rollout(**{**fields, **values})

@@ -103,7 +103,7 @@ def test_a_statement_may_not_give_the_answer(coat_kit) -> None:
         ("3/2", "number", "divide by 2.", False), ("9", "number", "work out 18/2.", False), ("9", "number", "add \\boxed.", True),
         ("7", "number", "add 7.", False), ("7", "number", "add 7. The answer is 7.", True), ("7", "number", "Answer: $7", True),
         ("7", "number", "the answer is not 7.", False),
-        ("Tuesday", "literal", "it is  tuesday.", True), ("Tuesday", "literal", "count the days.", False),
+        ("Tuesday", "text", "it is  tuesday.", True), ("Tuesday", "text", "count the days.", False),
         ("B", "choice", "choose (b).", True), ("(B)", "choice", "take B.", True), ("B", "choice", "the answer is b", True),
         ("A", "choice", "take a pair.", False),
     ],
@@ -238,7 +238,7 @@ def test_the_reference_critic_finds_the_worlds_mistakes_without_leaking() -> Non
                 task = draw_task(family, rng, world)
             mistake, problem = mistaken(task, rng), to_problem(task, "train")
             assert first_wrong(problem, task.solution) is None
-            if grading.grade("\n".join(mistake.lines), problem.answer, problem.answer_kind) == "correct":
+            if grading.grade("\n".join(mistake.lines), problem.answer, problem.answer_kind).correct:
                 continue
             found = first_wrong(problem, mistake.lines)
             assert found is not None

@@ -44,7 +44,7 @@ def test_the_ordinal_picks_the_model(path: Path) -> None:
     assert large.text == "4 * 3 = 12 eggs\n\\boxed{12}"
     assert pages.text == "90 / 2 = 45.\n\\boxed{45}"
     assert (large.token_ids, large.tokens, large.prompt_tokens, large.finish_reason) == ((), 0, 0, "stop")
-    assert grade(large.text, "12", "number") == "correct"
+    assert grade(large.text, "12", "number").correct
 
 
 def test_what_is_not_recorded_is_an_error_with_a_reason(path: Path) -> None:

@@ -35,7 +35,8 @@ def answers(asked: Sequence[Problem], model: str, texts: Sequence[str], arm: str
     return [
         Answer(
             id=row_id(model, arm, problem.id), model=f"{model}@1", arm=arm, problem_id=problem.id, split=problem.split,
-            family=problem.family, group=problem.group, completion=text, verdict=grade(text, "5", "number"), finish_reason="stop",
+            family=problem.family, group=problem.group, completion=text, verdict=grade(text, "5", "number").verdict,
+            finish_reason="stop",
             tokens=3, calls=1,
         )
         for problem, text in zip(asked, texts, strict=True)

@@ -23,7 +23,8 @@ RIGHT, WRONG = "\\boxed{5}", "\\boxed{6}"
 def answer(problem: Problem, completion: str, model: str = "base@1", arm: str = "policy", calls: int = 1) -> Answer:
     return Answer(
         id=row_id(model, arm, problem.id), model=model, arm=arm, problem_id=problem.id, split=problem.split, family=problem.family,
-        group=problem.group, completion=completion, verdict=grade(completion, "5", "number"), finish_reason="stop", tokens=10, calls=calls,
+        group=problem.group, completion=completion, verdict=grade(completion, "5", "number").verdict,
+        finish_reason="stop", tokens=10, calls=calls,
     )  # fmt: skip
 
 

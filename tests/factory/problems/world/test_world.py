@@ -74,7 +74,7 @@ def test_same_seed_same_world(problems: list[Problem]) -> None:
 def test_gold_solutions_are_right(problems: list[Problem]) -> None:
     for problem in problems:
         assert problem.solution is not None
-        assert grade(problem.solution, problem.answer, problem.answer_kind) == "correct"
+        assert grade(problem.solution, problem.answer, problem.answer_kind).correct
         for line in problem.solution.splitlines():
             if equation := parse_equation(line):
                 assert equation.holds, problem

@@ -1,0 +1,206 @@
+"""Text → the answer that it states.
+
+    read(r"x \\in [-2, 7]")          → (Named(("x",), Ordered((-2, 7), "[", "]")),)
+    read("1,22")                    → (Items((1, 22)), Value(1.22)): two readings, where a comma may be a decimal comma
+
+`read` raises Unreadable; what it returns is compared by `comparison.compare`.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+
+from factory.grading.answers import INFINITY, Answer, Items, Named, Ordered, Ratio, Relation, Union, Value
+from factory.grading.expressions import parse_expression
+from factory.grading.latex import Token, Unreadable, tokens
+from factory.grading.pieces import closes, split, split_relation
+from factory.grading.quantities import read_value
+from factory.grading.relations import read_relation
+
+MOST_ITEMS = 200
+
+
+@lru_cache(maxsize=1 << 14)
+def read(text: str) -> tuple[Answer, ...]:
+    """Every reading of an answer, the likeliest first. Raises Unreadable."""
+    found = tokens(text)
+    if not found:
+        raise Unreadable("nothing is there")
+    readings = [read_list(found)]
+    if decimal := _decimal_comma(found):
+        readings.append(read_list(decimal))
+    elif (commas := _as_list(found)) is not None:
+        readings.append(read_list(commas))
+    return tuple(readings)
+
+
+def _decimal_comma(found: Sequence[Token]) -> list[Token] | None:
+    """`1000,99` and `0,5`: one comma without a space, in front of two digits or behind a bare 0."""
+    at = [index for index, token in enumerate(found) if token.kind == "sep" and token.text == ","]
+    if len(at) != 1 or not 0 < at[0] < len(found) - 1 or any(token.kind == "open" and token.text in ("(", "[", "set{") for token in found):
+        return None
+    before, comma, after = found[at[0] - 1], found[at[0]], found[at[0] + 1]
+    plain = all(token.kind == "num" and token.text.isdigit() for token in (before, after)) and not (comma.spaced or after.spaced)
+    if not plain or not (len(after.text) == 2 or before.text == "0"):
+        return None
+    joined = Token("num", f"{before.text}.{after.text}", Fraction(f"{before.text}.{after.text}"), before.spaced)
+    return [*found[: at[0] - 1], joined, *found[at[0] + 2 :]]
+
+
+def _as_list(found: Sequence[Token]) -> list[Token] | None:
+    """`100,200` may be two numbers as well."""
+    if len(found) != 1 or "," not in found[0].text or not re.fullmatch(r"\d{1,3}(,[1-9]\d{2})+", found[0].text):
+        return None
+    parts = [Token("num", part, Fraction(part)) for part in found[0].text.split(",")]
+    return [token for part in parts for token in (part, Token("sep", ","))][:-1]
+
+
+def read_list(found: Sequence[Token]) -> Answer:
+    groups = split(found, (";",))
+    if len(groups) > 1:
+        inner = [_read_commas(group) for group in groups]
+        named = [item for item in inner if isinstance(item, Items) and all(isinstance(part, Named) for part in item.items)]
+        if len(named) == len(inner):  # p = 5, q = 2; p = 7, q = 2
+            return Items(tuple(_without_names(item) for item in named))
+        return Items(tuple(part for item in inner for part in (item.items if isinstance(item, Items) and not item.braces else (item,))))
+    return _read_commas(found)
+
+
+def _without_names(items: Items) -> Answer:
+    return Ordered(tuple(item.value for item in items.items if isinstance(item, Named)))
+
+
+def _read_commas(found: Sequence[Token]) -> Answer:
+    pieces = split(found, (",", "and", "or"))
+    if not pieces:
+        raise Unreadable("nothing is there")
+    if len(pieces) > MOST_ITEMS:
+        raise Unreadable(f"more than {MOST_ITEMS} items")
+    items = [item for piece in pieces for item in read_items(piece)]
+    if len(items) == 1:
+        return items[0]
+    first = items[0]
+    if isinstance(first, Named) and not any(isinstance(item, Named | Relation) for item in items[1:]):  # n = 2, 3, 4
+        items = [first, *(Named(first.names, item) for item in items[1:])]
+    rays = [item.value for item in items if isinstance(item, Named) and item.names == items[0].names and _is_ray(item.value)]  # type: ignore[union-attr]
+    if len(rays) == len(items) and isinstance(items[0], Named):  # x < 1 or x > 5
+        if any(token.text == "and" for token in found):
+            raise Unreadable("inequalities joined by and")
+        return Named(items[0].names, Union(tuple(rays)))
+    return Items(tuple(dict.fromkeys(items)))
+
+
+def _is_ray(value: Answer) -> bool:
+    return isinstance(value, Ordered) and any(isinstance(end, Value) and end.node in (INFINITY, ("neg", INFINITY)) for end in value.items)
+
+
+def read_items(found: Sequence[Token]) -> list[Answer]:
+    """One item, or the two (four) that ± stands for; ± inside a set belongs to the set."""
+    found = _unwrapped(found)
+    if len(split(found, (",", ";", "and", "or"))) > 1:  # {1, 2}: braces that LaTeX does not show
+        content = read_list(found)
+        return list(content.items) if isinstance(content, Items) else [content]
+    depth, marks = 0, []
+    for index, token in enumerate(found):
+        depth += {"set{": 1, "set}": -1}.get(token.text, 0)
+        if not depth and token.kind == "op" and token.text in ("pm", "mp"):
+            marks.append(index)
+    if not marks:
+        return [read_item(found)]
+    if len(marks) > 3:
+        raise Unreadable("more than three ±")
+    tied = any(found[index].text == "mp" for index in marks)
+    made = []
+    for signs in itertools.product("+-", repeat=1 if tied else len(marks)):
+        copy = list(found)
+        for number, index in enumerate(marks):
+            sign = signs[0 if tied else number]
+            sign = sign if found[index].text == "pm" else {"+": "-", "-": "+"}[sign]
+            copy[index] = Token("op", sign)
+        made.append(read_item(copy))
+    return made
+
+
+# -- one item
+def read_item(found: Sequence[Token]) -> Answer:
+    found = _unwrapped(found)
+    if len(split(found, (",", ";", "and", "or"))) > 1:
+        return read_list(found)
+    if len(split_relation(found)[0]) > 1:
+        return read_relation(found, read_item)
+    if len(parts := split(found, ("cup",), "op")) > 1:
+        return Union(tuple(read_item(part) for part in parts))
+    if any(token.kind == "op" and token.text in ("cap", "minus") for token in found):
+        raise Unreadable("a set made of other sets", algebra=True)
+    if len(parts := split(found, (":",), "op")) > 1:
+        return _ratio(parts)
+    if (bracketed := _bracketed(found)) is not None:
+        return bracketed
+    return read_value(found)
+
+
+def _unwrapped(found: Sequence[Token]) -> Sequence[Token]:
+    """Braces around the whole are layout: `{x = 5}`."""
+    while len(found) > 2 and found[0].kind == "open" and found[0].text == "{" and closes(found) == len(found) - 1:
+        found = found[1:-1]
+    return found
+
+
+def _ratio(parts: Sequence[Sequence[Token]]) -> Ratio:
+    members = []
+    for part in parts:
+        node, rest = parse_expression(part)
+        if rest:
+            raise Unreadable("words in a ratio")
+        members.append(node)
+    return Ratio(tuple(members), clock=_is_clock(parts))
+
+
+def _is_clock(parts: Sequence[Sequence[Token]]) -> bool:
+    """`7:30`, `12:05:59`."""
+    plain = len(parts) in (2, 3) and all(len(part) == 1 and part[0].text.isdigit() for part in parts)
+    return plain and int(parts[0][0].text) <= 24 and all(len(part[0].text) == 2 and int(part[0].text) < 60 for part in parts[1:])
+
+
+def _condition(inside: Sequence[Token]) -> Answer | None:
+    """`\\{x \\mid 2 < x < 3\\}` is what the condition says of x; None for a set that lists its members."""
+    mark = next((index for index, token in enumerate(inside) if token.text in ("|", ":") and index), None)
+    if mark is None or inside[0].kind != "name" or any(token.kind == "sep" for token in inside[:mark]):
+        return None
+    condition = read_list(inside[mark + 1 :])
+    if not isinstance(condition, Named) or condition.names != (inside[0].text,):
+        raise Unreadable("a set whose condition is not solved")
+    return condition
+
+
+def _bracketed(found: Sequence[Token]) -> Answer | None:
+    """A set, a tuple or an interval that is the whole item; None for anything else."""
+    opening, closing = found[0], found[-1]
+    angle = opening.text == "langle" and closing.text == "rangle"
+    if opening.kind != "open" or closing.kind != "close" or closes(found) != len(found) - 1:
+        return None
+    inside = found[1:-1]
+    if opening.text == "set{" and closing.text == "set}":
+        if not inside:
+            return Items((), braces=True)
+        if (condition := _condition(inside)) is not None:
+            return condition
+        content = read_list(inside)
+        items = content.items if isinstance(content, Items) and not content.braces else (content,)
+        return Items(tuple(dict.fromkeys(items)), braces=True)
+    if opening.text == "{":
+        return read_list(inside) if len(split(inside, (",", ";"))) > 1 else None
+    if opening.text.startswith("env:"):
+        return None
+    pieces = split(inside, (",", ";"))
+    if len(pieces) < 2:
+        shape = (opening.text, closing.text)
+        if shape == ("(", ")") and _bracketed(pieces[0] if pieces else inside or [opening]) is not None and pieces:
+            return read_item(pieces[0])
+        return None
+    left, right = ("(", ")") if angle else (opening.text, closing.text)
+    if left == "[" and right == "]" and len(pieces) > 2:
+        left, right = "(", ")"
+    return Ordered(tuple(read_item(piece) for piece in pieces), left, right)
