@@ -11,7 +11,6 @@ import cmath
 from fractions import Fraction
 from functools import lru_cache
 
-from factory.grading.expressions import Node
 from factory.grading.floating import Unknown, value_at
 from factory.grading.functions import call
 from factory.grading.polynomials import (
@@ -27,11 +26,13 @@ from factory.grading.polynomials import (
     multiply,
     over,
     simplified,
+    start_work,
 )  # fmt: skip
 from factory.grading.powers import power
+from factory.grading.trees import Node
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def quotient(node: Node) -> Quotient:
     """The exact form of a tree. Raises TooLarge, Undefined."""
     kind = node[0]
@@ -77,6 +78,7 @@ def equal(left: Node, right: Node) -> bool | None:
     """Whether two values are the same; None: not decided here."""
     if left == right:
         return True
+    start_work()
     try:
         first, second = quotient(left), quotient(right)
         cross = add(multiply(first[0], second[1]), multiply(second[0], first[1]), -1)

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from factory.grading import units
-from factory.grading.expressions import Node
+from factory.grading.trees import Node
 from factory.grading.units import Unit
 
-INFINITY: Node = ("const", "oo")
 FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 
 
@@ -64,8 +63,11 @@ class Relation:
 
 @dataclass(frozen=True)
 class Ratio:
+    """`clock`: it looks like a time; `half`: am, pm or nothing."""
+
     members: tuple[Node, ...]
     clock: bool
+    half: str = ""
 
 
 Answer = Value | Words | Items | Ordered | Union | Named | Relation | Ratio

@@ -10,10 +10,9 @@ from fractions import Fraction
 
 from factory.grading.algebra import quotient
 from factory.grading.answers import FLIPPED, Answer, Items, Named, Ordered, Ratio, Relation, Union, Value, Words
-from factory.grading.expressions import Node
 from factory.grading.floating import Unknown, value_at
 from factory.grading.polynomials import TooLarge, Undefined, add, multiply, rational
-from factory.grading.relations import free_symbols
+from factory.grading.trees import Node, free_symbols
 from factory.grading.units import NONE, differs
 
 Equal = Callable[[Node, Node], bool | None]
@@ -79,9 +78,6 @@ def _items(gold: Answer, answer: Answer, equal: Equal) -> Result:
     if isinstance(other, Ordered) and not items.braces and (other.left, other.right) == ("(", ")"):
         pair = (items.items, other.items) if items is gold else (other.items, items.items)
         return _ordered(pair[0], pair[1], equal)
-    if isinstance(other, Union):
-        pair = (items.items, other.parts) if items is gold else (other.parts, items.items)
-        return _unordered(pair[0], pair[1], equal, "the parts of a union differ")
     if len(items.items) == 1:
         return compare(items.items[0], other, equal)
     if isinstance(other, Value | Words | Named | Ratio | Relation):
@@ -150,15 +146,18 @@ def _matrices(gold: Node, answer: Node, equal: Equal) -> Result:
 
 
 def _ratios(gold: Ratio, answer: Ratio, equal: Equal) -> Result:
+    """In lowest terms, but for times: a time against anything is compared member by member."""
     if len(gold.members) != len(answer.members):
         return False, "ratios of different lengths"
-    if gold.clock and answer.clock:
-        results = [equal(a, b) for a, b in zip(gold.members, answer.members)]
+    if gold.half != answer.half and gold.half and answer.half:
+        return False, "morning against afternoon"
+    straight = [equal(a, b) for a, b in zip(gold.members, answer.members)]
+    zero = ("num", Fraction(0))
+    if gold.clock or answer.clock or any(equal(member, zero) for member in (*gold.members, *answer.members)):
+        results = straight
     else:
         crossed = [(("mul", a, answer.members[0]), ("mul", b, gold.members[0])) for a, b in zip(gold.members, answer.members)]
         results = [equal(a, b) for a, b in crossed[1:]]
-        if equal(gold.members[0], ("num", Fraction(0))) or equal(answer.members[0], ("num", Fraction(0))):
-            results = [equal(a, b) for a, b in zip(gold.members, answer.members)]
     return (False, "different ratios") if False in results else UNSURE if None in results else SAME
 
 
@@ -213,7 +212,7 @@ def _scaled(gold: Relation, answer: Relation) -> bool | None:
 
 def rounded(equal: Equal, decimals: int) -> Equal:
     """`equal` with the tolerance that a problem states: half a unit of its last decimal."""
-    most = Fraction(1, 2 * 10**decimals)
+    most = Fraction(1, 2) / Fraction(10) ** decimals
 
     def close(left: Node, right: Node) -> bool | None:
         same = equal(left, right)

@@ -1,56 +1,26 @@
-"""Tokens → an expression tree. Trees are nested tuples: hashable, picklable, nothing in them can be called.
+"""Tokens → an expression tree (trees.py).
 
-    ("num", Fraction) · ("sym", name) · ("const", pi | e | i | oo) · ("add", a, b) · ("mul", a, b) · ("div", a, b) · ("pow", a, b)
-    ("neg", a) · ("call", name, a, …) · ("deg", a) for an angle in degrees · ("pct", a) for a/100 · ("mat", (row, …)) with rows of trees
-
-The parser stops at the first token that is no part of the expression: what follows is a unit or a caption (values.py).
+The parser stops at the first token that is no part of the expression: what follows is a unit or a caption (quantities.py).
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
+from factory.grading.cursor import Cursor
 from factory.grading.latex import DEEPEST, Token, Unreadable
+from factory.grading.letters import applied, product_of_letters
+from factory.grading.trees import Node
 
-Node = tuple[Any, ...]
-MOST_PARTS = 400  # numbers, letters and functions in one value
 ZERO: Node = ("num", Fraction(0))
 NAMED_FUNCTIONS = frozenset("fghFGH")  # a letter in front of a bracket is a function; any other is a factor
+ANGLES = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
 CONSTANTS = {"\\pi": "pi", "e": "e", "i": "i", "\\infty": "oo"}
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 MATRICES = ("pmatrix", "bmatrix", "matrix", "array", "Bmatrix", "smallmatrix", "vmatrix", "Vmatrix", "bmatrix*", "pmatrix*")
 
 
-class Parser:
-    """One pass over the tokens of one value; `at` is where it stands."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self.tokens, self.at, self.depth, self.parts, self.bars = tokens, 0, 0, 0, 0
-
-    def peek(self, ahead: int = 0) -> Token | None:
-        return self.tokens[self.at + ahead] if self.at + ahead < len(self.tokens) else None
-
-    def is_op(self, *texts: str) -> bool:
-        token = self.peek()
-        return token is not None and token.kind == "op" and token.text in texts
-
-    def count(self) -> None:
-        self.parts += 1
-        if self.parts > MOST_PARTS:
-            raise Unreadable(f"a formula of more than {MOST_PARTS} parts")
-
-    def take(self) -> Token:
-        token = self.peek()
-        if token is None:
-            raise Unreadable("it breaks off")
-        self.at += 1
-        return token
-
-    def expect(self, kind: str, text: str) -> None:
-        token = self.peek()
-        if token is None or (token.kind, token.text) != (kind, text):
-            raise Unreadable(f"a bracket without its {text!r}")
-        self.at += 1
+class Parser(Cursor):
+    """Sums of products of powers of atoms; each method takes what it reads. All raise Unreadable."""
 
     # -- sums, products, powers
     def sum(self) -> Node:
@@ -94,7 +64,7 @@ class Parser:
         if token.kind == "word":
             return product_of_letters(token, before)
         if token.kind == "name":
-            return token.text not in ("\\rfloor", "\\rceil") and not unit_letter(token, before, self.peek(1))
+            return token.text not in ("\\rfloor", "\\rceil")
         if token.kind == "open" and token.text == "{":  # braces do not show: 1{5} looks like 15
             inside = self.peek(1)
             return not (inside and inside.kind == "num" and (before.kind == "num" or before.text == "}"))
@@ -113,7 +83,10 @@ class Parser:
                 return self.degrees(node)
             if self.is_op("'"):
                 raise Unreadable("a prime behind ^")
-            return self.postfix(("pow", node, self.exponent()))
+            exponent = self.exponent()
+            if node[0] == "mat" and exponent == ("sym", "T"):
+                return ("mat", tuple(zip(*node[1], strict=True)))
+            return self.postfix(("pow", node, exponent))
         return node
 
     def degrees(self, node: Node) -> Node:
@@ -128,15 +101,23 @@ class Parser:
             raise Unreadable("nested too deeply")
         if self.is_op("-", "+"):
             sign = self.take().text
-            inner = self.power()
+            inner = self.unbraced()
             node: Node = ("neg", inner) if sign == "-" else inner
         else:
-            node = self.group() if self.opens("{") else self.power()
+            node = self.group() if self.opens("{") else self.unbraced()
         self.depth -= 1
+        return node
+
+    def unbraced(self) -> Node:
+        """An exponent or a subscript without braces: in `x^2\\frac12` it is the 2, and no mixed number begins."""
+        self.mixed, outside = False, self.mixed
+        node = self.power()
+        self.mixed = outside
         return node
 
     def postfix(self, node: Node) -> Node:
         while True:
+            self.count()
             if self.is_op("!"):
                 self.at += 1
                 node = ("call", "factorial", node)
@@ -150,10 +131,6 @@ class Parser:
                 return node
 
     # -- atoms
-    def opens(self, text: str) -> bool:
-        token = self.peek()
-        return token is not None and token.kind == "open" and token.text == text
-
     def group(self) -> Node:
         """`{ … }`, `( … )` or `[ … ]` around one expression."""
         opening, outside = self.take().text, self.bars
@@ -165,6 +142,14 @@ class Parser:
 
     def atom(self) -> Node:
         self.count()
+        self.depth += 1
+        if self.depth > 2 * DEEPEST:
+            raise Unreadable("nested too deeply")
+        node = self._atom()
+        self.depth -= 1
+        return node
+
+    def _atom(self) -> Node:
         token = self.peek()
         if token is None:
             raise Unreadable("it breaks off")
@@ -198,7 +183,7 @@ class Parser:
         """A number, with the proper fraction of a mixed number behind it: `1\\frac12`, `1 1/2`."""
         token = self.take()
         node: Node = ("num", token.value)
-        if token.value is None or token.value.denominator != 1 or not token.text.isdigit():
+        if not self.mixed or token.value is None or token.value.denominator != 1 or not token.text.isdigit():
             return node
         ahead = self.tokens[self.at : self.at + 7]
         kinds = [item.kind for item in ahead]
@@ -215,6 +200,7 @@ class Parser:
         return ("num", token.value + above / below)
 
     def name(self) -> Node:
+        start = self.at
         token = self.take()
         name = token.text
         if name in ("\\ldots", "\\dots", "\\cdots", "\\angle", "\\triangle", "\\rfloor", "\\rceil", "\\emptyset"):
@@ -227,7 +213,8 @@ class Parser:
             name += "'"
         if name in CONSTANTS:
             return ("const", CONSTANTS[name])
-        if name[0] in NAMED_FUNCTIONS and self.opens("("):
+        behind = self.tokens[start - 1] if start else None
+        if name[0] in NAMED_FUNCTIONS and self.opens("(") and not (name[0] in "hHFG" and behind and behind.kind == "num"):
             return ("call", f"user:{name}", *self.arguments())
         return ("sym", name)
 
@@ -287,13 +274,13 @@ class Parser:
         exponent: Node | None = None
         while self.is_op("_", "^"):
             if self.take().text == "_":
-                base = self.group() if self.opens("{") else self.atom()
+                base = self.group() if self.opens("{") else self.unbraced()
             else:
                 exponent = self.exponent()
         if self.opens("(") and name in ("max", "min", "gcd", "lcm"):
             return ("call", name, *self.arguments())
-        inner = self.group() if self.opens("(") or self.opens("{") or self.opens("[") else self.bare_argument()
-        return _applied(name, inner, base, exponent)
+        inner = self.group() if self.opens("(") or self.opens("{") or self.opens("[") else self.bare_argument(name in ANGLES)
+        return applied(name, inner, base, exponent)
 
     def series(self, name: str) -> Node:
         """`\\sum_{k=1}^{n} …`: ("call", "sum:k", first, last, member)."""
@@ -314,12 +301,12 @@ class Parser:
             return self.group()
         return self.atom()
 
-    def bare_argument(self) -> Node:
+    def bare_argument(self, angle: bool) -> Node:
         """`\\sin 2x`: the factors up to the next sign or function."""
         node = self.power()
         while self.starts_factor() and (token := self.peek()) and token.kind != "func":
             node = ("mul", node, self.power())
-        while self.is_op("/") and (ahead := self.peek(1)) and ahead.kind == "num":
+        while angle and self.is_op("/") and (ahead := self.peek(1)) and ahead.kind == "num":  # sin pi/3, but (ln 2)/3
             self.at += 1
             node = ("div", node, self.power())
         return node
@@ -351,40 +338,6 @@ class Parser:
         if not rows or len({len(items) for items in rows}) > 1:
             raise Unreadable("a matrix with rows of different lengths")
         return ("call", "det", ("mat", tuple(rows))) if name.lower() == "vmatrix" else ("mat", tuple(rows))
-
-
-def _applied(name: str, inner: Node, base: Node | None, exponent: Node | None) -> Node:
-    """A function with its subscript and exponent: `\\log_2 8`, `\\sin^2 x`, `\\sin^{-1} x`."""
-    if name in ("log", "ln", "lg"):
-        logarithm: Node = ("call", "ln", inner)
-        if base is not None:
-            logarithm = ("div", logarithm, ("call", "ln", base))
-        elif name != "ln":
-            logarithm = ("call", "log", inner)
-        return logarithm if exponent is None else ("pow", logarithm, exponent)
-    if base is not None:
-        raise Unreadable(f"\\{name} with a subscript", algebra=True)
-    if exponent == ("neg", ("num", Fraction(1))) and name in ("sin", "cos", "tan"):
-        return ("call", f"arc{name}", inner)
-    if name == "exp":
-        applied: Node = ("pow", ("const", "e"), inner)
-    else:
-        applied = ("call", name, inner)
-    return applied if exponent is None else ("pow", applied, exponent)
-
-
-def product_of_letters(token: Token, before: Token) -> bool:
-    """`2xy`, `x^2yz`: letters that stick to the formula in front of them; with a space in between they are words (`2 eggs`)."""
-    return not token.spaced and not token.upright and len(token.text) <= 3 and before.kind in ("num", "name", "close")
-
-
-def unit_letter(token: Token, before: Token, after: Token | None) -> bool:
-    """`5 m`, `1,000 m²`: a lone unit letter behind a number, apart from it or with a raised digit."""
-    if token.text not in ("m", "g", "s", "h", "L", "l", "N", "J", "W", "V", "A", "K", "C", "F") or before.kind != "num":
-        return False
-    if after is None:
-        return token.spaced
-    return after.kind == "op" and after.text == "^" and after.upright
 
 
 def parse_expression(tokens: Sequence[Token]) -> tuple[Node, list[Token]]:

@@ -5,7 +5,7 @@ import math
 import zlib
 from typing import Any
 
-from factory.grading.expressions import Node
+from factory.grading.trees import Node
 
 
 class Unknown(Exception):

@@ -56,7 +56,14 @@ _CHOICE_AND_TEXT = re.compile(
     r"(?:(?:option|choice|answer):? ?)?(?:[(\[] ?([A-J]) ?[)\]][.:]?|([A-J])\)[.:]?|([A-J])[.:]) (?=\S)|\(([A-J])\)(?=\w)"
 )
 _SEVERAL = re.compile(r"\(?[A-Za-z]\)?(?: ?(?:,|/|&|;|\bor\b|\band\b|\+)(?: ?(?:or|and))? ?[(\[]?[A-Za-z]\b[)\]]?)+\.?")
-_NEXT_CHOICE = re.compile(r"(?:,|/|&|;|\bor\b|\band\b) ?(?:(?:or|and) )?(?:[(\[][A-J][)\]]|[A-J]\))")
+_NEXT_CHOICE = re.compile(r"[(\[][A-J][)\]]|(?<![A-Za-z0-9])[A-J][).:](?!\w)")
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”")
+_DOUBTS = re.compile(
+    r"\b(?:not|never|nothing|none|hardly|barely|scarcely|far from|cannot|unless|if|seems?|doubt\w*|negation|opposite|contrary|wrong|"
+    r"unlikely|maybe|perhaps|probably|possibly)\b|n't\b",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"\b(?:not|never|wrong|incorrect|false|isn't|eliminated|ruled out|neither|nor)\b", re.IGNORECASE)
 
 
 def normalise(text: str) -> str:
@@ -138,8 +145,10 @@ def read_choice(text: str) -> Read:
     if _SEVERAL.fullmatch(bare) or re.fullmatch("[A-J]{2,10}", bare):
         return Read(None, "names several choices")
     if behind := _CHOICE_AND_TEXT.match(bare):
-        if _NEXT_CHOICE.search(bare, behind.end() - 1):
+        if _NEXT_CHOICE.search(bare, behind.end()):
             return Read(None, "names several choices")
+        if _DENIED.search(bare, behind.end()):
+            return Read(None, "a choice that is denied")
         return Read(next(filter(None, behind.groups())))
     return Read(None, "no choice" if bare else "empty")
 
@@ -167,7 +176,11 @@ def read_label(text: str) -> Read:
     bare = " ".join(_STYLE.sub("", text[:LONGEST_ANSWER]).split()).strip("\"'“”‘’ .!")
     if whole := _GROUPS.get(bare.lower()):
         return Read(whole)
-    labels = {label for label, _, _ in label_mentions(bare)}
+    mentions = label_mentions(bare)
+    labels = {label for label, _, _ in mentions}
+    around = "".join(" " if any(start <= place < end for _, start, end in mentions) else letter for place, letter in enumerate(bare))
+    if mentions and _DOUBTS.search(_QUOTED.sub(" ", around)):
+        return Read(None, "a label that is denied or doubted")
     if len(labels) > 1:
         return Read(None, "names several labels")
     label = labels.pop() if labels else None

@@ -12,6 +12,22 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from factory.grading.protocol import LONGEST_ANSWER
+from factory.grading.spellings import (
+    ALGEBRA,
+    FUNCTIONS,
+    GREEK,
+    LAYOUT,
+    LOWERED,
+    OPERATORS,
+    PLAIN_FUNCTIONS,
+    PLAIN_NAMES,
+    RAISED,
+    RELATIONS,
+    RENAMED,
+    SPACES,
+    TO_ASCII,
+    UPRIGHT,
+)  # fmt: skip
 
 LONGEST_NUMBER = 1_000  # digits
 DEEPEST = 60  # brackets in brackets
@@ -26,7 +42,7 @@ class Unreadable(Exception):
 
 
 class Token(NamedTuple):
-    """`kind`: num · name · word · func · op · rel · sep · open · close · unit. `plain`: it stood in `\\text{…}`, or no LaTeX is near it."""
+    """`kind`: num · name · word · func · op · rel · sep · open · close · unit. `upright`: it stood in `\\text{…}`."""
 
     kind: str
     text: str
@@ -35,84 +51,26 @@ class Token(NamedTuple):
     upright: bool = False  # inside \text{…}
 
 
-UNICODE = {
-    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": r"\div ",
-    "≤": r"\le ", "⩽": r"\le ", "≦": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≧": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∈": r"\in ",
-    "∪": r"\cup ", "∩": r"\cap ", "∖": r"\setminus ", "∞": r"\infty ", "π": r"\pi ", "°": r"^\circ ", "º": r"^\circ ", "˚": r"^\circ ",
-    "±": r"\pm ", "∓": r"\mp ", "∅": r"\emptyset ", "∠": r"\angle ", "′": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "∣": "|",
-    "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅕": r"\frac{1}{5}",
-    "⅛": r"\frac{1}{8}", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
-    "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ", "…": r"\ldots ",
-    "√": r"\sqrt ", "∛": r"\sqrt[3]", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "θ": r"\theta ", "λ": r"\lambda ",
-    "μ": r"\mu ", "ω": r"\omega ", "φ": r"\varphi ", "ϕ": r"\phi ", "σ": r"\sigma ", "ρ": r"\rho ", "τ": r"\tau ", "Δ": r"\Delta ",
-    "€": r"\euro ", "£": r"\pound ", "¢": r"\cent ", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2061": "", "\u2062": " ",
-}  # fmt: skip
-_UNICODE = str.maketrans(UNICODE)
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
-_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-
-
-def word_set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-# Commands by what they become. Every other command makes a text unreadable: \phantom, \cancel, \color, \def are no answers.
-LAYOUT = word_set(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle limits nolimits mathopen "
-    "mathclose nobreak allowbreak rm bf it sf tt"
-)
-SPACES = word_set("quad qquad enspace thinspace medspace thickspace space hspace")
-UPRIGHT = word_set(
-    "text textbf textit textrm textsf texttt textnormal mbox hbox emph mathrm mathbf mathit mathsf boldsymbol bm operatorname "
-    "mathcal mathscr mathfrak mathbb vec hat bar overline widehat tilde overrightarrow underline"
-)
-RELATIONS = {
-    "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=", "neq": "!=",
-    "approx": "~", "simeq": "~", "in": "in", "equiv": "equiv", "to": "->", "rightarrow": "->", "implies": "=>", "Rightarrow": "=>",
-    "iff": "=>", "Leftrightarrow": "=>", "sim": "~~", "mid": "|", "parallel": "||", "perp": "perp", "subset": "sub", "subseteq": "sub",
-}  # fmt: skip
-OPERATORS = {
-    "cdot": "*", "times": "*", "ast": "*", "div": "/", "pm": "pm", "mp": "mp", "cup": "cup", "cap": "cap", "setminus": "minus",
-    "colon": ":", "lvert": "|", "rvert": "|", "vert": "|", "circ": "deg", "degree": "deg", "prime": "'", "percent": "%",
-    "euro": "€", "pound": "£", "pounds": "£", "cent": "¢", "dollar": "$", "textdollar": "$",
-}  # fmt: skip
-FUNCTIONS = word_set(
-    "sum prod sqrt frac binom sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log lg exp max min gcd lcm det abs floor ceil "
-    "arg deg dim ker Pr cbrt"
-)
-RENAMED = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "infinity": "infty", "inf": "infty",
-    "oo": "infty", "varnothing": "emptyset", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "land": "and", "lor": "or",
-    "wedge": "and", "vee": "or", "lbrace": "{", "rbrace": "}", "lbrack": "[", "rbrack": "]", "tg": "tan", "ctg": "cot", "lnot": "not",
-}  # fmt: skip
-GREEK = word_set(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
-    "varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar Re Im infty emptyset angle triangle "
-    "ldots dots cdots lfloor rfloor lceil rceil star"
-)
-ALGEBRA = word_set("int iint oint lim limsup liminf sup partial nabla substack mod pmod bmod")  # only computer algebra reads these
-PLAIN_FUNCTIONS = FUNCTIONS - {"sum", "prod", "frac", "binom", "arg", "deg", "dim", "ker", "Pr", "det", "lg"} | {"asin", "acos", "atan"}
-PLAIN_NAMES = {"pi": "pi", "infinity": "infty", "inf": "infty", "oo": "infty"}
-
 _DOUBLED = re.compile(
     r"\\\\(?=(?:left|right|d?frac|tfrac|sqrt|text|boxed|pi|le|ge|leq|geq|cdot|times|infty|in|cup|circ|pm|sin|cos|tan|log|ln)\b)"
 )
-_SHORT_ARG = re.compile(r"\\([dtc]?frac|sqrt|[dt]?binom)\s*(\d)")
+_SHORT_ARG = re.compile(r"\\([dtc]?frac|[dt]?binom)\s*(\d)|\\(sqrt)\s*(\d+)")
 _SHORT_SECOND = re.compile(r"\\([dtc]?frac|[dt]?binom)\s*(\{[^{}]*\})\s*(\d)")
 _WRAPPED = re.compile(r"\\(?:boxed|fbox|beginboxed|ensuremath)\s*(?=\{)")
 _GLUED = re.compile(r"(?<=[\d)])(or|and)(?=[A-Z(\d])")
+_DEGREES = re.compile(r"\^\s?\{?\\circ\}?\s*([CF])\b")
 _GLUED_SPACE = re.compile(r"(\\q?quad)(?=[A-Za-z])")
 _LEAD_IN = re.compile(r"(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=)\s*:?", re.I)
-_TAIL = re.compile(r"(?:(?<!\\)[.,;]|\\[,;! ]|\s)+\Z")
+_TAILS = ("\,", "\;", "\!", "\ ", ".", ",", ";")
 _BOUNDARY = r"(?:,\\!\s?|\s?\{\s?,\s?\}\s?|\\,|\\!|\\ |\s)"
 _TOKEN = re.compile(
     rf"""
       (?P<space>(?:\s|~|\\[,;:!>\ ])+)
-    | (?P<group>(?<![\d.])\d{{1,3}}(?:{_BOUNDARY}\d{{3}})+(?:\.\d+)?(?![\d/]))
+    | (?P<group>(?<![\d._^])\d{{1,3}}(?:{_BOUNDARY}\d{{3}})+(?:\.\d+)?(?![\d/]))
     | (?P<comma>(?<![\d.,])[1-9]\d{{0,2}}(?:,\d{{3}})+(?:\.\d+)?(?![\d]|,\d))
     | (?P<repeat>\d*\.\d*(?:\\overline\s?\{{\d+\}}|\\bar\s?\{{\d+\}}|\\dot\s?\{{?\d\}}?|\(\d+\)))
     | (?P<dots>\d*\.\d+(?:\.\.\.|\\ldots|\\dots|\\cdots))
-    | (?P<num>(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{{1,4}}(?![\w^]))?)
+    | (?P<num>(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{{1,3}}(?![\w^]))?)
     | \\begin\s*\{{(?P<env>[a-zA-Z*]+)\}}
     | \\end\s*\{{(?P<end>[a-zA-Z*]+)\}}
     | \\(?P<command>[a-zA-Z]+)\*?
@@ -136,7 +94,7 @@ def clean(text: str) -> str:
         raise Unreadable(f"longer than {LONGEST_ANSWER:,} characters")
     if nesting(text) > DEEPEST:
         raise Unreadable("nested too deeply")
-    text = text.translate(_UNICODE).strip()
+    text = text.translate(TO_ASCII).strip()
     if r"\\" in text and r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
     text = _WRAPPED.sub("", text)
@@ -145,15 +103,23 @@ def clean(text: str) -> str:
     if "$" in text:
         text = re.sub(r"(?<!\\)\$", " ", text) if not _is_money(text) else text
     text = text.replace(r"\(", " ").replace(r"\)", " ").replace(r"\[", " ").replace(r"\]", " ")
-    text = _SHORT_ARG.sub(r"\\\1{\2}", text)
+    text = _SHORT_ARG.sub(lambda found: f"\\{found[1] or found[3]}{{{found[2] or found[4]}}}", text)
     text = _SHORT_SECOND.sub(r"\\\1\2{\3}", text)
+    text = _DEGREES.sub(r"^\\circ\\text{\1}", text)
     text = _GLUED_SPACE.sub(r"\1 ", text)
     text = _GLUED.sub(r" \1 ", text)
     if lead := _LEAD_IN.match(text):
         text = text[lead.end() :]
     text = text.replace("**", "^") if re.search(r"\w\s?\*\*\s?[\w(]", text) else text.replace("**", " ")
     text = text.strip()
-    return text if text.endswith("...") else _TAIL.sub("", text)
+    return text if text.endswith("...") else _without_tail(text)
+
+
+def _without_tail(text: str) -> str:
+    """Full stops, commas and thin spaces at the end taken off."""
+    while text.endswith(_TAILS):
+        text = text[: -2 if text[-2:-1] == "\\" else -1].rstrip()
+    return text
 
 
 def nesting(text: str) -> int:
@@ -215,7 +181,7 @@ def _token(kind: str, match: re.Match[str], spaced: bool, upright: bool) -> list
     if kind == "relation":
         return [Token("rel", {"==": "=", "=<": "<="}.get(text, text), None, spaced)]
     if kind in ("raised", "lowered"):
-        digits = text.translate(_RAISED).translate(_LOWERED)
+        digits = text.translate(RAISED).translate(LOWERED)
         if not digits.lstrip("-+").isdigit():
             raise Unreadable("a raised sign without a number")
         mark = Token("op", "^" if kind == "raised" else "_", None, False, kind == "raised")
@@ -269,7 +235,7 @@ def _letters(text: str, spaced: bool, upright: bool) -> list[Token]:
         return [Token("sep", lower, None, spaced)]
     if not upright and text in PLAIN_FUNCTIONS:
         return [Token("func", RENAMED.get(text, text), None, spaced)]
-    if not upright and lower in PLAIN_NAMES:
+    if lower in PLAIN_NAMES and (not upright or len(text) > 3):
         return [Token("name", "\\" + PLAIN_NAMES[lower], None, spaced)]
     return [Token("name" if len(text) == 1 else "word", text, None, spaced, upright)]
 
@@ -298,7 +264,7 @@ def _styled(command: str, inside: str, spaced: bool, upright: bool) -> list[Toke
     if command in ("vec", "hat", "bar", "overline", "widehat", "tilde", "overrightarrow", "underline"):
         if not re.fullmatch(r"[A-Za-z]{1,4}", inside):
             raise Unreadable(f"an unknown use of \\{command}")
-        return [Token("name", inside if len(inside) > 1 else f"{command}:{inside}", None, spaced)]
+        return [Token("word", inside, None, spaced) if len(inside) > 1 else Token("name", f"{command}:{inside}", None, spaced)]
     styled = command in ("mathrm", "mathbf", "mathit", "boldsymbol", "bm", "mathcal", "mathscr", "mathfrak", "mathsf")
     if inside in ("e", "i", "E") or (styled and command != "mathrm"):
         return [token._replace(spaced=spaced) if not index else token for index, token in enumerate(_tokens(inside, False))]

@@ -11,14 +11,13 @@ from functools import lru_cache
 from factory.grading import comparison
 from factory.grading.algebra import equal, quotient
 from factory.grading.answers import Answer, Named, Value
-from factory.grading.expressions import Node
 from factory.grading.latex import Unreadable, clean
-from factory.grading.polynomials import TooLarge, Undefined, rational
+from factory.grading.polynomials import TooLarge, Undefined, rational, start_work
 from factory.grading.protocol import Outcome
 from factory.grading.reading import read
+from factory.grading.trees import Node
 
 Prove = Callable[[Node, Node], bool | None]
-_VISIBLE = r"\,;:!~ {}"
 
 
 def judge(gold: str, answer: str, decimals: int | None = None, prove: Prove | None = None) -> Outcome | None:
@@ -41,7 +40,10 @@ def _judge(gold: str, answer: str, decimals: int | None, prove: Prove | None) ->
         try:
             sides.append(read(text))
         except Unreadable as error:
-            return None if error.algebra else ("unparsable", whose + error.reason)
+            if not error.algebra:
+                return "unparsable", whose + error.reason
+    if len(sides) < 2:
+        return None
     test = _proved(prove) if prove else equal
     if decimals is not None:
         test = comparison.rounded(test, decimals)
@@ -64,6 +66,7 @@ def _proved(prove: Prove) -> comparison.Equal:
 
 def unreadable(text: str) -> str:
     """Why a text is no mathematical answer, "" when it is one. What only computer algebra reads counts as readable."""
+    start_work()
     try:
         for answer in read(text):
             value = answer.value if isinstance(answer, Named) else answer
@@ -73,6 +76,8 @@ def unreadable(text: str) -> str:
         return "" if error.algebra else error.reason
     except Undefined as error:
         return str(error)
+    except RecursionError:
+        return "nested too deeply"
     except TooLarge:
         pass  # computer algebra may have a way to compare it
     return ""
@@ -80,10 +85,11 @@ def unreadable(text: str) -> str:
 
 def rational_value(text: str) -> Fraction | None:
     """The rational number that a text states, a unit and a name aside; None for everything else."""
+    start_work()
     try:
         answer = read(text)[0]
         if isinstance(answer, Named):
             answer = answer.value
         return rational(quotient(answer.node)) if isinstance(answer, Value) and answer.base == 10 else None
-    except (Unreadable, TooLarge, Undefined):
+    except (Unreadable, TooLarge, Undefined, RecursionError):
         return None

@@ -9,6 +9,7 @@ between 0 and 1, and functions and roots that no rule opens (`is_opaque`).
 
 import itertools
 import math
+from contextvars import ContextVar
 from fractions import Fraction
 from typing import Any
 
@@ -18,10 +19,15 @@ Poly = dict[Monomial, Fraction]
 Quotient = tuple[Poly, Poly]
 
 MOST_TERMS = 400
+MOST_WEIGHT = 150  # atoms within atoms within a root or a function
+MOST_WORK = 6_000  # products of terms for one comparison, long numbers count more
 MOST_BITS = 60_000  # of a number: 2024^4046 has 44,494
 HALF, ONE = Fraction(1, 2), Fraction(1)
 UNIT: Poly = {(): ONE}
 IMAGINARY: Atom = ("i",)
+
+
+_work: ContextVar[list[int]] = ContextVar("work")
 
 
 class TooLarge(Exception):
@@ -61,8 +67,10 @@ def multiply(left: Poly, right: Poly) -> Poly:
 
 def _joined(first: Monomial, second: Monomial, coefficient: Fraction) -> Poly:
     """The product of two monomials; primes, i and roots are reduced, so that a sum may come out."""
-    if coefficient.numerator.bit_length() + coefficient.denominator.bit_length() > MOST_BITS:
+    bits = coefficient.numerator.bit_length() + coefficient.denominator.bit_length()
+    if bits > MOST_BITS:
         raise TooLarge
+    spend(1 + bits // 500)
     if not first or not second:
         return {first or second: coefficient}
     exponents = dict(first)
@@ -107,8 +115,33 @@ def raised(poly: Poly, exponent: int) -> Poly:
     return result
 
 
+def start_work() -> None:
+    """Begins to count the work of one comparison anew."""
+    _work.set([MOST_WORK])
+
+
+def spend(amount: int) -> None:
+    """Raises TooLarge when the comparison has had its share."""
+    left = _work.get(None)
+    if left is not None:
+        left[0] -= amount
+        if left[0] < 0:
+            raise TooLarge
+
+
+def weight(poly: Poly) -> int:
+    """How many atoms a polynomial holds, those within roots and functions too."""
+    return sum(1 + sum(_atom_weight(atom) for atom, _ in monomial) for monomial in poly)
+
+
+def _atom_weight(part: object) -> int:
+    return 1 + sum(_atom_weight(item) for item in part if isinstance(item, tuple)) if isinstance(part, tuple) else 0
+
+
 def key(poly: Poly) -> tuple[tuple[Monomial, Fraction], ...]:
-    """A hashable form."""
+    """A hashable form, for a root or a function to hold. Raises TooLarge: forms within forms grow fast."""
+    if weight(poly) > MOST_WEIGHT:
+        raise TooLarge
     return tuple(sorted(poly.items(), key=repr))
 
 

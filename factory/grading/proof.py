@@ -9,9 +9,9 @@ from typing import Any
 
 import sympy
 
-from factory.grading.expressions import Node
 from factory.grading.functions import LARGEST_FACTORIAL
 from factory.grading.polynomials import MOST_BITS
+from factory.grading.trees import Node
 
 POINTS = 6
 DIGITS = 60
@@ -105,7 +105,7 @@ def expression(node: Node) -> Any:
         return _power(*parts)
     try:
         return _OPERATIONS[kind](*parts)
-    except (TypeError, ValueError, sympy.matrices.exceptions.ShapeError):
+    except (TypeError, ValueError, sympy.matrices.exceptions.MatrixError):
         raise Unprovable from None
 
 

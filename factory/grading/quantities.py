@@ -6,9 +6,10 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from factory.grading.answers import INFINITY, Answer, Items, Ordered, Value, Words
-from factory.grading.expressions import Node, parse_expression
+from factory.grading.answers import Answer, Items, Ordered, Value, Words
+from factory.grading.expressions import parse_expression
 from factory.grading.latex import Token, Unreadable
+from factory.grading.trees import INFINITY, Node
 from factory.grading.units import STOP, parse_unit
 
 SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
@@ -23,8 +24,6 @@ def read_value(found: Sequence[Token]) -> Answer:
         return _words(found)
     if len(found) == 1 and found[0].kind in ("word", "name"):
         return _single(found[0])
-    if [token.text for token in found] in (["\\emptyset"], ["\\mathbb", "R"]):
-        return Items((), braces=True)
     sign = [token for token in found[:1] if token.text == "-"]
     money: list[Token] = []
     body = list(found[len(sign) :])
@@ -45,21 +44,35 @@ def read_value(found: Sequence[Token]) -> Answer:
     return Value(node, parse_unit([*money, *marks, *rest]))
 
 
+REALS = Ordered((Value(("neg", INFINITY)), Value(INFINITY)))
+_SYNONYMS: dict[str, Answer] = {
+    "no solution": Items((), braces=True), "no solutions": Items((), braces=True), "empty set": Items((), braces=True),
+    "all real numbers": REALS, "all reals": REALS,
+}  # fmt: skip
+_PRODUCTS = ("abc", "xyz", "mn", "pqr")  # letters that stand for numbers beside each other
+
+
 def _words(found: Sequence[Token]) -> Answer:
     if len(found) == 1:
         return _single(found[0])
-    return Words(" ".join(token.text for token in found).casefold())
+    text = " ".join(token.text for token in found).casefold()
+    return _SYNONYMS.get(text, Words(text))
 
 
 def _single(token: Token) -> Answer:
-    """One letter is a symbol in any style; one word is a word."""
+    """One letter is a symbol in any style, `xy` a product; one word is a word, and short capitals (AB) keep their case."""
+    if token.text == "\\emptyset":
+        return Items((), braces=True)
+    if token.text == "\\mathbbR":
+        return REALS
+    if token.text in ("\\ldots", "\\dots", "\\cdots"):
+        return Words("…")
     if token.kind == "name" or len(token.text) == 1:
-        if token.text == "\\emptyset":
-            return Items((), braces=True)
-        if token.text == "\\mathbbR":
-            return Ordered((Value(("neg", INFINITY)), Value(INFINITY)))
         return Value(parse_expression([token._replace(upright=False, kind="name")])[0])
-    return Words(token.text.casefold())
+    if not token.upright and any(set(token.text) <= set(letters) for letters in _PRODUCTS) and len(set(token.text)) == len(token.text):
+        return Value(parse_expression([token])[0])
+    short = token.text.isupper() and len(token.text) <= 3 and not token.upright
+    return Words(token.text if short else token.text.casefold())
 
 
 def _plain_unit(found: Sequence[Token], money: Sequence[Token]) -> Value | None:

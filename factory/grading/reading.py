@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from factory.grading.answers import INFINITY, Answer, Items, Named, Ordered, Ratio, Relation, Union, Value
+from factory.grading.answers import Answer, Items, Named, Ordered, Ratio, Relation, Union, Value
 from factory.grading.expressions import parse_expression
+from factory.grading.floating import Unknown, value_at
 from factory.grading.latex import Token, Unreadable, tokens
 from factory.grading.pieces import closes, split, split_relation
 from factory.grading.quantities import read_value
 from factory.grading.relations import read_relation
+from factory.grading.trees import INFINITY
 
-MOST_ITEMS = 200
+MOST_ITEMS = 64  # two lists are compared item by item
 
 
 @lru_cache(maxsize=1 << 14)
@@ -59,12 +61,17 @@ def _as_list(found: Sequence[Token]) -> list[Token] | None:
 
 def read_list(found: Sequence[Token]) -> Answer:
     groups = split(found, (";",))
+    if len(groups) > MOST_ITEMS:
+        raise Unreadable(f"more than {MOST_ITEMS} items")
     if len(groups) > 1:
         inner = [_read_commas(group) for group in groups]
         named = [item for item in inner if isinstance(item, Items) and all(isinstance(part, Named) for part in item.items)]
         if len(named) == len(inner):  # p = 5, q = 2; p = 7, q = 2
             return Items(tuple(_without_names(item) for item in named))
-        return Items(tuple(part for item in inner for part in (item.items if isinstance(item, Items) and not item.braces else (item,))))
+        items = tuple(part for item in inner for part in (item.items if isinstance(item, Items) and not item.braces else (item,)))
+        if len(items) > MOST_ITEMS:
+            raise Unreadable(f"more than {MOST_ITEMS} items")
+        return Items(items)
     return _read_commas(found)
 
 
@@ -84,12 +91,32 @@ def _read_commas(found: Sequence[Token]) -> Answer:
     first = items[0]
     if isinstance(first, Named) and not any(isinstance(item, Named | Relation) for item in items[1:]):  # n = 2, 3, 4
         items = [first, *(Named(first.names, item) for item in items[1:])]
-    rays = [item.value for item in items if isinstance(item, Named) and item.names == items[0].names and _is_ray(item.value)]  # type: ignore[union-attr]
-    if len(rays) == len(items) and isinstance(items[0], Named):  # x < 1 or x > 5
-        if any(token.text == "and" for token in found):
-            raise Unreadable("inequalities joined by and")
-        return Named(items[0].names, Union(tuple(rays)))
+    if len(items) > MOST_ITEMS:
+        raise Unreadable(f"more than {MOST_ITEMS} items")
+    if isinstance(first, Named) and all(isinstance(item, Named) and item.names == first.names and _is_ray(item.value) for item in items):
+        return Named(
+            first.names, _rays([item.value for item in items if isinstance(item, Named)], any(token.text == "and" for token in found))
+        )
     return Items(tuple(dict.fromkeys(items)))
+
+
+def _rays(rays: list[Answer], both: bool) -> Answer:
+    """`x < 1 or x > 5` is a union, `x > 1 and x < 5` an interval."""
+    if not both:
+        return Union(tuple(rays))
+    ends = [ray.items for ray in rays if isinstance(ray, Ordered)]
+    up = [ray for ray in rays if isinstance(ray, Ordered) and ray.items[1] == Value(INFINITY)]
+    down = [ray for ray in rays if isinstance(ray, Ordered) and ray.items[0] == Value(("neg", INFINITY))]
+    if (len(ends), len(up), len(down)) != (2, 1, 1) or not _below(up[0].items[0], down[0].items[1]):
+        raise Unreadable("inequalities joined by and that no interval fulfils")
+    return Ordered((up[0].items[0], down[0].items[1]), up[0].left, down[0].right)
+
+
+def _below(low: Answer, high: Answer) -> bool:
+    try:
+        return isinstance(low, Value) and isinstance(high, Value) and value_at(low.node, 0).real < value_at(high.node, 0).real
+    except (Unknown, ArithmeticError, ValueError, TypeError):
+        return False
 
 
 def _is_ray(value: Answer) -> bool:
@@ -148,14 +175,16 @@ def _unwrapped(found: Sequence[Token]) -> Sequence[Token]:
     return found
 
 
-def _ratio(parts: Sequence[Sequence[Token]]) -> Ratio:
-    members = []
-    for part in parts:
+def _ratio(parts: list[list[Token]]) -> Ratio:
+    members, half = [], ""
+    for number, part in enumerate(parts, start=1):
         node, rest = parse_expression(part)
-        if rest:
+        half = "".join(token.text for token in rest if token.text != ".").lower()
+        if rest and (number < len(parts) or half not in ("am", "pm")):
             raise Unreadable("words in a ratio")
+        parts[number - 1] = part[: len(part) - len(rest)]
         members.append(node)
-    return Ratio(tuple(members), clock=_is_clock(parts))
+    return Ratio(tuple(members), _is_clock(parts), half)
 
 
 def _is_clock(parts: Sequence[Sequence[Token]]) -> bool:
@@ -169,6 +198,8 @@ def _condition(inside: Sequence[Token]) -> Answer | None:
     mark = next((index for index, token in enumerate(inside) if token.text in ("|", ":") and index), None)
     if mark is None or inside[0].kind != "name" or any(token.kind == "sep" for token in inside[:mark]):
         return None
+    if [token.text for token in inside[1:mark]] not in ([], ["in", "\\mathbbR"]):
+        raise Unreadable("a set of other things than real numbers")
     condition = read_list(inside[mark + 1 :])
     if not isinstance(condition, Named) or condition.names != (inside[0].text,):
         raise Unreadable("a set whose condition is not solved")

@@ -13,20 +13,20 @@ import re
 from collections.abc import Callable, Sequence
 
 from factory.grading.algebra import equal, quotient
-from factory.grading.answers import FLIPPED, INFINITY, Answer, Named, Ordered, Relation, Union, Value, Words
-from factory.grading.expressions import Node, parse_expression
+from factory.grading.answers import FLIPPED, Answer, Items, Named, Ordered, Ratio, Relation, Union, Value, Words
+from factory.grading.expressions import parse_expression
 from factory.grading.latex import Token, Unreadable
 from factory.grading.pieces import split_relation
 from factory.grading.polynomials import TooLarge, Undefined
-from factory.grading.units import NONE
+from factory.grading.trees import INFINITY, Node, free_symbols
+from factory.grading.units import NO_CAPTION, NONE
 
-_LETTER = r"(?:\\?[A-Za-z]+)"
-_SYMBOL = rf"(?:m?\\angle)?{_LETTER}(?:_(?:\{{[^{{}}]*\}}|\w))?'*"
-_CALL = rf"{_SYMBOL}\((?:{_SYMBOL}|\d+)(?:,(?:{_SYMBOL}|\d+))*\)"
+_SYMBOL = r"(?:m?\\angle)?\\?[A-Za-z]+(?:_(?:\{[^{}]*\}|\w))?'*"
+_CALL = r"(?:[A-Z]\w?|[a-z]*[fgh]|[pqr])(?:_(?:\{[^{}]*\}|\w))?'*(?:\^\{-1\})?\([^()]+\)"
 _CAPITALS = r"[A-Z]+(?:_(?:\{[^{}]*\}|\w))?'*"
 _NAME = re.compile(
     rf"(?:{_CALL}|{_SYMBOL}|\|(?:{_SYMBOL})\||{_CAPITALS}[:/]{_CAPITALS}|frac\{{{_CAPITALS}\}}\{{{_CAPITALS}\}}"
-    rf"|\(?{_SYMBOL}(?:,{_SYMBOL})+\)?|\({_SYMBOL}\)|\|{_CAPITALS}\|)"
+    rf"|frac\{{d[a-z]?\}}\{{d[a-z]\}}|\(?{_SYMBOL}(?:,{_SYMBOL})+\)?|\({_SYMBOL}\)|\|{_CAPITALS}\|)"
 )
 _ABS = re.compile(rf"\|({_SYMBOL})\|")
 
@@ -68,13 +68,15 @@ def compact(member: Sequence[Token]) -> str:
 
 
 def _is_name(member: Sequence[Token]) -> bool:
-    """A symbol, f(x), |AB|, \\angle ABC, A:B, (x, y), or words: no number, no sign of arithmetic."""
+    """A symbol, f(x), P(A | B), |AB|, \\angle ABC, A:B, (x, y), or words: nothing to compute."""
     text = compact(member)
     if text in ("\\pi", "\\infty", "\\emptyset") or (text in ("e", "i") and len(member) == 1):
         return False
-    return bool(_NAME.fullmatch(text)) or all(
-        token.kind in ("word", "name") and (token.kind == "word" or token.upright) for token in member
-    )
+    if any(token.kind == "op" and token.text.isalpha() for token in member):
+        return False
+    if all(token.kind in ("word", "name") and (token.kind == "word" or token.upright) for token in member):
+        return not any(token.text in NO_CAPTION for token in member)
+    return bool(_NAME.fullmatch(text))
 
 
 def _names(member: Sequence[Token]) -> tuple[str, ...]:
@@ -84,9 +86,9 @@ def _names(member: Sequence[Token]) -> tuple[str, ...]:
 
 
 def _base_name(text: str) -> str:
-    """`f(x)` and `f(t)` are both called f; |AB| is AB."""
+    """`f(x)` and `f(t)` are both called f, `f(2)` is another; |AB| is AB."""
     text = re.sub(r"^m?\\angle", r"\\angle", text.strip("|"))
-    return re.sub(r"\((?:[^()]*)\)$", "()", text) if not text.startswith("(") else text
+    return re.sub(r"\([a-z]\)$", "()", text) if not text.startswith("(") else text
 
 
 def _equalities(members: Sequence[Sequence[Token]], read_item: ReadItem) -> Answer:
@@ -95,14 +97,14 @@ def _equalities(members: Sequence[Sequence[Token]], read_item: ReadItem) -> Answ
     if names and others:
         values = [read_item(member) for member in others]
         value = values[-1]
+        if not all(isinstance(item, Value) for item in values) and any(item != value for item in values):
+            raise Unreadable("an equation that does not hold")
         if all(_is_constant(item) for item in values) or (len(members) == 2 and _is_definition(members, value)):
             return Named(tuple(dict.fromkeys(names)), value)
-    elif not names and all(_is_constant(read_item(member)) for member in others[-1:]) and _arithmetic(others, read_item):
-        first, last = read_item(others[0]), read_item(others[-1])
-        plain = [item for item in (first, last) if isinstance(item, Value) and item.unit == NONE]
-        if len(plain) == 2 and not equal(plain[0].node, plain[1].node):
-            raise Unreadable("an equation that does not hold")
-        return last  # 5 + 5 = 10
+    elif not names:
+        values = [read_item(member) for member in others]
+        if all(_is_constant(item) for item in values):
+            return _held(values)
     elif len(names) == len(members) == 2 and all(token.kind in ("word", "name") for token in members[1]):
         last = read_item(members[1])
         if isinstance(last, Words | Value):
@@ -110,8 +112,15 @@ def _equalities(members: Sequence[Sequence[Token]], read_item: ReadItem) -> Answ
     return Relation(tuple(_expression(member) for member in members), ("=",) * (len(members) - 1))
 
 
-def _arithmetic(members: Sequence[Sequence[Token]], read_item: ReadItem) -> bool:
-    return all(_is_constant(read_item(member)) for member in members)
+def _held(values: Sequence[Answer]) -> Answer:
+    """`5 + 5 = 10`: the last member, when all are equal; amounts with units are left alone (`5 m = 500 cm`)."""
+    last = values[-1]
+    for item in values[:-1]:
+        plain = isinstance(item, Value) and isinstance(last, Value)
+        united = plain and (item.unit != NONE or last.unit != NONE)  # type: ignore[union-attr]
+        if not united and not (equal(item.node, last.node) if plain else item == last):  # type: ignore[union-attr]
+            raise Unreadable("an equation that does not hold")
+    return last
 
 
 def _is_definition(members: Sequence[Sequence[Token]], value: Answer) -> bool:
@@ -125,26 +134,17 @@ def _is_definition(members: Sequence[Sequence[Token]], value: Answer) -> bool:
     return head not in free_symbols(value.node)
 
 
-def _is_constant(value: Answer) -> bool:
-    if isinstance(value, Value):
-        return not free_symbols(value.node)
-    return not isinstance(value, Relation)
-
-
-def free_symbols(node: Node) -> frozenset[str]:
-    if node[0] == "sym":
-        return frozenset((node[1],))
-    found: frozenset[str] = frozenset()
-    for part in node[1:]:
-        if isinstance(part, tuple):
-            found |= (
-                free_symbols(part)
-                if part and isinstance(part[0], str)
-                else frozenset().union(*(free_symbols(p) for row in part for p in row))
-            )
-    if node[0] == "call" and str(node[1]).startswith("user:"):
-        found |= {str(node[1]).removeprefix("user:")}
-    return found
+def _is_constant(answer: Answer) -> bool:
+    """Nothing unknown in it."""
+    if isinstance(answer, Value):
+        return not free_symbols(answer.node)
+    if isinstance(answer, Items | Ordered):
+        return all(_is_constant(item) for item in answer.items)
+    if isinstance(answer, Union):
+        return all(_is_constant(item) for item in answer.parts)
+    if isinstance(answer, Ratio):
+        return not any(free_symbols(node) for node in answer.members)
+    return isinstance(answer, Words)
 
 
 def _expression(member: Sequence[Token]) -> Node:

@@ -116,7 +116,7 @@ def _unit(text: str) -> tuple[str, ...] | None:
         match = _UNIT_WORD.fullmatch(word)
         if word == "/" or word.lower() in _BETWEEN_UNITS:
             names.append("per" if word == "/" else word.lower())
-        elif match and (unit := UNITS.get(match[1]) or UNITS.get(match[1].lower())):
+        elif match and (unit := UNITS.get(match[1]) or (UNITS.get(match[1].lower()) if len(match[1]) > 3 else None)):
             names.append(unit + {"²": "2", "³": "3"}.get(match[2] or "", (match[2] or "").lstrip("^")))
         else:
             return None

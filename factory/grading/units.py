@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from factory.grading.latex import Token, Unreadable, word_set
+from factory.grading.latex import Token, Unreadable
+from factory.grading.spellings import word_set
 
 _NAMES = {
     "m": "m meter meters metre metres", "cm": "cm centimeter centimeters centimetre centimetres",
@@ -30,12 +31,14 @@ _NAMES = {
 }  # fmt: skip
 UNITS = {spelling: unit for unit, spellings in _NAMES.items() for spelling in spellings.split()}
 SIGNS = {"$": "dollar", "€": "euro", "£": "gbp", "¢": "cent", "%": "%", "deg": "degree"}
-STOP = word_set("of the a an is are be total in all there approximately about roughly exactly more left each altogether")
+STOP = word_set("of the a an is are be total in all there approximately about roughly exactly each altogether")
 NO_CAPTION = word_set(
     "not no never nor neither isn wrong incorrect false most least less than fewer greater over under above below between beyond "
     "before maximum minimum max min squared cubed factorial pi half halves third thirds quarter quarters fourth fifth tenth "
     "hundredth tens hundreds thousands millions dozens hundred thousand million billion dozen times divided plus minus answer if "
-    "but maybe perhaps probably unless except either root zero one two three four five six seven eight nine ten"
+    "but maybe perhaps probably unless except either root zero one two three four five six seven eight nine ten eleven twelve "
+    "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety tenths "
+    "hundredths thousandths thousandth cannot none off"
 )  # they change what a number says
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
 
@@ -77,13 +80,14 @@ def parse_unit(tokens: Sequence[Token]) -> Unit:
                     known[last] += sign * (power - 1)
                 else:
                     raised = power
-            elif unit := UNITS.get(text) or (UNITS.get(text.lower()) if len(text) > 1 else None):
+            elif unit := _unit(text, last=index == len(tokens) or tokens[index].text == "^"):
                 known[unit] = known.get(unit, 0) + sign * (raised or 1)
                 raised = 0
-            elif token.kind != "word" or text.lower() in NO_CAPTION:
+            elif (token.kind != "word" and text not in ("C", "F")) or text.lower() in NO_CAPTION:
                 raise Unreadable(f"{text} behind a value")
             elif text.lower() not in STOP:
-                words.add(singular(text.lower()) + (f"^{raised}" if raised else ""))
+                word = singular(text.lower() if len(text) > 3 else text)
+                words.add(("per " if sign < 0 else "") + word + (f"^{raised}" if raised else ""))
                 raised = 0
         elif token.kind == "sep" and token.text in ("and", "or") and (words or known):
             raise Unreadable("two values in one")
@@ -97,9 +101,19 @@ def parse_unit(tokens: Sequence[Token]) -> Unit:
             known[SIGNS[token.text]] = known.get(SIGNS[token.text], 0) + sign
         elif not (token.kind == "op" and (token.text == "*" or (token.text in ".-" and index > 1 and tokens[index - 2].kind == "word"))):
             raise Unreadable(f"{token.text!r} behind a value")
+    if known.get("degree") == 1 and words & {"C", "F"}:
+        (scale,) = words & {"C", "F"} if len(words & {"C", "F"}) == 1 else ("?",)
+        known, words = {f"degree{scale}": 1}, words - {"C", "F"}
     if raised:
         raise Unreadable("a power of no unit")
     return Unit(tuple(sorted((name, exponent) for name, exponent in known.items() if exponent)), frozenset(words))
+
+
+def _unit(text: str, last: bool) -> str | None:
+    """The unit that a word names; short ones in their own case (mW is not MW), `in` only where nothing follows."""
+    if text == "in":
+        return "in" if last else None
+    return UNITS.get(text) or (UNITS.get(text.lower()) if len(text) > 3 else None)
 
 
 def _exponent(tokens: Sequence[Token], index: int) -> tuple[int, int]:

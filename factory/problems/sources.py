@@ -20,11 +20,12 @@ from factory.grading import clean_gold
 from factory.identity import row_id
 from factory.params import Problems, Source
 from factory.problems.world import draw_problems
-from factory.schemas import Problem, Reject, Split
+from factory.schemas import AnswerKind, Problem, Reject, Split
 from factory.storage import read_table, reject
 
 STAGE = "problems"
 MOST_DECIMALS = 30
+SPACES_COUNT: tuple[AnswerKind, ...] = ("literal", "table")  # in their answers
 NO_SPLIT: Split = "train"  # until `split.assign` has put the rows of sources without a split of their own
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
@@ -149,7 +150,8 @@ def _problem(source: Source, row: Raw) -> Problem | str:
         value = row.record.get(theirs)
         if value is None and ours in ("problem", "answer"):
             return f"no {theirs}"
-        fields[ours] = normalise("" if value is None else str(value))
+        text = "" if value is None else str(value)
+        fields[ours] = text.strip() if ours == "answer" and source.answer_kind in SPACES_COUNT else normalise(text)
     if source.answer_after:
         before, mark, after = fields["answer"].rpartition(source.answer_after)
         if not mark:

@@ -10,7 +10,19 @@ import pytest
 from factory.grading import ALL_RULES, Grader, Task
 
 SECONDS = 1.5
+
+
+def nested(before: str, behind: str, levels: int, inside: str) -> str:
+    return before * levels + inside + behind * levels
+
+
 HOSTILE = {
+    "cubes of roots": nested(r"\sqrt{", "+1}^{3}", 28, "2"), "tangents": nested(r"\tan(", ")", 28, "x"),
+    "inverse roots": nested(r"\frac{1}{\sqrt{", "+y}+1}", 16, "x"), "cubes of sums": nested(r"(\sqrt{", "+y}+1)^3", 14, "x"),
+    "thin spaces": "1" + r"\!" * 4_800 + "1", "long coefficients": f"({'9' * 900}x+{'7' * 900}y+z)^{{18}}",
+    "exponents": "+".join(["1e999+1e-999"] * 190), "marks": "3" + "!" * 5_000, "percents": "3" + "%" * 5_000, "sines": r"\sin " * 300 + "x",
+    "bare roots": r"\sqrt" * 1_900 + "2", "groups": ";".join(["x=1,y=2"] * 1_000), "a product of roots": "*".join(
+    rf"(\sqrt{{x+{n}}}+1)" for n in range(30)), "many signs": ", ".join(rf"\pm{{{n}}}\pm x\pm y" for n in range(199)),
     "a million digits": "1" * 10**6, "nine thousand digits": "1" * 9_000, "nested roots": r"\sqrt{" * 1_000 + "2" + "}" * 1_000,
     "a tower": "9^{9^{9^{9^9}}}", "a tall tower": "9^" * 3_000 + "9", "brackets": "(" * 10**5,
     "closed brackets": "(" * 4_000 + "1" + ")" * 4_000,
@@ -45,6 +57,7 @@ def test_a_hostile_answer_ends_in_this_process(name: str) -> None:
         for text in {found.text if found else answer, answer}:
             decide(text, "5", "math")
             decide("5", text, "math")
+            decide(f"{text}+0", text, "math")
     assert time.perf_counter() - start < 5
 
 

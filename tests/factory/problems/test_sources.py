@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.errors import DataError
+from factory.grading import SHARED, Task, grade_answer
 from factory.params import Problems, Source
 from factory.problems.sources import gold_solution, normalise, read_problems
 from factory.schemas import Problem, Reject
@@ -112,3 +113,39 @@ def test_normalise() -> None:
 def test_gold_solution() -> None:
     assert gold_solution("", "3") is None
     assert gold_solution("1+2=3\n\\boxed{3}", "3") == "1+2=3\n\\boxed{3}"
+
+
+LATEX = {
+    r"\sqrt{2}": r"\sqrt{2}", r"\dfrac{1}{2}": r"\dfrac{1}{2}", "(1,3]": "(1,3]", "1{,}234": "1{,}234", r"\$18": r"\$18",
+    "90^\\circ": "90^\\circ",
+    r"so it is \boxed{\{1, 2\}}.": r"\{1, 2\}", "x=5": "x=5", r"16\text{ eggs}": r"16\text{ eggs}", r"\frac34": r"\frac34",
+}  # fmt: skip
+
+
+def test_latex_answers_enter_the_line_and_are_cleaned_once(tmp_path: Path) -> None:
+    rows = [
+        {"problem": f"What is part {n}?", "answer": answer} for n, answer in enumerate([*LATEX, r"\frac{1}{", "", "5 +", r"\frac{1}{0}"])
+    ]
+    problems, rejects = read(jsonl(tmp_path / "a.jsonl", *rows), answer_kind="math")
+    assert [problem.answer for problem in problems] == list(LATEX.values())
+    assert [row.reason for row in rejects] == [
+        "the answer cannot be read: an open bracket", "empty answer", "the answer cannot be read: it breaks off",
+        "the answer cannot be read: a division by zero",
+    ]  # fmt: skip
+    assert all(grade_answer(problem.answer, problem.answer, "math").correct for problem in problems)
+
+
+def test_a_tolerance_is_the_problems_own(tmp_path: Path) -> None:
+    rows = [{"problem": "To the nearest hundredth?", "answer": "3.14", "places": 2}, {"problem": "Exactly?", "answer": "3", "places": None}]
+    path = jsonl(tmp_path / "a.jsonl", *rows, {"problem": "Roughly?", "answer": "3", "places": "two"})
+    problems, rejects = read(path, answer_kind="math", columns={"decimals": "places"})
+    assert {problem.answer: problem.decimals for problem in problems} == {"3.14": 2, "3": None}
+    assert [row.reason for row in rejects] == ["decimals is no whole number up to 30"]
+    assert SHARED.grade_many([Task.of(problem, r"\boxed{\pi}") for problem in problems if problem.decimals])[0].correct
+
+
+def test_spaces_in_a_literal_answer_stay(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", {"problem": "What does it print?", "answer": " 'a  b'\n"}, {"problem": "And now?", "answer": "f(x"})
+    problems, rejects = read(path, answer_kind="literal")
+    assert [problem.answer for problem in problems] == ["'a  b'"]
+    assert [row.reason for row in rejects] == ["the answer cannot be read: no Python value"]
