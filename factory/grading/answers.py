@@ -51,6 +51,7 @@ class Named:
 
     names: tuple[str, ...]
     value: "Answer"
+    argument: str = ""  # x of f(x)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,17 @@ from factory.grading.algebra import quotient
 from factory.grading.answers import FLIPPED, Answer, Items, Named, Ordered, Ratio, Relation, Union, Value, Words
 from factory.grading.floating import Unknown, value_at
 from factory.grading.polynomials import TooLarge, Undefined, add, multiply, rational
-from factory.grading.trees import Node, free_symbols
+from factory.grading.trees import Node, free_symbols, substituted
 from factory.grading.units import NONE, differs
 
 Equal = Callable[[Node, Node], bool | None]
+
+
+def exactly(equal: Equal) -> Equal:
+    """Without a tolerance: it is for the values that are asked for, not for parts of a ratio, an equation or a hundredth."""
+    return equal.exact if isinstance(equal, Rounded) else equal
+
+
 Result = tuple[bool | None, str]
 SAME: Result = (True, "")
 UNSURE: Result = (None, "not decided")
@@ -36,30 +43,41 @@ def compare(gold: Answer, answer: Answer, equal: Equal) -> Result:
     if isinstance(gold, Value) and isinstance(answer, Value):
         return _values(gold, answer, equal)
     if isinstance(gold, Ordered) and isinstance(answer, Ordered):
+        if _all_named(gold.items) and _all_named(answer.items):
+            return _unordered(gold.items, answer.items, equal, "different values")
         if (gold.left, gold.right) != (answer.left, answer.right):
             return False, f"brackets differ: {answer.left} {answer.right} against {gold.left} {gold.right}"
         return _ordered(gold.items, answer.items, equal)
     if isinstance(gold, Words) and isinstance(answer, Words):
         return SAME if gold.text == answer.text else (False, "different words")
     if isinstance(gold, Ratio) and isinstance(answer, Ratio):
-        return _ratios(gold, answer, equal)
+        return _ratios(gold, answer, exactly(equal))
     if isinstance(gold, Relation) and isinstance(answer, Relation):
-        return _relations(gold, answer, equal)
+        return _relations(gold, answer, exactly(equal))
     return False, f"{KINDS[type(answer)]} against {KINDS[type(gold)]}"
 
 
 # -- names
+def _all_named(items: Sequence[Answer]) -> bool:
+    return bool(items) and all(isinstance(item, Named) for item in items)
+
+
 def _named(gold: Answer, answer: Answer, equal: Equal) -> Result:
     if isinstance(gold, Named) and isinstance(answer, Named):
         if not set(gold.names) & set(answer.names):
             return False, f"different names: {', '.join(answer.names)} against {', '.join(gold.names)}"
-        return compare(gold.value, answer.value, equal)
+        if gold.argument == answer.argument or not isinstance(answer.value, Value) or not answer.argument or not gold.argument:
+            return compare(gold.value, answer.value, equal)
+        if gold.argument in free_symbols(answer.value.node):
+            return False, f"different arguments: {answer.argument} against {gold.argument}"
+        renamed = substituted(answer.value.node, answer.argument, ("sym", gold.argument))
+        return compare(gold.value, Value(renamed, answer.value.unit), equal)
     named, other = (gold, answer) if isinstance(gold, Named) else (answer, gold)
     assert isinstance(named, Named)
     if isinstance(other, Relation):
         if isinstance(named.value, Value) and len(_unknowns(other)) > 1:  # y = 2x + 1 against 2x - y + 1 = 0
             definition = Relation((("sym", named.names[0]), named.value.node), ("=",))
-            return _relations(other, definition, equal)
+            return _relations(other, definition, exactly(equal))
         return False, "an equation or inequality that is not solved"
     if isinstance(other, Items) and not other.braces and len(other.items) > 1:
         return compare(named.value, other, equal)
@@ -76,6 +94,10 @@ def _items(gold: Answer, answer: Answer, equal: Equal) -> Result:
     items, other = (gold, answer) if isinstance(gold, Items) else (answer, gold)
     assert isinstance(items, Items)
     if isinstance(other, Ordered) and not items.braces and (other.left, other.right) == ("(", ")"):
+        if _all_named(items.items) and _all_named(other.items):
+            return _unordered(other.items, items.items, equal, "different values")
+        if _all_named(items.items) and _one_name(items) and len(items.items) > 1:
+            return False, "several values of one unknown against a tuple"
         pair = (items.items, other.items) if items is gold else (other.items, items.items)
         return _ordered(pair[0], pair[1], equal)
     if len(items.items) == 1:
@@ -104,6 +126,7 @@ def _ordered(gold: Sequence[Answer], answer: Sequence[Answer], equal: Equal) -> 
 def _unordered(gold: Sequence[Answer], answer: Sequence[Answer], equal: Equal, reason: str) -> Result:
     """As sets: every member of each side is a member of the other."""
     unsure = False
+    gold, answer = _distinct(gold, equal), _distinct(answer, equal)
     for side, other, why in ((answer, gold, f"{reason}: one too many"), (gold, answer, f"{reason}: one is missing")):
         for item in side:
             results = [compare(match, item, equal)[0] for match in other]
@@ -112,7 +135,18 @@ def _unordered(gold: Sequence[Answer], answer: Sequence[Answer], equal: Equal, r
             if None not in results:
                 return False, why if len(gold) != len(answer) else reason
             unsure = True
+    if len(gold) != len(answer):  # 50%, 50% for 50, 0.5: each is one of the others, and yet they are not as many
+        return (None if unsure else False), reason
     return UNSURE if unsure else SAME
+
+
+def _distinct(items: Sequence[Answer], equal: Equal) -> Sequence[Answer]:
+    """Without repetitions."""
+    found: list[Answer] = []
+    for item in items:
+        if not any(compare(known, item, equal)[0] for known in found):
+            found.append(item)
+    return found
 
 
 # -- values
@@ -122,13 +156,14 @@ def _values(gold: Value, answer: Value, equal: Equal) -> Result:
     first, second = gold.unit, answer.unit
     if first.percent != second.percent and NONE in (first, second):
         whole, bare = (gold, answer) if first.percent else (answer, gold)
-        results = [equal(whole.node, bare.node), equal(("pct", whole.node), bare.node)]
+        results = [equal(whole.node, bare.node), exactly(equal)(("pct", whole.node), bare.node)]
         return SAME if True in results else UNSURE if None in results else (False, "different values")
     if reason := differs(first, second):
         return False, reason
     if "mat" in (gold.node[0], answer.node[0]):
         return _matrices(gold.node, answer.node, equal)
-    same = equal(gold.node, answer.node)
+    test = equal if gold.base == answer.base == 10 else exactly(equal)
+    same = test(gold.node, answer.node)
     return same, "" if same else "different values" if same is False else "not decided"
 
 
@@ -210,25 +245,20 @@ def _scaled(gold: Relation, answer: Relation) -> bool | None:
     return gold.signs[0] == sign
 
 
-def rounded(equal: Equal, decimals: int) -> Equal:
-    """`equal` with the tolerance that a problem states: half a unit of its last decimal."""
-    most = Fraction(1, 2) / Fraction(10) ** decimals
+class Rounded:
+    """`exact` with the tolerance that a problem states: half a unit of its last decimal."""
 
-    def close(left: Node, right: Node) -> bool | None:
-        same = equal(left, right)
-        if same:
-            return True
+    def __init__(self, exact: Equal, decimals: int) -> None:
+        self.exact, self.most = exact, Fraction(1, 2) / Fraction(10) ** decimals
+
+    def __call__(self, left: Node, right: Node) -> bool | None:
+        same = self.exact(left, right)
+        if same or free_symbols(left) or free_symbols(right):
+            return same
         try:
             values = [rational(quotient(node)) for node in (left, right)]
             if None not in values:
-                return abs(values[0] - values[1]) <= most  # type: ignore[operator]
-        except (TooLarge, Undefined):
+                return abs(values[0] - values[1]) <= self.most  # type: ignore[operator]
+            return abs(value_at(left, 0) - value_at(right, 0)) <= float(self.most)
+        except (TooLarge, Undefined, Unknown, ArithmeticError, ValueError, TypeError):
             return same
-        if free_symbols(left) or free_symbols(right):
-            return same
-        try:
-            return abs(value_at(left, 0) - value_at(right, 0)) <= float(most)
-        except (Unknown, ArithmeticError, ValueError, TypeError):
-            return same
-
-    return close

@@ -12,6 +12,7 @@ class Cursor:
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self.tokens, self.at, self.depth, self.parts, self.bars = tokens, 0, 0, 0, 0
+        self.bound: list[str] = []  # indices of the sums that are open: i is no imaginary unit there
         self.mixed = True  # whether a whole number may begin a mixed one
 
     def peek(self, ahead: int = 0) -> Token | None:

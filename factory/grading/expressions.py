@@ -68,6 +68,9 @@ class Parser(Cursor):
         if token.kind == "open" and token.text == "{":  # braces do not show: 1{5} looks like 15
             inside = self.peek(1)
             return not (inside and inside.kind == "num" and (before.kind == "num" or before.text == "}"))
+        inside = self.peek(1)
+        if token.text == "(" and inside and inside.kind == "word" and (inside.upright or len(inside.text) > 3):
+            return False  # 16 (boys)
         opens = token.kind == "open" and (token.text in CLOSING or token.text.startswith("env:"))
         return token.kind == "func" or opens or self.opens_bars()
 
@@ -211,7 +214,7 @@ class Parser(Cursor):
         while self.is_op("'"):
             self.at += 1
             name += "'"
-        if name in CONSTANTS:
+        if name in CONSTANTS and name not in self.bound:
             return ("const", CONSTANTS[name])
         behind = self.tokens[start - 1] if start else None
         if name[0] in NAMED_FUNCTIONS and self.opens("(") and not (name[0] in "hHFG" and behind and behind.kind == "num"):
@@ -225,7 +228,7 @@ class Parser(Cursor):
             raise Unreadable("words in a formula")
         node: Node = ("sym", token.text[0])
         for letter in token.text[1:]:
-            node = ("mul", node, ("const", CONSTANTS[letter]) if letter in CONSTANTS else ("sym", letter))
+            node = ("mul", node, ("const", CONSTANTS[letter]) if letter in CONSTANTS and letter not in self.bound else ("sym", letter))
         if self.is_op("^", "_", "'"):
             last = node[2] if node[0] == "mul" else node
             if self.is_op("^"):
@@ -250,12 +253,12 @@ class Parser(Cursor):
         return "".join(parts)
 
     def arguments(self) -> list[Node]:
-        self.expect("open", "(")
+        closing = {"(": ")", "set{": "set}"}[self.take().text]
         found = [self.sum()]
         while (token := self.peek()) and token.kind == "sep" and token.text == ",":
             self.at += 1
             found.append(self.sum())
-        self.expect("close", ")")
+        self.expect("close", closing)
         return found
 
     def function(self) -> Node:
@@ -277,7 +280,7 @@ class Parser(Cursor):
                 base = self.group() if self.opens("{") else self.unbraced()
             else:
                 exponent = self.exponent()
-        if self.opens("(") and name in ("max", "min", "gcd", "lcm"):
+        if name in ("max", "min", "gcd", "lcm") and (self.opens("(") or self.opens("set{")):
             return ("call", name, *self.arguments())
         inner = self.group() if self.opens("(") or self.opens("{") or self.opens("[") else self.bare_argument(name in ANGLES)
         return applied(name, inner, base, exponent)
@@ -294,7 +297,10 @@ class Parser(Cursor):
             raise Unreadable(f"\\{name} without its end", algebra=True)
         self.at += 1
         last = self.exponent()
-        return ("call", f"{name}:{index.text}", first, last, self.product())
+        self.bound.append(index.text)
+        member = self.product()
+        self.bound.pop()
+        return ("call", f"{name}:{index.text}", first, last, member)
 
     def argument(self) -> Node:
         if self.opens("{") or self.opens("("):

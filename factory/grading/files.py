@@ -87,7 +87,7 @@ def opened_rows(name: str) -> Iterator[Source]:
 
 def _source(name: str, path: Path) -> Source:
     if not path.is_file():
-        there = "is no file: give what it says to factory grade -" if path.exists() else "is missing: mend its name"
+        there = "is no file: give what it says to factory grade -" if path.exists() else "is missing: correct its name"
         raise DataError(f"{name} {'is a folder: name a file in it' if path.is_dir() else there}")
     kind = ending(path)[0]
     if not kind:
@@ -174,7 +174,7 @@ def _json(path: Path, name: str) -> "Reader":
         try:
             items = json.loads(stream.read().decode("utf-8", "replace"))
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{name} begins with [ and is no JSON array ({error}): mend it, or write one object a line") from None
+            raise DataError(f"{name} begins with [ and is no JSON array ({error}): correct it, or write one object a line") from None
     return _Array(items)
 
 

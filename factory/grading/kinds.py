@@ -23,9 +23,19 @@ from factory.schemas import AnswerKind
 Label = Literal["positive", "negative", "open"]
 
 SYNONYMS: dict[Label, tuple[str, ...]] = {
-    "positive": ("true", "yes", "proved", "proven", "correct", "entailed", "t", "y"),
-    "negative": ("false", "no", "disproved", "disproven", "refuted", "incorrect", "contradicted", "f", "n"),
-    "open": ("unknown", "uncertain", "undetermined", "undecided", "neutral", "cannot be determined", "not enough information", "neither"),
+    "positive": ("true", "yes", "proved", "proven", "correct", "entailed", "entailment", "t", "y"),
+    "negative": ("false", "no", "disproved", "disproven", "refuted", "incorrect", "contradicted", "contradiction", "f", "n"),
+    "open": (
+        "unknown",
+        "indeterminate",
+        "uncertain",
+        "undetermined",
+        "undecided",
+        "neutral",
+        "cannot be determined",
+        "not enough information",
+        "neither",
+    ),
 }
 """What BoardgameQA, StrategyQA, FOLIO and their like call their labels; upper and lower case are one.
 
@@ -50,7 +60,10 @@ _MENTIONS = re.compile(
     r"|(?:^|[\"'“‘])(?P<reply>yes|no)(?=[,.;:!\"'”’]|$|\s(?:because|since|as|and|or)\b)|\b(?:or|and)\s(?P<other>yes|no)(?=[,.;:!\"'”’]|$)",
     re.IGNORECASE,
 )  # every repetition is bounded: linear on any text
-_STYLE = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt)?|math(?:bf|rm|it|sf)|boxed|bf|rm|quad)\b\s?|\\[()\[\],;! ]|[${}`*]")
+_STYLE = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt)?|math(?:bf|rm|it|sf)|boxed|bf|rm|quad)\b\s?|\\[()\[\],;! ]"
+    r"|\\(?:left|right|Large|large|boldsymbol|underline)(?![a-zA-Z])|[${}`*~]"
+)
 _CHOICE = re.compile(r"(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? ?)?[(\[]? ?([a-z]) ?[)\]]?[.:]?", re.IGNORECASE)
 _CHOICE_AND_TEXT = re.compile(
     r"(?:(?:option|choice|answer):? ?)?(?:[(\[] ?([A-J]) ?[)\]][.:]?|([A-J])\)[.:]?|([A-J])[.:]) (?=\S)|\(([A-J])\)(?=\w)"
@@ -60,10 +73,15 @@ _NEXT_CHOICE = re.compile(r"[(\[][A-J][)\]]|(?<![A-Za-z0-9])[A-J][).:](?!\w)")
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”")
 _DOUBTS = re.compile(
     r"\b(?:not|never|nothing|none|hardly|barely|scarcely|far from|cannot|unless|if|seems?|doubt\w*|negation|opposite|contrary|wrong|"
-    r"unlikely|maybe|perhaps|probably|possibly)\b|n't\b",
+    r"unlikely|neither|isnt|arent|wont|cant|dont|doesnt|aint|maybe|perhaps|probably|possibly|impossible|fails?|rejects?|"
+    r"denied|sometimes|could|longer|anything but|but)\b|n't\b",
     re.IGNORECASE,
 )
-_DENIED = re.compile(r"\b(?:not|never|wrong|incorrect|false|isn't|eliminated|ruled out|neither|nor)\b", re.IGNORECASE)
+_DENIED = re.compile(
+    r"\s*(?:(?:is|was|are|can(?:not)? be)\s+(?:not|never|wrong|incorrect|false|eliminated|ruled)|isn't\b|or\b|and\b|maybe\b"
+    r"|perhaps\b|unless\b|but\b)",
+    re.IGNORECASE,
+)
 
 
 def normalise(text: str) -> str:
@@ -147,7 +165,7 @@ def read_choice(text: str) -> Read:
     if behind := _CHOICE_AND_TEXT.match(bare):
         if _NEXT_CHOICE.search(bare, behind.end()):
             return Read(None, "names several choices")
-        if _DENIED.search(bare, behind.end()):
+        if _DENIED.match(bare, behind.end()):
             return Read(None, "a choice that is denied")
         return Read(next(filter(None, behind.groups())))
     return Read(None, "no choice" if bare else "empty")
@@ -179,7 +197,8 @@ def read_label(text: str) -> Read:
     mentions = label_mentions(bare)
     labels = {label for label, _, _ in mentions}
     around = "".join(" " if any(start <= place < end for _, start, end in mentions) else letter for place, letter in enumerate(bare))
-    if mentions and _DOUBTS.search(_QUOTED.sub(" ", around)):
+    refusal = bool(mentions) and mentions[0] == ("negative", 0, 2)  # No, they could not
+    if mentions and not refusal and _DOUBTS.search(_QUOTED.sub(" ", around)):
         return Read(None, "a label that is denied or doubted")
     if len(labels) > 1:
         return Read(None, "names several labels")

@@ -58,9 +58,11 @@ _SHORT_ARG = re.compile(r"\\([dtc]?frac|[dt]?binom)\s*(\d)|\\(sqrt)\s*(\d+)")
 _SHORT_SECOND = re.compile(r"\\([dtc]?frac|[dt]?binom)\s*(\{[^{}]*\})\s*(\d)")
 _WRAPPED = re.compile(r"\\(?:boxed|fbox|beginboxed|ensuremath)\s*(?=\{)")
 _GLUED = re.compile(r"(?<=[\d)])(or|and)(?=[A-Z(\d])")
+_NUMBER_SETS = re.compile(r"\\in\s*(?:\\math(?:bf|rm|bb)\s*\{?([ZNRQ])\}?|([ZNRQ])(?![A-Za-z]))")
+_CONDITION = re.compile(r"\s*\(\s*([a-z])\s*\\in\s*\\mathbb\{([ZNRQ])\}\s*\)\s*\Z")
 _DEGREES = re.compile(r"\^\s?\{?\\circ\}?\s*([CF])\b")
 _GLUED_SPACE = re.compile(r"(\\q?quad)(?=[A-Za-z])")
-_LEAD_IN = re.compile(r"(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=)\s*:?", re.I)
+_LEAD_IN = re.compile(r"(?:\\text\{\s*)?(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=)\s*:?\s*\}?", re.I)
 _TAILS = ("\,", "\;", "\!", "\ ", ".", ",", ";")
 _BOUNDARY = r"(?:,\\!\s?|\s?\{\s?,\s?\}\s?|\\,|\\!|\\ |\s)"
 _TOKEN = re.compile(
@@ -105,6 +107,11 @@ def clean(text: str) -> str:
     text = text.replace(r"\(", " ").replace(r"\)", " ").replace(r"\[", " ").replace(r"\]", " ")
     text = _SHORT_ARG.sub(lambda found: f"\\{found[1] or found[3]}{{{found[2] or found[4]}}}", text)
     text = _SHORT_SECOND.sub(r"\\\1\2{\3}", text)
+    if r"\rm" in text:
+        text = re.sub(r"\{\s*\\rm\s+([^{}]*)\}", r"\\mathrm{\1}", text).replace(r"\rm{", r"\mathrm{")
+    if r"\in" in text:
+        text = _NUMBER_SETS.sub(r"\\in\\mathbb{\1\2}", text)
+        text = _CONDITION.sub(r", \1\\in\\mathbb{\2}", text)
     text = _DEGREES.sub(r"^\\circ\\text{\1}", text)
     text = _GLUED_SPACE.sub(r"\1 ", text)
     text = _GLUED.sub(r" \1 ", text)

@@ -5,6 +5,8 @@ from fractions import Fraction
 from factory.grading.latex import Token, Unreadable
 from factory.grading.trees import Node
 
+PRODUCTS = ("abc", "xyz", "mn", "pqr")  # letters that stand for numbers beside each other
+
 
 def applied(name: str, inner: Node, base: Node | None, exponent: Node | None) -> Node:
     """A function with its subscript and exponent: `\\log_2 8`, `\\sin^2 x`, `\\sin^{-1} x`."""

@@ -4,6 +4,7 @@ judge(r"\\frac{1}{2}", "0.5")            → ("correct", "")
 judge(r"\\tan^2 y + 1", r"\\sec^2 y")     → None
 """
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
@@ -17,6 +18,7 @@ from factory.grading.protocol import Outcome
 from factory.grading.reading import read
 from factory.grading.trees import Node
 
+_UNEVALUATED = re.compile(r"\\(?:int|sum|prod|lim)(?![a-zA-Z])")
 Prove = Callable[[Node, Node], bool | None]
 
 
@@ -35,6 +37,8 @@ def _judge(gold: str, answer: str, decimals: int | None, prove: Prove | None) ->
         return "unparsable", error.reason
     if same:
         return "correct", ""
+    if bool(_UNEVALUATED.search(gold)) != bool(_UNEVALUATED.search(answer)):
+        return "unparsable", "a sum, a product, an integral or a limit that is not evaluated"
     sides: list[tuple[Answer, ...]] = []
     for text, whose in ((gold, "the gold answer: "), (answer, "")):
         try:
@@ -46,7 +50,7 @@ def _judge(gold: str, answer: str, decimals: int | None, prove: Prove | None) ->
         return None
     test = _proved(prove) if prove else equal
     if decimals is not None:
-        test = comparison.rounded(test, decimals)
+        test = comparison.Rounded(test, decimals)
     results = [comparison.compare(first, second, test) for first in sides[0] for second in sides[1]]
     if any(result[0] for result in results):
         return "correct", ""

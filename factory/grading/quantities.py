@@ -9,9 +9,11 @@ from fractions import Fraction
 from factory.grading.answers import Answer, Items, Ordered, Value, Words
 from factory.grading.expressions import parse_expression
 from factory.grading.latex import Token, Unreadable
+from factory.grading.letters import PRODUCTS
 from factory.grading.trees import INFINITY, Node
 from factory.grading.units import STOP, parse_unit
 
+GLUED = frozenset(["cm", "mm", "km", "kg", "ft", "hr", "mph", "sec", "min"])  # units also without a space: 5cm
 SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 
@@ -49,7 +51,6 @@ _SYNONYMS: dict[str, Answer] = {
     "no solution": Items((), braces=True), "no solutions": Items((), braces=True), "empty set": Items((), braces=True),
     "all real numbers": REALS, "all reals": REALS,
 }  # fmt: skip
-_PRODUCTS = ("abc", "xyz", "mn", "pqr")  # letters that stand for numbers beside each other
 
 
 def _words(found: Sequence[Token]) -> Answer:
@@ -60,7 +61,7 @@ def _words(found: Sequence[Token]) -> Answer:
 
 
 def _single(token: Token) -> Answer:
-    """One letter is a symbol in any style, `xy` a product; one word is a word, and short capitals (AB) keep their case."""
+    """One letter is a symbol in any style, `xy` a product; one word is a word."""
     if token.text == "\\emptyset":
         return Items((), braces=True)
     if token.text == "\\mathbbR":
@@ -69,10 +70,9 @@ def _single(token: Token) -> Answer:
         return Words("…")
     if token.kind == "name" or len(token.text) == 1:
         return Value(parse_expression([token._replace(upright=False, kind="name")])[0])
-    if not token.upright and any(set(token.text) <= set(letters) for letters in _PRODUCTS) and len(set(token.text)) == len(token.text):
+    if not token.upright and any(set(token.text) <= set(letters) for letters in PRODUCTS) and len(set(token.text)) == len(token.text):
         return Value(parse_expression([token])[0])
-    short = token.text.isupper() and len(token.text) <= 3 and not token.upright
-    return Words(token.text if short else token.text.casefold())
+    return Words(token.text.casefold())
 
 
 def _plain_unit(found: Sequence[Token], money: Sequence[Token]) -> Value | None:
@@ -82,7 +82,12 @@ def _plain_unit(found: Sequence[Token], money: Sequence[Token]) -> Value | None:
     if len(found) <= 1 + signed or found[signed].kind != "num" or not rest:
         return None
     raised = len(rest) == 3 and rest[1].text == "^" and rest[1].upright
-    if not (rest[0].spaced or rest[0].upright or raised) or rest[0].kind not in ("name", "word") or rest[0].text in ("\\pi", "e", "i"):
+    glued = rest[0].text in GLUED
+    if (
+        not (rest[0].spaced or rest[0].upright or raised or glued)
+        or rest[0].kind not in ("name", "word")
+        or rest[0].text in ("\\pi", "e", "i")
+    ):
         return None
     try:
         unit = parse_unit([*money, *rest])

@@ -19,7 +19,7 @@ from factory.grading.latex import Token, Unreadable, tokens
 from factory.grading.pieces import closes, split, split_relation
 from factory.grading.quantities import read_value
 from factory.grading.relations import read_relation
-from factory.grading.trees import INFINITY
+from factory.grading.trees import INFINITY, free_symbols
 
 MOST_ITEMS = 64  # two lists are compared item by item
 
@@ -67,7 +67,7 @@ def read_list(found: Sequence[Token]) -> Answer:
         inner = [_read_commas(group) for group in groups]
         named = [item for item in inner if isinstance(item, Items) and all(isinstance(part, Named) for part in item.items)]
         if len(named) == len(inner):  # p = 5, q = 2; p = 7, q = 2
-            return Items(tuple(_without_names(item) for item in named))
+            return Items(tuple(_solution(item) for item in named))
         items = tuple(part for item in inner for part in (item.items if isinstance(item, Items) and not item.braces else (item,)))
         if len(items) > MOST_ITEMS:
             raise Unreadable(f"more than {MOST_ITEMS} items")
@@ -75,8 +75,8 @@ def read_list(found: Sequence[Token]) -> Answer:
     return _read_commas(found)
 
 
-def _without_names(items: Items) -> Answer:
-    return Ordered(tuple(item.value for item in items.items if isinstance(item, Named)))
+def _solution(items: Items) -> Answer:
+    return Ordered(items.items)
 
 
 def _read_commas(found: Sequence[Token]) -> Answer:
@@ -93,11 +93,21 @@ def _read_commas(found: Sequence[Token]) -> Answer:
         items = [first, *(Named(first.names, item) for item in items[1:])]
     if len(items) > MOST_ITEMS:
         raise Unreadable(f"more than {MOST_ITEMS} items")
+    if len(items) == 2 and _is_condition(items[1], items[0]):
+        return items[0]
     if isinstance(first, Named) and all(isinstance(item, Named) and item.names == first.names and _is_ray(item.value) for item in items):
         return Named(
             first.names, _rays([item.value for item in items if isinstance(item, Named)], any(token.text == "and" for token in found))
         )
     return Items(tuple(dict.fromkeys(items)))
+
+
+def _is_condition(item: Answer, of: Answer) -> bool:
+    """`k ∈ ℤ` behind a value with k in it."""
+    while isinstance(of, Named):
+        of = of.value
+    whole = isinstance(item, Named) and isinstance(item.value, Value) and item.value.node in (("sym", "\\mathbbZ"), ("sym", "\\mathbbN"))
+    return whole and isinstance(of, Value) and item.names[0] in free_symbols(of.node)  # type: ignore[union-attr]
 
 
 def _rays(rays: list[Answer], both: bool) -> Answer:

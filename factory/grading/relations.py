@@ -16,6 +16,7 @@ from factory.grading.algebra import equal, quotient
 from factory.grading.answers import FLIPPED, Answer, Items, Named, Ordered, Ratio, Relation, Union, Value, Words
 from factory.grading.expressions import parse_expression
 from factory.grading.latex import Token, Unreadable
+from factory.grading.letters import PRODUCTS
 from factory.grading.pieces import split_relation
 from factory.grading.polynomials import TooLarge, Undefined
 from factory.grading.trees import INFINITY, Node, free_symbols
@@ -37,6 +38,8 @@ ReadItem = Callable[[Sequence[Token]], Answer]
 def read_relation(found: Sequence[Token], read_item: ReadItem) -> Answer:
     """Raises Unreadable."""
     members, signs = split_relation(found)
+    if not members[0] and signs[0] in ("=", "~"):  # = 5, or about 5
+        members, signs = members[1:], signs[1:]
     if any(not member for member in members):
         raise Unreadable("a relation with an empty side")
     members, signs = _without_approximation(members, signs)
@@ -72,8 +75,10 @@ def _is_name(member: Sequence[Token]) -> bool:
     text = compact(member)
     if text in ("\\pi", "\\infty", "\\emptyset") or (text in ("e", "i") and len(member) == 1):
         return False
-    if any(token.kind == "op" and token.text.isalpha() for token in member):
+    if any(token.kind == "func" or (token.kind == "op" and token.text.isalpha()) for token in member) and text[:4] != "frac":
         return False
+    if any(token.kind == "word" and not token.upright and any(set(token.text) <= set(letters) for letters in PRODUCTS) for token in member):
+        return False  # xy = 5 is an equation in two unknowns
     if all(token.kind in ("word", "name") and (token.kind == "word" or token.upright) for token in member):
         return not any(token.text in NO_CAPTION for token in member)
     return bool(_NAME.fullmatch(text))
@@ -88,7 +93,14 @@ def _names(member: Sequence[Token]) -> tuple[str, ...]:
 def _base_name(text: str) -> str:
     """`f(x)` and `f(t)` are both called f, `f(2)` is another; |AB| is AB."""
     text = re.sub(r"^m?\\angle", r"\\angle", text.strip("|"))
+    text = re.sub(r"_\{([^{}]*)\}", r"_\1", text)
     return re.sub(r"\([a-z]\)$", "()", text) if not text.startswith("(") else text
+
+
+def _argument(text: str) -> str:
+    """x of `f(x)`, "" for another name."""
+    found = re.search(r"\(([a-z])\)$", text)
+    return found[1] if found and not text.startswith("(") else ""
 
 
 def _equalities(members: Sequence[Sequence[Token]], read_item: ReadItem) -> Answer:
@@ -100,7 +112,7 @@ def _equalities(members: Sequence[Sequence[Token]], read_item: ReadItem) -> Answ
         if not all(isinstance(item, Value) for item in values) and any(item != value for item in values):
             raise Unreadable("an equation that does not hold")
         if all(_is_constant(item) for item in values) or (len(members) == 2 and _is_definition(members, value)):
-            return Named(tuple(dict.fromkeys(names)), value)
+            return _with_names(members, names, value)
     elif not names:
         values = [read_item(member) for member in others]
         if all(_is_constant(item) for item in values):
@@ -108,8 +120,18 @@ def _equalities(members: Sequence[Sequence[Token]], read_item: ReadItem) -> Answ
     elif len(names) == len(members) == 2 and all(token.kind in ("word", "name") for token in members[1]):
         last = read_item(members[1])
         if isinstance(last, Words | Value):
-            return Named((names[0],), last)  # f(y) = y, a = b
+            return Named((names[0],), last, _argument(compact(members[0])))  # f(y) = y, a = b
     return Relation(tuple(_expression(member) for member in members), ("=",) * (len(members) - 1))
+
+
+def _with_names(members: Sequence[Sequence[Token]], names: list[str], value: Answer) -> Answer:
+    """`(x, y) = (5, 2)` names each member."""
+    first = compact(members[0])
+    tuple_of = re.fullmatch(rf"\(?({_SYMBOL}(?:,{_SYMBOL})+)\)?", first)
+    if tuple_of and isinstance(value, Ordered) and len(parts := tuple_of[1].split(",")) == len(value.items):
+        named = tuple(Named((_base_name(name),), item) for name, item in zip(parts, value.items, strict=True))
+        return Ordered(named, value.left, value.right)
+    return Named(tuple(dict.fromkeys(names)), value, _argument(first))
 
 
 def _held(values: Sequence[Answer]) -> Answer:

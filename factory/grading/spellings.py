@@ -23,8 +23,8 @@ def word_set(words: str) -> frozenset[str]:
 
 # Commands by what they become. Every other command makes a text unreadable: \phantom, \cancel, \color, \def are no answers.
 LAYOUT = word_set(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle limits nolimits mathopen "
-    "mathclose nobreak allowbreak rm bf it sf tt"
+    "left right large Large LARGE small huge Huge normalsize big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr "
+    "displaystyle textstyle limits nolimits mathopen mathclose nobreak allowbreak rm bf it sf tt"
 )
 SPACES = word_set("quad qquad enspace thinspace medspace thickspace space")
 UPRIGHT = word_set(

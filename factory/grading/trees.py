@@ -21,3 +21,12 @@ def free_symbols(node: Node) -> frozenset[str]:
             found = found.union(*(free_symbols(item) for item in inner))
     name = str(node[1])
     return found | {name.removeprefix("user:")} if node[0] == "call" and name.startswith("user:") else found
+
+
+def substituted(node: Node, name: str, other: Node) -> Node:
+    """The tree with `other` in place of a symbol."""
+    if node == ("sym", name):
+        return other
+    if node[0] == "mat":
+        return ("mat", tuple(tuple(substituted(entry, name, other) for entry in row) for row in node[1]))
+    return tuple(substituted(part, name, other) if isinstance(part, tuple) else part for part in node)

@@ -7,6 +7,7 @@
 Nothing is converted: 500 cm is not 5 m. Two units that are given must be the same; one may be left out.
 """
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -24,7 +25,7 @@ _NAMES = {
     "mL": "mL ml milliliter milliliters millilitre millilitres", "gal": "gallon gallons gal", "Hz": "Hz hertz", "kHz": "kHz",
     "MHz": "MHz", "GHz": "GHz", "N": "N newton newtons", "J": "J joule joules", "kJ": "kJ", "W": "W watt watts", "kW": "kW",
     "V": "V volt volts", "A": "A amp amps ampere amperes", "K": "K kelvin", "Pa": "Pa pascal pascals", "kPa": "kPa",
-    "mol": "mol mole moles", "cal": "cal calorie calories", "mph": "mph", "rad": "rad radian radians", "degree": "deg degree degrees",
+    "mol": "mol mole moles", "cal": "cal calorie calories", "rad": "rad radian radians", "degree": "deg degree degrees",
     "nm": "nm nanometer nanometers", "um": "um micrometer micrometers micron microns", "eV": "eV", "acre": "acre acres",
     "dollar": "dollar dollars usd USD bucks", "cent": "cent cents ¢", "euro": "euro euros eur EUR", "yuan": "yuan rmb", "yen": "yen",
     "rupee": "rupee rupees", "peso": "peso pesos", "%": "percent pct percentage",
@@ -38,9 +39,13 @@ NO_CAPTION = word_set(
     "hundredth tens hundreds thousands millions dozens hundred thousand million billion dozen times divided plus minus answer if "
     "but maybe perhaps probably unless except either root zero one two three four five six seven eight nine ten eleven twelve "
     "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety tenths "
-    "hundredths thousandths thousandth cannot none off"
+    "hundredths thousandths thousandth cannot none off can excluded ruled impossible disproved isnt dont incorrectly negative "
+    "reciprocal inverse triple double doubled twice permille lakh crore bn mln kilo reject rejected extraneous"
 )  # they change what a number says
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
+
+
+_FRACTION = re.compile(r"(?:th|fold)s?\Z|\Adoubl|\Ahalv", re.IGNORECASE)  # sixths, tenfold
 
 
 class Unit(NamedTuple):
@@ -71,7 +76,9 @@ def parse_unit(tokens: Sequence[Token]) -> Unit:
         index += 1
         if token.kind in ("name", "word", "func"):
             text = token.text
-            if text.lower() == "per":
+            if text == "mph":
+                known.update({"mile": known.get("mile", 0) + sign, "h": known.get("h", 0) - sign})
+            elif text.lower() == "per":
                 sign = -1
             elif text.lower() in _POWERS:
                 power = _POWERS[text.lower()]
@@ -83,12 +90,14 @@ def parse_unit(tokens: Sequence[Token]) -> Unit:
             elif unit := _unit(text, last=index == len(tokens) or tokens[index].text == "^"):
                 known[unit] = known.get(unit, 0) + sign * (raised or 1)
                 raised = 0
-            elif (token.kind != "word" and text not in ("C", "F")) or text.lower() in NO_CAPTION:
+            elif (token.kind != "word" and text not in ("C", "F")) or text.lower() in NO_CAPTION or _FRACTION.search(text):
                 raise Unreadable(f"{text} behind a value")
             elif text.lower() not in STOP:
-                word = singular(text.lower() if len(text) > 3 else text)
+                word = singular(text.lower() if len(text) > 3 or text in ("AM", "PM") else text)
                 words.add(("per " if sign < 0 else "") + word + (f"^{raised}" if raised else ""))
                 raised = 0
+        elif token.kind in ("open", "close") and token.text in "()" and not any(other.kind == "num" for other in tokens):
+            continue  # 16 (boys)
         elif token.kind == "sep" and token.text in ("and", "or") and (words or known):
             raise Unreadable("two values in one")
         elif token.kind == "op" and token.text == "/":

@@ -340,7 +340,7 @@ def test_the_summary_tells_intervals_reasons_and_computer_algebra(tmp_path: Path
 
 
 def test_unusable_files_are_refused_in_a_line(tmp_path: Path) -> None:
-    assert "is missing: mend its name" in refuse(tmp_path / "none.jsonl")
+    assert "is missing: correct its name" in refuse(tmp_path / "none.jsonl")
     assert "is a folder" in refuse(tmp_path)
     os.mkfifo(tmp_path / "pipe.jsonl")
     assert "is no file: give what it says to factory grade -" in refuse(tmp_path / "pipe.jsonl")
@@ -447,6 +447,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path: Path, monk
     assert re.fullmatch(r"4 of 6 rows graded, [\d,]+ rows/s, 0 s left\n", ask(path).err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
 def test_twenty_thousand_rows_in_bounded_time_and_memory(tmp_path: Path, ending: str) -> None:
     """In a process of its own: 100 MB of text, of which a batch at a time is held."""

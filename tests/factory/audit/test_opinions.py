@@ -66,6 +66,7 @@ class TestMathVerifyAlone:
         judged = second_opinions(attempts, LIMITS, judge=Scripted(lambda prompt: "same"))
         assert {row.kind: row.mathverify for row in judged.found} == {"number": "correct", "math": "correct", "choice": None}
 
+    @pytest.mark.slow
     def test_what_hangs_costs_its_own_row(self) -> None:
         attempts = [Attempt("1", "9^{9^{9^{9}}}", "math"), Attempt("1", "1", "math")]
         found = {row.answer: row for row in second_opinions(attempts, LIMITS.model_copy(update={"seconds": 1.5})).found}
@@ -73,7 +74,7 @@ class TestMathVerifyAlone:
         assert found["1"].mathverify == "correct"
 
     def test_computer_algebra_is_not_the_fast_path(self) -> None:
-        (row,) = second_opinions([Attempt(r"\frac{n(n+1)}{2}", r"\sum_{k=1}^{n} k", "math")], LIMITS).found
+        (row,) = second_opinions([Attempt(r"\tan^2 n + 1", r"\sec^2 n", "math")], LIMITS).found
         assert (row.ours, row.by) == ("correct", "worker")
         assert (row.right("grader"), row.right("fast path"), row.right("judge")) == (True, None, None)
 
@@ -338,6 +339,7 @@ class TestTheCommand:
             with pytest.raises(EngineError, match=r"12 of 12 requests to m@1 failed"):
                 ask("rollouts_base")
 
+    @pytest.mark.slow
     def test_a_mistake_is_one_line(self, file: Path) -> None:
         words = [sys.executable, "-m", "factory.cli", "audit", "grading"]
         for extra, said in (
