@@ -63,7 +63,7 @@ _CONDITION = re.compile(r"\s*\(\s*([a-z])\s*\\in\s*\\mathbb\{([ZNRQ])\}\s*\)\s*\
 _DEGREES = re.compile(r"\^\s?\{?\\circ\}?\s*([CF])\b")
 _GLUED_SPACE = re.compile(r"(\\q?quad)(?=[A-Za-z])")
 _LEAD_IN = re.compile(r"(?:\\text\{\s*)?(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=)\s*:?\s*\}?", re.I)
-_TAILS = ("\,", "\;", "\!", "\ ", ".", ",", ";")
+_TAILS = (r"\,", r"\;", r"\!", "\\ ", ".", ",", ";")
 _BOUNDARY = r"(?:,\\!\s?|\s?\{\s?,\s?\}\s?|\\,|\\!|\\ |\s)"
 _TOKEN = re.compile(
     rf"""
