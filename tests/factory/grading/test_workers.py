@@ -252,7 +252,9 @@ def test_no_orphans_in_the_middle_of_a_call_into_c() -> None:
 @pytest.mark.slow
 def test_the_exit_of_the_interpreter_ends_the_workers() -> None:
     script = PARENT.format(folder=str(Path(__file__).parent), then="")
-    done = subprocess.run([sys.executable, "-W", "error::ResourceWarning", "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert done.stderr == ""
     assert all(_gone(int(pid)) for pid in done.stdout.split())
 
