@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -21,7 +21,8 @@ from factory.audit.page import Block, Prose, Table
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
 from factory.grading.extraction import extract
-from factory.grading.grader import Grader, gold_answer
+from factory.grading.grader import Grader, Task, gold_answer
+from factory.grading.protocol import KINDS
 from factory.grading.workers import Pool
 from factory.identity import digest
 from factory.params import Grading, Params
@@ -31,7 +32,6 @@ from factory.storage import TABLES, read_rows
 
 MATHVERIFY = "factory.grading.symbolic:mathverify_alone"
 MATHS: tuple[AnswerKind, ...] = ("number", "math")  # the kinds that Math-Verify knows
-KINDS: tuple[AnswerKind, ...] = get_args(AnswerKind)
 WORD = SamplingParams(max_tokens=8)  # greedy
 LONGEST_CELL = 100  # characters
 _WORD = re.compile(r"\s*(same|different)(?=[\s.,;:!]|$)", re.IGNORECASE)
@@ -113,7 +113,7 @@ def second_opinions(attempts: Iterable[Attempt], grading: Grading, *, judge: Eng
     drawn = sorted(same, key=lambda key: digest(*key))[:most]
     problems = [min(attempt.problem for attempt in same[key]) for key in drawn]
     with Grader.of(grading) as grader:
-        grades = [grader.grade_answer(answer, gold, kind) for gold, answer, kind in drawn]
+        grades = grader.grade_answers(Task(answer, gold, kind) for gold, answer, kind in drawn)
     theirs = _mathverify(drawn, grading)
     said = _judged(judge, drawn, problems) if judge else [None] * len(drawn)
     found = []
