@@ -6,9 +6,9 @@
 Heavy modules are imported by the commands that need them, so that `--help` answers at once.
 """
 
+import io
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,9 +16,11 @@ import typer
 from factory.cli_audit import audit
 from factory.cli_grade import EPILOG, grade
 from factory.cli_requests import requests
-from factory.errors import DataError, FactoryError
+from factory.errors import DataError, FactoryError, explained
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.text import Text
 
@@ -102,22 +104,22 @@ def coloured(text: str) -> "Text":
     return shown
 
 
-def rows_named(name: str) -> "list[Row]":
-    """Rows of a released dataset, else of a table. Raises DataError for a name that neither has."""
+def table_named(name: str) -> "tuple[Path, type[Row]]":
+    """Where a released dataset lies, else a table, and its row type. Raises DataError for a name that neither has."""
     from factory.audit.background import kind_of
     from factory.errors import ParamsError
     from factory.schemas import TABLES as ROW_TYPES
-    from factory.storage import DATASETS, REJECTS, TABLES, read_rows
+    from factory.storage import DATASETS, REJECTS, TABLES
 
     if name.startswith("rejects/"):
-        return list(read_rows(REJECTS / f"{name.removeprefix('rejects/')}.parquet", ROW_TYPES["rejects"]))
+        return REJECTS / f"{name.removeprefix('rejects/')}.parquet", ROW_TYPES["rejects"]
     try:
         kind = kind_of(name)
     except ParamsError:
         there = sorted(path.stem for path in TABLES.glob("*.parquet")) or ["nothing yet, `dvc repro` makes tables"]
         raise DataError(f"no dataset or table {name!r}: there is {', '.join(there)}, and rejects/<stage>") from None
     folder = DATASETS / name
-    return list(read_rows(folder if folder.is_dir() else TABLES / f"{name}.parquet", ROW_TYPES[kind]))
+    return (folder if folder.is_dir() else TABLES / f"{name}.parquet"), ROW_TYPES[kind]
 
 
 @app.command(
@@ -130,18 +132,20 @@ def show(
 ) -> None:
     """Readable rows of a dataset or table, meta-action tokens in colour."""
     from factory.audit.readable import fields_of
+    from factory.storage import count_rows, find_rows, rows_at, spread
 
-    rows = rows_named(name)
-    chosen = [item for item in rows if item.id.startswith(row)][:n] if row else rows[:: max(1, len(rows) // n)][:n]
+    path, row_type = table_named(name)
+    count = count_rows(path)
+    chosen = rows_at(path, row_type, find_rows(path, row, n) if row else spread(count, n))
     if not chosen:
-        raise DataError(f"{name} has {len(rows):,} rows" + (f", none with an id that begins with {row}" if row else ""))
+        raise DataError(f"{name} has {count:,} rows" + (f", none with an id that begins with {row}" if row else ""))
     output = console()
     for item in chosen:
         output.rule(f"{name} {item.id}", align="left")
         for column, text in fields_of(item, lineage=bool(row)):
             output.print(column, style="dim", markup=False, end="\n" if "\n" in text else ": ")
             output.print(coloured(text))
-    output.print(f"{len(chosen):,} of {len(rows):,} rows", style="dim")
+    output.print(f"{len(chosen):,} of {count:,} rows", style="dim")
 
 
 @profile.command("list")
@@ -220,23 +224,30 @@ def templates_show(name: Annotated[str, typer.Argument(help="A template's name."
 
 @app.command()
 def timings() -> None:
-    """Seconds and memory of each stage's last run, as a Markdown table for the docs."""
+    """Seconds and memory of each stage's last run, as a Markdown table for the docs; exit code 1 when one used more than it may."""
     from factory.params import load
-    from factory.status import timings_markdown
+    from factory.status import BOUND_MB, over_bound, timings_markdown
 
-    typer.echo(timings_markdown(load()))
+    params = load()
+    typer.echo(timings_markdown(params))
+    if over := over_bound(params):
+        stages = ", ".join(f"{title} {peak:,} MB" for title, peak in over.items())
+        raise DataError(f"more memory than the {BOUND_MB:,} MB that a stage of this line may use: {stages}")
 
 
 def main() -> None:
-    """The boundary: a user's mistake is one or two lines and exit code 1."""
+    """The boundary: a user's mistake is one or two lines and exit code 1. What a terminal cannot write, it shows as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough: `factory show … | head`
     except FactoryError as error:
         fail(str(error))
-    except OSError as error:
-        fail(f"{error.strerror or error}: {error.filename or Path.cwd()}")
+    except (OSError, MemoryError) as error:
+        fail(explained(error))
 
 
 def fail(message: str) -> None:

@@ -50,7 +50,7 @@ def demonstrations_(markdown: Markdown = False) -> None:
     """The demonstrations here: type mix, words, actions, lead-ins, yield and rejects, what hints give away, tokens and cost per row.
 
     Reads data/tables, data/rejects and data/logs of the working directory. A low entropy of lead-ins or a type that is missing shows in
-    what a tuned model says; a reason with many rejects says which critic or prompt to mend first. The report has the same with charts.
+    what a tuned model says; a reason with many rejects says which critic or prompt to correct first. The report has the same with charts.
     """
     from factory.audit.demonstrations import demonstrations
     from factory.audit.report import critics

@@ -18,7 +18,7 @@ import typer
 from factory.errors import DataError
 
 if TYPE_CHECKING:
-    from factory.grading.files import Source
+    from factory.files import Source
     from factory.grading.grader import Grader
     from factory.grading.protocol import Grade
     from factory.grading.rows import Columns
@@ -132,7 +132,7 @@ def grade(
     conversation, a list of {"role", "content"}, the last content counts. docs/grading.md says which answers are the same.
     """
     from factory.audit.readable import visible
-    from factory.grading.files import opened_rows
+    from factory.files import opened_rows
     from factory.grading.grader import NO_ANSWER, Grader
     from factory.grading.protocol import ALL_RULES
     from factory.grading.rows import chosen
@@ -161,7 +161,7 @@ def grade(
 
 def grade_all(grader: "Grader", source: "Source", columns: "Columns", out: str, added: Sequence[str]) -> Tally:
     """Grades batch by batch, and writes each to `out` if there is one."""
-    from factory.grading.files import ending
+    from factory.files import ending
     from factory.grading.outputs import written
     from factory.grading.rows import grade_rows
 
@@ -199,7 +199,7 @@ def rules_named(rules: str, gold: str, answer: str, response: str) -> "tuple[Rul
 
 
 def check_output(file: str, out: str) -> None:
-    from factory.grading.files import ENDINGS, ending
+    from factory.files import ENDINGS, ending
 
     path = Path(out)
     if out in ("", "-"):

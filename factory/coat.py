@@ -18,9 +18,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from factory.control import ACTIONS
 from factory.errors import DataError
 
-ACTIONS = {"continue": "<|continue|>", "reflect": "<|reflect|>", "explore": "<|explore|>"}
 CONTINUE, REFLECT, EXPLORE = ACTIONS["continue"], ACTIONS["reflect"], ACTIONS["explore"]
 
 _ACTION_OF = {token: action for action, token in ACTIONS.items()}

@@ -1,14 +1,16 @@
 """The stages that a params file asks for, with the tables each writes: for status and report, which show them in the line's order.
 
-    stages_of(params)   → [Stage("problems", ("problems",), "problems"), …, Stage("rollouts@base", ("rollouts_base",), "rollouts_base"), …]
+    stages_of(params)   → [Stage("inputs"), Stage("problems", ("problems",), "problems"), Stage("corpus", ("corpus",), "corpus"), …]
 
 `dvc.yaml` is the architecture; a test holds this list equal to what it expands to.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from factory.params import Params
+if TYPE_CHECKING:
+    from factory.params import Params
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,12 @@ class Stage:
     rejects: str | None = None
 
 
-def stages_of(params: Params) -> list[Stage]:
+def stages_of(params: "Params") -> list[Stage]:
     return [*_rows(params), *_coat(params), *_rounds(params), *_planner(params), *_ends(params)]
 
 
-def _rows(params: Params) -> Iterator[Stage]:
+def _rows(params: "Params") -> Iterator[Stage]:
+    yield Stage("inputs")
     yield Stage("problems", ("problems",), "problems")
     if params.corpus:
         yield Stage("corpus", ("corpus",), "corpus")
@@ -38,7 +41,7 @@ def _rows(params: Params) -> Iterator[Stage]:
             yield Stage(f"orm@{key}")
 
 
-def _coat(params: Params) -> Iterator[Stage]:
+def _coat(params: "Params") -> Iterator[Stage]:
     if params.demonstrations:
         yield Stage("demonstrations", ("demonstrations", "cot_demonstrations", "critic_judgements"), "demonstrations")
     if params.format_tuning:
@@ -46,7 +49,7 @@ def _coat(params: Params) -> Iterator[Stage]:
         yield Stage("cot_control")
 
 
-def _rounds(params: Params) -> Iterator[Stage]:
+def _rounds(params: "Params") -> Iterator[Stage]:
     if params.restarts:
         for key in params.rounds or params.policies:  # a line that trains nothing makes restarts of every policy's rollouts
             yield Stage(f"restarts@{key}", (f"restarts_{key}",), f"restarts_{key}")
@@ -57,7 +60,7 @@ def _rounds(params: Params) -> Iterator[Stage]:
             yield Stage(f"distill@{key}")
 
 
-def _planner(params: Params) -> Iterator[Stage]:
+def _planner(params: "Params") -> Iterator[Stage]:
     if params.templates:
         yield Stage("templates", ("templates",), "templates")
         yield Stage("library")
@@ -71,7 +74,7 @@ def _planner(params: Params) -> Iterator[Stage]:
         yield Stage("planner_dpo")
 
 
-def _ends(params: Params) -> Iterator[Stage]:
+def _ends(params: "Params") -> Iterator[Stage]:
     for key in params.datasets:
         yield Stage(f"release@{key}")
     if params.evaluate:

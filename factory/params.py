@@ -7,32 +7,63 @@ A profile is a whole params file. A section that a line does not use (the record
 a stage asks for its own with `require`. The classes have no hidden defaults but for a source's optional columns.
 """
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from factory import consistency
 from factory.errors import ParamsError
+from factory.names import ALLOWED, ALLOWED_FREE, FreeName, Key, meant
 from factory.schemas import AnswerKind, Rule
+from factory.sections import (
+    BaseModelParams,
+    Corpus,
+    Demonstrations,
+    Distillation,
+    Distilled,
+    Dpo,
+    Evaluate,
+    Fraction,
+    Orm,
+    OrmPairs,
+    Plans,
+    Policy,
+    Ppo,
+    Restarts,
+    Rollouts,
+    Round,
+    Sampling,
+    Sft,
+    Strict,
+    Templates,
+    Trajectories,
+)
+from factory.yaml_file import read_yaml
 
-Fraction = float  # 0 to 1
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+__all__ = [
+    "BaseModelParams", "Corpus", "Demonstrations", "Distillation", "Dpo", "Evaluate", "Orm", "OrmPairs", "Params", "ParamsError", "Plans",
+    "Policy", "Ppo", "Problems", "Requests", "Restarts", "Role", "Rollouts", "Round", "Sampling", "Sft", "Source", "Templates",
+    "Trajectories", "World", "load", "parse",
+]  # fmt: skip
 
 
 class Source(Strict):
     """Where problems come from. `columns` maps our names (problem, answer, solution, family, decimals) to the source's.
-    `answer_after` is the mark in the answer column behind which the answer stands (GSM8K: `####`)."""
+    `answer_after` is the mark in the answer column behind which the answer stands (GSM8K: `####`).
+
+    Of a file (`kind: file`) its first bytes and its ending say how to read it: JSONL or a JSON array (.jsonl, .ndjson, .json), .csv, .tsv,
+    .parquet, plain, .gz or .zst. The kinds jsonl, json, csv, tsv and parquet are files too, and say it where the name has no ending."""
 
     name: str
-    kind: Literal["world", "jsonl", "parquet", "hub"]
+    kind: Literal["world", "file", "jsonl", "json", "csv", "tsv", "parquet", "hub"]
     path: str | None = None  # a file, or a Hub dataset's id
     revision: str | None = None
+    hub_config: str | None = None  # a Hub dataset's configuration, where it has several (openai/gsm8k: main)
     hub_split: str = "train"
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     answer_after: str | None = None
     answer_kind: AnswerKind = "number"
     split: Literal["train", "dev", "heldout", "unseen"] | None = None  # None: by hash, in the shares of `split_shares`
@@ -50,39 +81,13 @@ class World(Strict):
 
 
 class Problems(Strict):
-    sources: list[Source]
+    sources: list[Source] = Field(min_length=1)  # names are unique
     world: World | None = None
-    split_shares: dict[str, float]  # of sources without a split of their own, over train · dev · heldout
+    split_shares: dict[str, Fraction]  # of sources without a split of their own, over train · dev · heldout
     benchmarks: list[str]  # JSONL/Parquet files; a problem that overlaps one is rejected (purpose: train)
-    near_duplicate: Fraction  # word-shingle Jaccard at or above which two problems with equal numbers are one
-    contamination_ngram: int = Field(ge=3)  # words; containment of a benchmark's n-grams
+    near_duplicate: float = Field(gt=0, le=1)  # Jaccard of token shingles from which problems with equal numbers, signs and answers are one
+    contamination_ngram: int = Field(ge=3)  # tokens; containment of a benchmark's n-grams
     max_reject_share: Fraction  # the stage fails above it
-
-
-class Corpus(Strict):
-    texts: int = Field(ge=100)
-    roles: dict[str, float]  # relative weights
-
-
-class BaseModelParams(Strict):
-    hub_id: str | None  # null: pretrain from scratch on `corpus`
-    revision: str | None
-    hidden: int
-    layers: int
-    heads: int
-    intermediate: int
-    max_length: int
-    init: float = Field(gt=0)  # standard deviation of the first weights
-    epochs: int
-    batch: int
-    lr: float  # AdamW's: embeddings and norms
-    muon_lr: float  # of the hidden matrices
-
-
-class Sampling(Strict):
-    temperature: float = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)
-    max_tokens: int = Field(ge=1)
 
 
 class Parallel(Strict):
@@ -108,12 +113,24 @@ class Role(Strict):
     model: str
     models: tuple[str, ...] = ()  # recorded: which models' answers to read
     base_url: str | tuple[str, ...] = ()  # openai: http://host:8000/v1
+    listed_as: str | None = None  # openai: its name in the server's list of models, where requests use another; "*": any
+    omit: tuple[Literal["n", "seed", "temperature", "top_p", "stop", "response_format"], ...] = ()  # openai: fields that the server refuses
+    max_tokens_as: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # openai: the field's name
+    seed_bits: int = Field(default=63, ge=1, le=63)  # openai: the lowest bits of a seed that are sent; 31 where the server takes int32
     api_key_env: str = "OPENAI_API_KEY"  # openai: the environment variable that holds the key; none is sent where it is unset
     concurrency: int = Field(default=64, ge=1)  # openai: requests under way at each server
     parallel: Parallel = Parallel()  # vllm
     max_length: int | None = None  # vllm: tokens of context; None: the model's
     memory: float = Field(default=0.9, gt=0, le=1)  # vllm: share of a GPU's memory
     price: Price | None = None  # None: it runs here, seconds are its cost
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> "Role":
+        options = ("listed_as", "omit", "max_tokens_as", "seed_bits")
+        given = [name for name in options if getattr(self, name) != type(self).model_fields[name].default]
+        if given and self.engine != "openai":
+            raise ValueError(f"{given[0]} is an option of the engine openai, and this role's is {self.engine}: leave it out")
+        return self
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -137,136 +154,9 @@ class Grading(Strict):
     workers: int = Field(ge=1)
 
 
-class Rollouts(Strict):
-    problems: int = Field(ge=1)  # of the train split
-    samples: int = Field(ge=1)
-    sampling: Sampling
-
-
-class OrmPairs(Strict):
-    per_problem: int = Field(ge=1)
-    margin: float = Field(ge=0)  # τ (2 in Satori)
-
-
-class Orm(Strict):
-    epochs: int = Field(ge=1)
-    batch: int = Field(ge=2)
-    lr: float = Field(gt=0)
-
-
-class Demonstrations(Strict):
-    keep: int = Field(ge=1)  # solutions kept a problem, of each verdict (4 in Satori)
-    critics: list[Literal["llm", "reference"]]  # tried in this order
-    max_reference_share: Fraction
-    checkable_critiques: bool  # a critique must state something about numbers, which needs no gold solution to be seen
-    step_check: Literal["none", "equations", "rollouts"]  # of the first wrong step that a critique claims
-    step_rollouts: int = Field(ge=1)  # rollouts: solutions from before it and from after it, as many of each
-    critique_rounds: int = Field(ge=1, le=2)  # m
-    continuations: int = Field(ge=1)  # samples a continuation
-    after_answer_share: Fraction  # II-I that verify after the final answer and box it again
-    keep_box_share: Fraction  # III that keep the wrong attempt up to its box
-    generator: Sampling
-    critic: Sampling
-
-
-class Sft(Strict):
-    """Supervised fine-tuning. `tokens` is the budget in trained-on sequence tokens, so that arms can be compared."""
-
-    tokens: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    mask_wrong: bool = False  # no loss on wrong steps (demonstrations only)
-
-
-class Restarts(Strict):
-    max_backtrack: int = Field(ge=0)  # T (2 in Satori)
-    plain: int = Field(ge=0)  # problems in buffer 0
-    per_sign: int = Field(ge=0)  # quota of D+ and of D-
-
-
-class Round(Strict):
-    start: str  # a model under data/models
-    restarts: bool
-    temperature: float = Field(gt=0)
-    samples: int = Field(ge=1)  # a prompt
-
-
-class Policy(Strict):
-    """`part`: which `rollouts.problems` train problems it is sampled on, from 0. A round needs problems that its start was not tuned on."""
-
-    model: str
-    part: int = Field(ge=0)
-
-
-class Ppo(Strict):
-    iterations: int = Field(ge=1)
-    batch: int = Field(ge=1)  # rollouts an iteration
-    minibatch: int = Field(ge=1)
-    epochs: int = Field(ge=1)
-    lr: float = Field(ge=0)
-    critic_lr: float = Field(ge=0)
-    warmup_share: Fraction
-    critic_warmup: int = Field(ge=0)  # first iterations that train only the critic
-    clip: float = Field(gt=0)
-    value_clip: float = Field(gt=0)
-    gamma: float = Field(gt=0, le=1)
-    lam: float = Field(ge=0, le=1)
-    baselines: list[Literal["critic", "siblings"]]  # what a reward is compared with: Satori's critic, the mean of a start's other samples
-    kl: float = Field(ge=0)  # 0: no reference model is loaded
-    beta: float = Field(ge=0)  # the restart bonus
-    orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori
-    max_tokens: int = Field(ge=1)
-    max_grad_norm: float = Field(gt=0)
-
-
-class Distillation(Strict):
-    problems: int = Field(ge=1)
-    samples: int = Field(ge=1)
-    keep: int = Field(ge=1)  # rows: right, and of the problems with the lowest empirical pass rate
-    sampling: Sampling
-
-
-class Templates(Strict):
-    problems: int = Field(ge=1)
-    min_support: int = Field(ge=1)  # problems whose analyses name the template
-    resolve: int = Field(ge=1)  # source problems solved again under it
-    min_solve_rate: Fraction  # below it a template is quarantined
-    labeller: Sampling
-
-
-class Plans(Strict):
-    problems: int = Field(ge=1)
-    max_templates: int = Field(ge=1)
-    labeller: Sampling
-
-
-class Trajectories(Strict):
-    problems: int = Field(ge=1)
-    samples: int = Field(ge=2)
-    similar: int = Field(ge=1)  # |X_sim|, the problem included
-    decodes: int = Field(ge=1)  # a similar problem
-    min_gap: Fraction  # of R between chosen and rejected
-    pairs_per_problem: int = Field(ge=1)
-    planner: Sampling
-    inference: Sampling
-
-
-class Dpo(Strict):
-    epochs: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    beta: float = Field(gt=0)
-
-
-class Evaluate(Strict):
-    n: int = Field(ge=1)  # problems a split
-    max_tokens: int = Field(ge=1)
-    bootstrap: int = Field(ge=100)
-
-
 class Release(Strict):
-    name: str  # of the published collection
-    licence: str
+    name: FreeName  # of the published collection
+    licence: str = Field(min_length=1)  # of the card, any text
     notice: str  # shown on every card and in every report; "" for none
 
 
@@ -275,14 +165,14 @@ class Dataset(Strict):
 
 
 class Params(Strict):
-    seed: int
+    seed: int = Field(ge=0, lt=2**63)
     purpose: Literal["train", "audit"]  # audit: benchmark data; trainers refuse its datasets
     roles: dict[Literal["generator", "critic", "reward_model", "labeller", "inference", "judge"], Role]
     requests: Requests
     grading: Grading
-    policies: dict[str, Policy] = {}
-    rounds: dict[str, Round] = {}
-    distillations: dict[str, dict[str, Any]] = {}
+    policies: dict[Key, Policy] = Field(default_factory=dict)
+    rounds: dict[Key, Round] = Field(default_factory=dict)
+    distillations: dict[Key, Distilled] = Field(default_factory=dict)
     datasets: dict[str, Dataset]
     problems: Problems
     corpus: Corpus | None = None
@@ -305,26 +195,8 @@ class Params(Strict):
     release: Release
 
     @model_validator(mode="after")
-    def _names_fit(self) -> "Params":
-        """The keys that shape the graph must agree with each other: rounds are data."""
-        for name in self.rounds:
-            if name not in self.policies:
-                raise ValueError(f"rounds.{name} has no policies.{name}: {{model: {self.rounds[name].start}}}")
-            sampled, start = self.policies[name].model, self.rounds[name].start
-            if sampled != start:
-                raise ValueError(f"policies.{name}.model is {sampled} but rounds.{name}.start is {start}")
-        starts = {"base", "format_tuned", "cot_control"}
-        starts |= {f"policy_{name}" for name in self.rounds} | {f"distilled_{name}" for name in self.distillations}
-        for name, round_ in self.rounds.items():
-            if round_.start not in starts:
-                raise ValueError(f"rounds.{name}.start is {round_.start}; the line makes {', '.join(sorted(starts))}")
-        for name in self.distillations:
-            if name not in self.rounds:
-                raise ValueError(f"distillations.{name} has no rounds.{name}")
-        for name in self.rounds:
-            for dataset in (f"restarts_{name}", f"orm_pairs_{name}"):
-                if dataset not in self.datasets:
-                    raise ValueError(f"datasets lacks {dataset}: {{parents: rollouts_{name}}}, which round {name} trains on")
+    def _agrees(self) -> "Params":
+        consistency.check(self)
         return self
 
     def require(self, name: str) -> Any:
@@ -339,28 +211,48 @@ def parse(document: object, origin: str = "params.yaml") -> Params:
     """Raises ParamsError naming every wrong key, its value and what was expected."""
     if not isinstance(document, dict):
         raise ParamsError(f"{origin}: expected a mapping of sections, got {type(document).__name__}")
-    try:
-        return Params.model_validate(document)
+    try:  # through JSON: strict about numbers, texts and booleans, yet a YAML list may be a tuple
+        return Params.model_validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
         raise ParamsError(f"{origin}: " + "; ".join(_explain(problem) for problem in error.errors()[:4])) from None
 
 
 def _explain(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    loc = problem["loc"]
+    where = ".".join(str(part) for part in loc)
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {where}"
+        return f"unknown key {where}{meant(str(loc[-1]), _known(loc))}"
     if problem["type"] == "missing":
         return f"missing key {where}"
     if problem["type"] == "value_error":
         return f"{where + ': ' if where else ''}{problem['ctx']['error']}"
+    if loc[-1:] == ("[key]",):
+        expected = ALLOWED if problem["type"] == "string_pattern_mismatch" else problem["msg"].removeprefix("Input should be ")
+        return f"{'.'.join(map(str, loc[:-2]))} has the key {problem['input']!r}: expected {expected}"
+    if problem["type"] == "string_pattern_mismatch":
+        return f"{where} is {problem['input']!r}: expected {ALLOWED_FREE}"
     return f"{where} is {problem['input']!r}: {problem['msg'].lower()}"
 
 
+def _known(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that are known where an unknown one stands."""
+    section: type[BaseModel] = Params
+    for part in loc[:-1]:
+        if part in section.model_fields:
+            section = next(_models_in(section.model_fields[str(part)].annotation), section)
+    return list(section.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
 def load(path: Path = Path("params.yaml")) -> Params:
-    """Raises ParamsError when the file is missing, is not YAML, or has a wrong key."""
+    """Raises ParamsError when the file is missing, is not YAML in UTF-8, or has a wrong key."""
     try:
-        return parse(yaml.safe_load(path.read_text()), str(path))
+        return parse(read_yaml(path), str(path))
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing here ({Path.cwd()}): run inside the project, or `factory profile use laptop`") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not YAML: {str(error).splitlines()[0]} {getattr(error, 'problem_mark', '')}".strip()) from None

@@ -37,9 +37,14 @@ def current() -> str | None:
 
 def difference(name: str) -> str:
     """Unified diff from params.yaml to the profile, "" when they are the same."""
-    old = PARAMS.read_text().splitlines(keepends=True) if PARAMS.exists() else []
-    new = file_of(name).read_text().splitlines(keepends=True)
+    old = _text(PARAMS).splitlines(keepends=True) if PARAMS.exists() else []
+    new = _text(file_of(name)).splitlines(keepends=True)
     return "".join(difflib.unified_diff(old, new, str(PARAMS), str(file_of(name)), n=1))
+
+
+def _text(path: Path) -> str:
+    """For people to read: what is not UTF-8 is shown as a mark, `load` refuses it."""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def uncommitted() -> bool:
@@ -47,7 +52,7 @@ def uncommitted() -> bool:
     if not PARAMS.exists() or current() is not None:
         return False
     try:
-        answer = subprocess.run(["git", "status", "--porcelain", "--", str(PARAMS)], capture_output=True, text=True, check=False)
+        answer = subprocess.run(["git", "status", "--porcelain", "--", str(PARAMS)], capture_output=True, encoding="utf-8", check=False)
     except FileNotFoundError:
         return True  # without git nothing remembers an edit
     return answer.returncode != 0 or bool(answer.stdout.strip())

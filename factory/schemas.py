@@ -17,6 +17,8 @@ from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
+from factory.errors import DataError
+
 Split = Literal["train", "dev", "heldout", "unseen"]
 Group = Literal["procedures", "search", "none"]
 AnswerKind = Literal["number", "math", "choice", "label", "literal", "table", "text"]
@@ -256,8 +258,11 @@ TABLES: dict[str, type[Row]] = {
 
 
 def table_of(name: str) -> type[Row]:
-    """The row type of a table or dataset by its name; rounds end in `_<round>`: `restarts_r1` → Restart. Raises KeyError."""
-    return TABLES[name] if name in TABLES else TABLES[name.rsplit("_", 1)[0]]
+    """The row type of a table or dataset by its name; rounds end in `_<round>`: `restarts_r1` → Restart. Raises DataError."""
+    kind = name if name in TABLES else name.rsplit("_", 1)[0]
+    if kind not in TABLES:
+        raise DataError(f"{name} is no table: expected one of {', '.join(TABLES)}, with _<round> behind it where rounds have their own")
+    return TABLES[kind]
 
 
 def field_types(row: type[Row]) -> dict[str, Any]:

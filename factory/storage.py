@@ -1,14 +1,23 @@
 """Reading and writing tables of rows. Parquet, sorted by id, whole or not at all, the same bytes every time.
 
-write_rows(Path("data/tables/problems.parquet"), Problem, rows)
-problems = read_rows(Path("data/tables/problems.parquet"), Problem)
+    write_rows(Path("data/tables/problems.parquet"), Problem, rows)
+    problems = read_rows(Path("data/tables/problems.parquet"), Problem)
+    count_rows(Path("data/tables/problems.parquet"))                     → 4000, from the footer
+    rows_at(Path("data/tables/problems.parquet"), Problem, [0, 2000])    → two rows, of the row groups that hold them
+
+A path is a Parquet file, or a dataset folder with Parquet shards under `data/`. Row groups are bounded, because Arrow cannot read a list
+column of 2 GiB in one; pages carry checksums, so that a damaged file is an error and never other rows.
 """
 
+import base64
 import contextlib
 import dataclasses
+import datetime
+import errno
 import glob
 import itertools
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -21,7 +30,7 @@ import pyarrow.parquet as pq
 
 from factory.errors import DataError
 from factory.identity import row_id
-from factory.schemas import R, Reject, Row, arrow_schema, choices, field_types
+from factory.schemas import R, Reject, Row, arrow_schema, arrow_type, choices, field_types, nullable
 
 TABLES = Path("data/tables")
 DATASETS = Path("data/datasets")
@@ -29,6 +38,11 @@ MODELS = Path("data/models")
 LOGS = Path("data/logs")
 REJECTS = Path("data/rejects")
 AUDITS = Path("data/audits")
+
+GROUP_ROWS = 50_000  # a row group ends at so many rows or characters: at most 512 MiB, four bytes a character
+GROUP_CHARACTERS = 128 << 20
+FEW = 1024  # rows decoded at once to pick some of them
+DEEPEST = 100  # levels of a rejected row; what lies deeper is named, not written
 
 
 def _make_room(path: Path) -> None:
@@ -74,59 +88,258 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _size(row: Row) -> int:
+    """Characters of the texts of a row, 8 for every other value."""
+    values = itertools.chain.from_iterable(value if isinstance(value, tuple) else (value,) for value in vars(row).values())
+    return sum(len(value) if isinstance(value, str) else 8 for value in values)
+
+
+def _groups(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Slices within the bounds of a row group; a row that alone passes them stands alone. No rows are one empty slice."""
+    start, characters = 0, 0
+    for end, row in enumerate(rows):
+        size = _size(row)
+        if end > start and (end - start == GROUP_ROWS or characters + size > GROUP_CHARACTERS):
+            yield rows[start:end]
+            start, characters = end, 0
+        characters += size
+    yield rows[start:]
+
+
+def _fault(value: Any, hint: Any) -> str:
+    """Why a value cannot stand in a column, "" when it can. Arrow alone would cut 1.5 to 1 and take "abc" for a list of letters."""
+    kind = arrow_type(hint)
+    if value is None:
+        return "" if nullable(hint) else "a value must be there"
+    if (allowed := choices(hint)) and value not in allowed:
+        return f"expected one of {', '.join(allowed)}"
+    if (pa.types.is_integer(kind) and isinstance(value, float)) or (pa.types.is_list(kind) and not isinstance(value, (tuple, list))):
+        return f"expected {kind}"
+    try:
+        pa.array([value], kind)
+    except UnicodeEncodeError:
+        return "half of a surrogate pair, which is no character"
+    except (ValueError, TypeError, OverflowError, pa.ArrowException):
+        return f"expected {kind}"
+    return ""
+
+
+def _column(rows: Sequence[Row], name: str, hint: Any) -> pa.Array:
+    """Raises DataError with the first row whose value the column cannot hold."""
+    values, kind, allowed = [getattr(row, name) for row in rows], arrow_type(hint), choices(hint)
+    suspicious = {float} if pa.types.is_integer(kind) else {str} if pa.types.is_list(kind) else set()
+    with contextlib.suppress(ValueError, TypeError, OverflowError, pa.ArrowException):
+        array = pa.array(values, kind)
+        if not (
+            suspicious & set(map(type, values)) or (array.null_count and not nullable(hint)) or (allowed and not set(values) <= {*allowed})
+        ):
+            return array
+    row, fault = next((row, fault) for row in rows if (fault := _fault(getattr(row, name), hint)))
+    raise DataError(f"{type(row).__name__} {row.id}: {name} is {_shortly(getattr(row, name))}: {fault}")
+
+
+def _shortly(value: object) -> str:
+    """At most 60 characters; a huge number has a text of its own only in base 16."""
+    text = hex(value) if isinstance(value, int) else repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _tables(row_type: type[Row], rows: Iterable[Row]) -> Iterator[pa.Table]:
+    """Row groups sorted by id."""
+    ordered = sorted(rows, key=lambda row: row.id)
+    for before, after in itertools.pairwise(ordered):
+        if before.id == after.id:
+            raise DataError(f"{row_type.__name__}: id {after.id} stands twice")
+    types = field_types(row_type)
+    for group in _groups(ordered):
+        yield pa.table([_column(group, name, hint) for name, hint in types.items()], schema=arrow_schema(row_type))
+
+
 def to_table(row_type: type[Row], rows: Iterable[Row]) -> pa.Table:
-    """An Arrow table sorted by id. Raises DataError on a duplicate id or a value outside its column's choices."""
-    records = sorted((dataclasses.asdict(row) for row in rows), key=lambda record: record["id"])
-    for before, after in itertools.pairwise(records):
-        if before["id"] == after["id"]:
-            raise DataError(f"{row_type.__name__}: id {after['id']} stands twice")
-    for name, hint in field_types(row_type).items():
-        if allowed := choices(hint):
-            for record in records:
-                if record[name] not in allowed:
-                    raise DataError(f"{row_type.__name__} {record['id']}: {name} is {record[name]!r}, expected one of {', '.join(allowed)}")
-    return pa.Table.from_pylist(records, schema=arrow_schema(row_type))
+    """An Arrow table sorted by id. Raises DataError on a duplicate id or a value that its column cannot hold."""
+    return pa.concat_tables(_tables(row_type, rows))
 
 
 def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> int:
-    """Write rows as Parquet at `path`; returns how many."""
-    table = to_table(row_type, rows)
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-    return table.num_rows
+    """Write rows as Parquet at `path`; returns how many. Raises as `to_table` does."""
+    count = 0
+    with (
+        whole_file(path) as temporary,
+        pq.ParquetWriter(temporary, arrow_schema(row_type), compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for table in _tables(row_type, rows):
+            writer.write_table(table, row_group_size=GROUP_ROWS)
+            count += table.num_rows
+    return count
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file; whatever is wrong with it, now or while it is read, is a DataError that names it."""
+    try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is a folder or device, expected a Parquet file")
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check_counts(file.metadata)
+            yield file
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path} is missing: `dvc repro` makes it") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)):
+            raise
+        if isinstance(error, PermissionError):
+            raise DataError(f"{path} cannot be read: permission denied; give this user the right to read it") from None
+        reason = (str(error).splitlines() or ["damaged"])[0][:200]
+        raise DataError(f"{path} is not a readable Parquet file ({reason}): restore it or make it again") from None
+
+
+def _check_counts(footer: pq.FileMetaData) -> None:
+    """The footer has no checksum, but says the number of rows three times. Raises ArrowInvalid when they differ."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    columns = ((group.num_rows, group.column(number)) for group in groups for number in range(group.num_columns))
+    flat = all(column.num_values == rows for rows, column in columns if "." not in column.path_in_schema)
+    if sum(group.num_rows for group in groups) != footer.num_rows or not flat:
+        raise pa.ArrowInvalid("its counts of rows contradict each other")
+
+
+def _chosen(file: pq.ParquetFile, path: Path, columns: Iterable[str] | None) -> pa.Schema:
+    """The part of the file's schema with these columns, all when None, in the file's order."""
+    there = file.schema_arrow.names
+    if twice := sorted({name for name in there if there.count(name) > 1}):
+        raise DataError(f"{path} has the column {', '.join(twice)} twice")
+    wanted = there if columns is None else list(columns)
+    if missing := [name for name in wanted if name not in there]:
+        raise DataError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(there)}")
+    return pa.schema([field for field in file.schema_arrow if field.name in wanted], file.schema_arrow.metadata)
+
+
+def _parts(file: pq.ParquetFile, columns: list[str], group: int, batch: int) -> Iterator[pa.RecordBatch]:
+    """One row group, at most `batch` rows at once. Raises ArrowInvalid for text that is no UTF-8 and when rows are missing."""
+    left = file.metadata.row_group(group).num_rows
+    for part in file.iter_batches(batch, row_groups=[group], columns=columns):
+        part.validate(full=True)
+        left -= part.num_rows
+        yield part
+    if left:
+        raise pa.ArrowInvalid(f"row group {group} has not as many rows as the footer says")
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Raises DataError when the file is missing, not Parquet, or lacks one of `columns`."""
-    if not path.exists():
-        raise DataError(f"{path} is missing: `dvc repro` makes it")
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from None
-    if missing := [name for name in columns or () if name not in table.column_names]:
-        raise DataError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(table.column_names)}")
-    return table.select(list(columns)) if columns else table
+    """Only `columns` are read. Raises DataError when the file is missing, not readable as Parquet, or lacks one of `columns`."""
+    with _opened(path) as file:
+        schema = _chosen(file, path, columns)
+        groups = (_parts(file, schema.names, group, GROUP_ROWS) for group in range(file.num_row_groups))
+        table = pa.Table.from_batches(itertools.chain.from_iterable(groups), schema)
+    return table.select(list(columns)) if columns is not None else table
+
+
+def shards(path: Path) -> list[Path]:
+    """The Parquet files of a table or dataset folder. Raises DataError for a folder that has none."""
+    files = [path] if path.suffix == ".parquet" or not path.is_dir() else sorted(path.glob("data/*.parquet"))
+    if not files:
+        raise DataError(f"{path} holds no Parquet shard under data/: `dvc repro release@{path.name}` makes it")
+    return files
+
+
+def count_rows(path: Path) -> int:
+    """Rows of a table or dataset, from the footers."""
+    total = 0
+    for file in shards(path):
+        with _opened(file) as opened:
+            total += opened.metadata.num_rows
+    return total
+
+
+def _rows(file: pq.ParquetFile, path: Path, row_type: type[R], group: int, batch: int) -> Iterator[list[R]]:
+    """The rows of one row group, `batch` at once."""
+    types = field_types(row_type)
+    schema = _chosen(file, path, types)
+    for name, hint in types.items():
+        if (found := schema.field(name).type) != arrow_type(hint):
+            raise DataError(f"{path}: the column {name} is {found}, expected {arrow_type(hint)}: `dvc repro` makes the table again")
+    for part in _parts(file, schema.names, group, batch):
+        columns = [
+            map(tuple, values) if pa.types.is_list(arrow_type(types[name])) else values
+            for name, values in ((name, part.column(name).to_pylist()) for name in types)
+        ]
+        yield [row_type(**dict(zip(types, values))) for values in zip(*columns, strict=True)]
+
+
+def iter_rows(path: Path, row_type: type[R]) -> Iterator[R]:
+    """All rows of a table or dataset in the order of its files, one row group in memory. Raises DataError as `read_table` does."""
+    for file in shards(path):
+        with _opened(file) as opened:
+            for group in range(opened.num_row_groups):
+                for rows in _rows(opened, file, row_type, group, GROUP_ROWS):
+                    yield from rows
 
 
 def read_rows(path: Path, row_type: type[R]) -> list[R]:
-    """All rows of a table, in id order. `path` is a Parquet file, or a dataset folder with Parquet shards under `data/`."""
-    types = field_types(row_type)
-    files = sorted(path.glob("data/*.parquet")) if path.is_dir() else [path]
-    if not files:
-        raise DataError(f"{path} holds no Parquet shard under data/: `dvc repro release@{path.name}` makes it")
-    rows: list[R] = []
-    for file in files:
-        for record in read_table(file, list(types)).to_pylist():
-            values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
-            rows.append(row_type(**values))
-    return sorted(rows, key=lambda row: row.id)
+    """All rows of a table or dataset, in id order."""
+    return sorted(iter_rows(path, row_type), key=lambda row: row.id)
+
+
+def rows_at(path: Path, row_type: type[R], positions: Iterable[int]) -> list[R]:
+    """The rows that stand there, counted from 0 in the order of the files. Row groups without one are not read."""
+    wanted, found, start = sorted(set(positions)), list[R](), 0
+    for file in shards(path):
+        with _opened(file) as opened:
+            for group in range(opened.num_row_groups):
+                end = start + opened.metadata.row_group(group).num_rows
+                inside = [position - start for position in wanted if start <= position < end]
+                offset = 0
+                for rows in _rows(opened, file, row_type, group, FEW) if inside else ():
+                    found += [rows[position - offset] for position in inside if offset <= position < offset + len(rows)]
+                    offset += len(rows)
+                    if offset > inside[-1]:
+                        break
+                start = end
+    return found
+
+
+def spread(count: int, n: int) -> list[int]:
+    """At most n positions at even distances among `count` rows: ids are hashes, so this is a fair draw."""
+    return list(range(0, count, max(1, count // n)))[:n]
+
+
+def find_rows(path: Path, prefix: str, n: int) -> list[int]:
+    """Positions of the first n rows whose id begins so. Reads ids alone."""
+    ids = itertools.chain.from_iterable(read_table(file, ["id"]).column("id").to_pylist() for file in shards(path))
+    return list(itertools.islice((position for position, found in enumerate(ids) if found.startswith(prefix)), n))
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """The value in what JSON has, nothing lost where it can be said: bytes are text or base64, dates ISO 8601, huge integers base 16."""
+    if depth > DEEPEST:
+        return f"(nested deeper than {DEEPEST})"
+    if isinstance(value, dict):
+        return {str(key): _plain(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner, depth + 1) for inner in value]
+    if isinstance(value, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode("utf-8")
+        return f"base64:{base64.b64encode(value).decode('ascii')}"
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, int) and value.bit_length() > 14_000:  # Python writes no more than 4,300 digits
+        return hex(value)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def _storable(text: str) -> str:
+    """Half a surrogate pair becomes its escape, which in JSON is the same text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def reject(stage: str, row: Row | dict[str, Any], reason: str, parent_id: str | None = None) -> Reject:
-    """A row that the stage will not let through, with its reason (short, countable: the same words for the same cause)."""
-    record = dataclasses.asdict(row) if isinstance(row, Row) else row
-    text = json.dumps(record, ensure_ascii=False, sort_keys=True, default=str)
+    """A row that the stage will not let through, with its reason (short, countable: the same words for the same cause). Any row can be
+    written as one."""
+    record = _plain(dataclasses.asdict(row) if isinstance(row, Row) else row)
+    text = _storable(json.dumps(record, ensure_ascii=False, sort_keys=True))
+    reason, parent_id = _storable(reason), None if parent_id is None else _storable(parent_id)
     return Reject(id=row_id("reject", stage, reason, parent_id, text), stage=stage, parent_id=parent_id, reason=reason, row=text)
 
 
@@ -142,4 +355,4 @@ def write_rejects(stage: str, rejects: Iterable[Reject]) -> int:
 
 def write_json(path: Path, document: object) -> None:
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=2, sort_keys=False, ensure_ascii=False) + "\n")
+        temporary.write_text(_storable(json.dumps(document, indent=2, sort_keys=False, ensure_ascii=False)) + "\n", encoding="utf-8")

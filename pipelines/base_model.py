@@ -1,21 +1,23 @@
-"""The base model: from scratch on data/datasets/corpus, or from the Hub at a pinned revision → data/models/base.
+"""The base model: from scratch on data/datasets/corpus, or a model from the Hub at a pinned revision (or of a local folder),
+prepared and tried → data/models/base.
 
 python -m pipelines.base_model
 """
 
 from factory import coat
+from factory.engines.sampler import Sampler
 from factory.identity import seed_for
 from factory.params import Params
 from factory.schemas import CorpusText
 from factory.storage import DATASETS, LOGS, MODELS
 from pipelines import stage
-from trainers import base, run
+from trainers import adopt, base, run
 
 
 def main(params: Params) -> None:
     section, target = params.require("base_model"), MODELS / "base"
     if section.hub_id is not None:
-        base.adopt(section.hub_id, section.revision, coat.ACTIONS.values(), target=target)
+        adopt.adopt(section.hub_id, section.revision, coat.ACTIONS.values(), sampling=Sampler, target=target)
         run.write_log(LOGS / "base.csv", run.LOG_COLUMNS, [])
         return
     corpus = run.load_dataset_rows(DATASETS / "corpus", CorpusText)

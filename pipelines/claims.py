@@ -33,7 +33,7 @@ def main(seeds: list[int], jobs: int = 1) -> None:
     with ThreadPoolExecutor(jobs) as pool:
         codes = dict(zip(seeds, pool.map(lambda seed: repro(folders[seed], jobs), seeds), strict=True))
     if failed := [str(folders[seed]) for seed, code in codes.items() if code]:
-        raise FactoryError(f"the line in {', '.join(failed)} stopped; mend it and run the same command, which goes on from there")
+        raise FactoryError(f"the line in {', '.join(failed)} stopped; correct it and run the same command, which goes on from there")
     evidence: dict[int, Evidence] = {
         seed: (read_rows(folder / TABLES / "answers.parquet", Answer), read_rows(folder / TABLES / "problems.parquet", Problem))
         for seed, folder in folders.items()

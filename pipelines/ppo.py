@@ -4,12 +4,14 @@ data/models/orm_<round> → data/models/policy_<round>, data/logs/policy_<round>
 python -m pipelines.ppo r1
 
 The trainer is given the two things that it may not know: the sampler, on the live actor, and the reward, which grades the response and
-asks the frozen outcome reward model about prompt + prefix + response.
+asks the frozen outcome reward model about prompt + prefix + response, read from their text as in its training. The policy is trained on
+the ids that were sampled.
 """
 
 from collections.abc import Sequence
 from functools import partial
 
+from factory import tokens
 from factory.coat import ACTIONS
 from factory.engines.sampler import Sampled, Sampler
 from factory.errors import DataError, ParamsError
@@ -32,12 +34,13 @@ def main(params: Params, item: str) -> None:
     rows = run.load_dataset_rows(DATASETS / f"restarts_{item}", Restart)
     state, tokenizer = ppo.open_state(MODELS / turn.start, orm, settings)
     limit = state.actor.model.config.max_position_embeddings - section.max_tokens - 1  # the reward model reads an end behind the response
-    starts, rejects = rollout.start_states(rows, partial(batches.encode, tokenizer), limit, f"ppo_{item}")
+    starts, rejects = rollout.start_states(rows, partial(batches.start_ids, tokenizer), limit, f"ppo_{item}")
     write_rejects(f"ppo_{item}", rejects)
     print(f"{name}: {len(starts)} start states, {len(rejects)} rejected as longer than {limit} tokens", flush=True)
     sample = _sampling(state.actor, tokenizer, section.max_tokens)
     frozen = policy.load_critic(orm).to(state.actor.model.device)
-    rewards = _rewards(frozen, tokenizer, Weights(section.beta, section.orm_weight, frozen.mean, frozen.std))
+    weights = Weights(section.beta, section.orm_weight, frozen.mean, frozen.std)
+    rewards = _rewards(frozen, run.load_tokenizer(orm), weights)
     log = ppo.train(
         state, starts, sample, rewards, settings, eos=tokenizer.eos_token_id, action_ids=_action_ids(tokenizer),
         report=lambda line: print(f"{name}: {line}", flush=True),
@@ -51,7 +54,7 @@ def _sampling(actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, max_t
     if sampler.ends != [tokenizer.eos_token_id]:
         raise DataError(
             f"the start model stops at the tokens {sampler.ends}, expected only its tokenizer's {tokenizer.eos_token_id}: PPO has to know "
-            "which end was sampled; set eos_token_id in generation_config.json"
+            "which end was sampled; the stage that made it saves one end only, run that again"
         )
 
     def sample(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
@@ -61,14 +64,21 @@ def _sampling(actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, max_t
 
 
 def _rewards(orm: policy.Critic, tokenizer: run.PreTrainedTokenizerBase, weights: Weights) -> rollout.Rewards:
-    """The reward model reads every response as in its training, closed by an end of sequence; that one is no action."""
-    eos = tokenizer.eos_token_id
+    """The reward model reads every response closed by an end of sequence, which is no action; `tokenizer`: its own. A text that needs more
+    tokens than were sampled, and more than its context, is read without what stands before the end."""
+
+    def read(starts: Sequence[rollout.Start], texts: Sequence[str]) -> list[Ids]:
+        pairs = [(start.row.prompt, start.row.prefix + text) for start, text in zip(starts, texts, strict=True)]
+        found = tokens.pair_ids(tokenizer, pairs)
+        if reason := next((reason for _, reason in found if reason), None):
+            raise DataError(f"the reward model cannot read a response: {reason}")
+        most = orm.model.config.max_position_embeddings
+        return [(*ids[: most - 1], ids[-1]) if len(ids) > most else tuple(ids) for ids, _ in found]
 
     def rewards(starts: Sequence[rollout.Start], responses: Sequence[rollout.Response]) -> list[Reward]:
         ids = [list(response.token_ids) for response in responses]
         texts = tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        sequences = [(*start.ids, *written, eos) for start, written in zip(starts, ids, strict=True)]
-        logits = orm.logits(sequences) if weights.orm_weight else [0.0] * len(sequences)
+        logits = orm.logits(read(starts, texts)) if weights.orm_weight else [0.0] * len(texts)
         return [reward(start.row, text, logit, weights) for start, text, logit in zip(starts, texts, logits, strict=True)]
 
     return rewards

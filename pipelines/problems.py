@@ -1,40 +1,49 @@
-"""Sources → problems: read, deduplicate, decontaminate, split. `python -m pipelines.problems`
+"""Sources → problems: read, decontaminate, deduplicate, split. `python -m pipelines.problems`
 
 data/tables/problems.parquet   Problem(family="tally", split="train", problem="Tom had 12 apples. …", answer="15", …)
 data/rejects/problems.parquet  Reject(reason="near-duplicate", parent_id=<the survivor>, …)
 """
 
+import json
 from collections import Counter
+from collections.abc import Sequence
 
 from factory.errors import DataError
 from factory.params import Params
 from factory.problems.decontaminate import Benchmark, decontaminate
 from factory.problems.dedup import deduplicate
-from factory.problems.sources import read_problems
+from factory.problems.sources import Read, read_problems, reasons
 from factory.problems.split import assign
 from factory.problems.world import spaces
 from factory.schemas import Problem, Reject
 from factory.storage import REJECTS, TABLES, write_rejects, write_rows
 from pipelines import stage
 
+DOUBLES = ("exact duplicate", "duplicate instance")  # rejects that lose nothing: another row says the same
+
 
 def main(params: Params) -> None:
-    """Raises DataError when more than `max_reject_share` of the rows are rejected, after writing the rejects."""
+    """Raises DataError, after writing the rejects, when a source gives no problem or more than `max_reject_share` of its rows are bad."""
     settings = params.problems
-    read, rejects = read_problems(settings, params.seed)
-    rows_in = len(read) + len(rejects)
-    kept, doubles = deduplicate(read, settings.near_duplicate)
-    clean, contaminated = _decontaminate(params, kept)
-    rejects += doubles + contaminated
+    read = read_problems(settings, params.seed)
+    for source in read:
+        if source.source.kind != "world":
+            print("\n".join(source.said()))
+    rejects = [row for source in read for row in source.rejects]
+    clean, contaminated = _decontaminate(params, [row for source in read for row in source.problems])
+    kept, doubles = deduplicate(clean, settings.near_duplicate)
+    rejects += contaminated + doubles
     hashed = {source.name for source in settings.sources if source.kind != "world" and source.split is None}
-    free = assign([row for row in clean if row.source in hashed], settings.split_shares, settings.near_duplicate, params.seed)
-    problems = free + [row for row in clean if row.source not in hashed]
+    free, notes = assign([row for row in kept if row.source in hashed], settings.split_shares, settings.near_duplicate, params.seed)
+    problems = free + [row for row in kept if row.source not in hashed]
+    rows_in = sum(source.rows for source in read)
     assert rows_in == len(problems) + len(rejects), (rows_in, len(problems), len(rejects))
 
     write_rejects("problems", rejects)
-    _check_share(rejects, rows_in, settings.max_reject_share)
+    _check_sources(read, problems, rejects, settings.max_reject_share)
     write_rows(TABLES / "problems.parquet", Problem, problems)
-    print(f"{len(problems)} problems ({_counts(Counter(row.split for row in problems))}), {len(rejects)} rejects ({_reasons(rejects)})")
+    print(f"{len(problems)} problems ({_counts(Counter(row.split for row in problems))}), {len(rejects)} rejects ({reasons(rejects)})")
+    print("".join(f"{note}\n" for note in notes), end="")
     if settings.world is not None and any(row.source == "world" for row in problems):
         drawn = {family: f"{n} of {space}" for family, (space, n) in spaces(settings.world, problems).items()}
         print(f"instances drawn of those there are: {_counts(drawn)}")
@@ -45,23 +54,30 @@ def _decontaminate(params: Params, problems: list[Problem]) -> tuple[list[Proble
     benchmarks = [Benchmark.read(path, params.problems.contamination_ngram) for path in params.problems.benchmarks]
     clean, contaminated = decontaminate(problems, benchmarks)
     if benchmarks:
+        print("\n".join(benchmark.said() for benchmark in benchmarks))
         print(f"{len(contaminated)} of {len(problems)} problems overlap {', '.join(benchmark.name for benchmark in benchmarks)}")
     return (problems, []) if params.purpose == "audit" else (clean, contaminated)
 
 
-def _check_share(rejects: list[Reject], rows_in: int, most: float) -> None:
-    if not rows_in or len(rejects) > most * rows_in:
+def _check_sources(read: Sequence[Read], problems: Sequence[Problem], rejects: Sequence[Reject], most: float) -> None:
+    """Each source by itself. What counts is every reject but `DOUBLES`."""
+    left = Counter(row.source for row in problems)
+    bad: dict[str, list[Reject]] = {}
+    for row in rejects:
+        if row.reason not in DOUBLES:
+            bad.setdefault(json.loads(row.row)["source"], []).append(row)
+    for source in read:
+        name = source.source.name
+        if not (found := bad.get(name)) or (left[name] and len(found) <= most * source.rows):
+            continue
+        what = f"more than problems.max_reject_share {most:g}" if len(found) > most * source.rows else "no problem is left"
         raise DataError(
-            f"{len(rejects)} of {rows_in} rows are rejected, more than problems.max_reject_share {most:g} ({_reasons(rejects)}): "
-            f"see {REJECTS / 'problems.parquet'}, mend the source or raise the share"
+            f"source {name}: {len(found)} of {source.rows} rows are rejected, {what} ({reasons(found)}): see "
+            f"{REJECTS / 'problems.parquet'}, correct {source.source.path or 'the source'} or its columns, or raise the share"
         )
 
 
-def _reasons(rejects: list[Reject]) -> str:
-    return _counts(dict(Counter(row.reason for row in rejects).most_common(4))) or "none"
-
-
-def _counts(counts: Counter[str] | dict[str, int] | dict[str, str]) -> str:
+def _counts(counts: Counter[str] | dict[str, str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 

@@ -1,6 +1,7 @@
 """Fill the README's blocks with what the line last said: a row of each dataset, accuracies, claims. Run: python -m pipelines.readme
 
-A block stands between `<!-- name -->` and `<!-- /name -->`; what is written by hand stands around it.
+A block stands between `<!-- name -->` and `<!-- /name -->`; what is written by hand stands around it. The figures that the README shows
+are kept beside it in docs/figures and committed with it: a later run, whose floats differ on another machine, changes neither.
 """
 
 import json
@@ -12,11 +13,12 @@ from typing import Any
 
 from factory.errors import DataError, FactoryError
 from factory.schemas import Row, table_of
-from factory.storage import TABLES, read_rows, whole_file
+from factory.storage import TABLES, count_rows, iter_rows, whole_file
 from pipelines.claims import RESULT
 from pipelines.evaluate import METRICS
 
 README = Path("README.md")
+FIGURES = Path("docs/figures")  # copies of metrics.json and claims.md as they were when the README was filled
 WIDTH = 150
 FIELDS = {
     "corpus": ("role", "prompt", "completion"),
@@ -44,11 +46,11 @@ def rows() -> str:
     """A telling row of each dataset, a field a line. Raises DataError when a dataset has none."""
     lines = []
     for dataset, fields in FIELDS.items():
-        found: list[Row] = read_rows(TABLES / f"{dataset}.parquet", table_of(dataset))
-        row = next(filter(TELLING.get(dataset, lambda row: True), found), None)
+        path, row_type = TABLES / f"{dataset}.parquet", table_of(dataset)
+        row: Row | None = next(filter(TELLING.get(dataset, lambda row: True), iter_rows(path, row_type)), None)
         if row is None:
             raise DataError(f"{dataset} has no row that shows what it is for: see TELLING in pipelines/readme.py")
-        lines.append(f"{dataset} ({len(found):,} rows)")
+        lines.append(f"{dataset} ({count_rows(path):,} rows)")
         lines += [f"    {field}: {_line(getattr(row, field))}" for field in fields]
     return "\n".join(["```text", *lines, "```"])
 
@@ -108,14 +110,16 @@ def block(readme: str, name: str) -> str:
 
 
 def main() -> None:
-    text = README.read_text()
-    said = {"rows": rows(), "accuracies": accuracies(json.loads(METRICS.read_text())), "claims": RESULT.read_text().rstrip()}
+    text = README.read_text(encoding="utf-8")
+    kept = {source: source.read_text(encoding="utf-8") for source in (METRICS, RESULT)}
+    said = {"rows": rows(), "accuracies": accuracies(json.loads(kept[METRICS])), "claims": kept[RESULT].rstrip()}
     for name, lines in said.items():
         head, tail = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         block(text, name)
         text = text[: text.index(head) + len(head)] + lines + "\n" + text[text.index(tail) :]
-    with whole_file(README) as path:
-        path.write_text(text)
+    for target, content in {**{FIGURES / source.name: content for source, content in kept.items()}, README: text}.items():
+        with whole_file(target) as path:
+            path.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Seconds differ from run to run, so they go to `.factory/timings.jsonl`, which ne
 import fcntl
 import gc
 import inspect
+import io
 import json
 import os
 import resource
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from factory.errors import FactoryError
+from factory.errors import FactoryError, explained
 from factory.params import load
 
 STATE = Path(".factory")
@@ -29,15 +30,31 @@ def run(name: str, main: Callable[..., None]) -> None:
     if len(inspect.signature(main).parameters) != 1 + len(item):
         sys.exit(f"error: usage: python -m pipelines.{name}{' ITEM' if not item else ''}")
     started = time.monotonic()
+    show_any_text()
     expect_many_rows()
     try:
         with _only_copy(title):
             main(load(), *item)
+        _write_timing(title, time.monotonic() - started)
     except FactoryError as error:
         sys.exit(f"error: {title}: {error}")
-    except OSError as error:
-        sys.exit(f"error: {title}: {error.strerror or error}: {error.filename or ''} (is it writable, is the disk full?)")
-    _write_timing(title, time.monotonic() - started)
+    except BrokenPipeError:
+        silence_stdout()
+        sys.exit(f"error: {title}: whatever read its output, or answered it, has closed the connection: run it again")
+    except (OSError, MemoryError) as error:
+        sys.exit(f"error: {title}: {explained(error)}")
+
+
+def show_any_text() -> None:
+    """A terminal or log in another encoding shows what it cannot write as its escape: printing must not end a stage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def silence_stdout() -> None:
+    """Python writes what is left in its buffer when it ends: nobody reads it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def expect_many_rows() -> None:
@@ -54,7 +71,7 @@ class _only_copy:
 
     def __enter__(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.stream = self.path.open("a+")
+        self.stream = self.path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -69,8 +86,12 @@ class _only_copy:
 
 
 def _write_timing(title: str, seconds: float) -> None:
+    """The peak is that of the largest process, this one or one of its children: several at once use more together."""
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     row = {"stage": title, "seconds": round(seconds, 1), "peak_mb": peak // 1024, "at": time.strftime("%Y-%m-%dT%H:%M:%S")}
-    with (STATE / "timings.jsonl").open("a") as stream:
+    with (STATE / "timings.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(row) + "\n")
-    print(f"{title}: {seconds:.1f} s, peak {peak // 1024} MB")
+    try:
+        print(f"{title}: {seconds:.1f} s, peak {peak // 1024} MB", flush=True)
+    except BrokenPipeError:
+        silence_stdout()  # everything is written: nothing is lost with this line

@@ -1,4 +1,4 @@
-"""The base model: pretrained from scratch on the corpus (laptop), or adopted from the Hub at a pinned revision.
+"""The base model of the laptop: pretrained from scratch on the corpus (`adopt` takes one from the Hub instead).
 
 A corpus row is one text of one role; the loss is on all its tokens and the eos behind it:
 
@@ -6,9 +6,7 @@ A corpus row is one text of one role; the loss is on all its tokens and the eos 
 
     python -m pipelines.base_model
 
-A Hub model gets the meta-action tokens that it lacks, each starting from the mean of the embeddings (Satori §3.2 adds three tokens and
-does not say how; the mean keeps the first logits ordinary). The plain Hugging Face trainer is used here: on two CPU cores it runs as
-fast as a bare loop, which TRL's extra diagnostics do not.
+The plain Hugging Face trainer is used here: on two CPU cores it runs as fast as a bare loop, which TRL's extra diagnostics do not.
 """
 
 import shutil
@@ -20,9 +18,6 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -117,33 +112,3 @@ def _config(settings: Settings, vocabulary: int, pad: int, eos: int) -> Qwen3Con
         intermediate_size=settings.intermediate, max_position_embeddings=settings.max_length, tie_word_embeddings=True,
         pad_token_id=pad, eos_token_id=eos, bos_token_id=None, initializer_range=settings.init,
     )  # fmt: skip
-
-
-def adopt(hub_id: str, revision: str | None, meta_tokens: Iterable[str], *, target: Path) -> None:
-    """A model from the Hub (or a local folder) with the meta-action tokens and a padding token of its own, which an outcome reward
-    model needs to find the last token. Raises DataError when a Hub id has no revision or cannot be loaded."""
-    if revision is None and not Path(hub_id).is_dir():
-        raise DataError(f"base_model.revision is missing: pin {hub_id} to a commit, or its weights may change between runs")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(hub_id, revision=revision or "main")
-        model = AutoModelForCausalLM.from_pretrained(hub_id, revision=revision or "main", dtype="auto")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{hub_id} at {revision} cannot be loaded: {str(error).splitlines()[0]}") from None
-    known = len(tokenizer)
-    missing = [token for token in meta_tokens if token not in tokenizer.get_vocab()]
-    tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
-    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
-        tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
-    _embed(model, list(range(known, len(tokenizer))), known)
-    model.config.pad_token_id = tokenizer.pad_token_id
-    run.save_model(model, tokenizer, target)
-
-
-def _embed(model: PreTrainedModel, added: list[int], known: int) -> None:
-    """Rows for the added ids: the mean of the known ones. Embedding matrices are often padded beyond the vocabulary: never shrunk."""
-    if added and added[-1] >= len(run.weight_of(model.get_input_embeddings())):
-        model.resize_token_embeddings(added[-1] + 1, mean_resizing=False)
-    with torch.no_grad():
-        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-            weight = run.weight_of(layer)  # (vocabulary, hidden)
-            weight[added] = weight[:known].float().mean(dim=0).to(weight.dtype)

@@ -1,8 +1,9 @@
 """From text to token ids, labels and the order in which rows are trained on.
 
-A sequence is always ids(prompt) + ids(completion) + [eos]: the boundary between the two is a token boundary, as it is when a model
-continues the prompt. The order is written out beforehand (epochs shuffled, rows of about the same length in one batch, batches
-shuffled), so that a budget in tokens is met exactly and every step is known before the first one.
+A sequence is always ids(prompt) + ids(completion) + [eos], as engines and scorers make it (`factory.tokens`): it begins as the tokenizer
+begins a text, and the boundary between the two is a token boundary, as it is when a model continues the prompt. The order is written out
+beforehand (epochs shuffled, rows of about the same length in one batch, batches shuffled), so that a budget in tokens is met exactly and
+every step is known before the first one.
 
     Tokens(ids=[41, 7, 12, 1], labels=[-100, -100, 12, 1])      # two prompt tokens, one of the completion, eos
 """
@@ -16,6 +17,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from factory.errors import DataError
+from factory.tokens import offsets, prompt_ids, sequence_ids, text_ids, unknown_word
 
 IGNORED = -100  # the label of a token without loss
 POOL = 50  # batches among which rows are grouped by length
@@ -30,15 +32,32 @@ class Tokens:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Ids without any added token. Raises DataError when a word is missing from the vocabulary: it would be trained on as `<unk>`."""
-    rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-    unknown = tokenizer.unk_token_id
-    for text, ids in zip(texts, rows, strict=True):
-        if unknown in ids and ids.count(unknown) > text.count(str(tokenizer.unk_token)):
-            offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-            word = next(text[a:b] for i, (a, b) in zip(ids, offsets, strict=True) if i == unknown and text[a:b] != tokenizer.unk_token)
-            raise DataError(f"the tokenizer has no token for {word!r} in {text[:80]!r}: the corpus must show every word of the line")
+    """Ids without any added token. Raises DataError when a word is missing from the vocabulary: it would be trained on as `<unk>`. (A
+    control token that data spells may become that.)"""
+    rows = text_ids(tokenizer, texts)
+    _assert_known(tokenizer, texts, rows)
     return rows
+
+
+def sequences(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], completions: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+    """(ids of the prompt, ids of the completion and eos) of each row. Raises DataError as `encode`."""
+    rows = sequence_ids(tokenizer, prompts, completions)
+    _assert_known(tokenizer, prompts, [head for head, _ in rows])
+    _assert_known(tokenizer, completions, [tail for _, tail in rows])
+    return rows
+
+
+def start_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prefixes: Sequence[str]) -> list[tuple[int, ...]]:
+    """What a policy continues: each prompt with its prefix. Raises DataError as `encode`."""
+    heads = prompt_ids(tokenizer, prompts)
+    _assert_known(tokenizer, prompts, heads)
+    return [(*head, *tail) for head, tail in zip(heads, encode(tokenizer, prefixes), strict=True)]
+
+
+def _assert_known(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
+    for text, ids in zip(texts, rows, strict=True):
+        if tokenizer.unk_token_id in ids and (word := unknown_word(tokenizer, text)):
+            raise DataError(f"the tokenizer has no token for {word!r} in {text[:80]!r}: the corpus must show every word of the line")
 
 
 def completion_only(
@@ -50,17 +69,15 @@ def completion_only(
     """Loss on the completion and its eos. `wrong_spans` are character offsets (start, end, start, end, …) into each completion; a
     token that touches one gets no loss."""
     rows = []
-    for number, (head, tail) in enumerate(zip(encode(tokenizer, prompts), encode(tokenizer, completions), strict=True)):
+    for number, (head, tail) in enumerate(sequences(tokenizer, prompts, completions)):
         labels = list(tail)
         if wrong_spans and wrong_spans[number]:
             edges = wrong_spans[number]
             spans = list(zip(edges[::2], edges[1::2], strict=True))
-            offsets = tokenizer(completions[number], add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-            for i, (a, b) in enumerate(offsets):
+            for i, (a, b) in enumerate(offsets(tokenizer, completions[number])):
                 if any(a < end and b > start for start, end in spans):
                     labels[i] = IGNORED
-        eos = tokenizer.eos_token_id
-        rows.append(Tokens([*head, *tail, eos], [IGNORED] * len(head) + [*labels, eos]))
+        rows.append(Tokens(head + tail, [IGNORED] * len(head) + labels))
     return rows
 
 

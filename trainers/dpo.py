@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
 from factory.schemas import TrajectoryPair
@@ -45,10 +46,7 @@ class _Tokenised(DPOTrainer):
 def prefer(rows: Sequence[TrajectoryPair], settings: Settings, *, seed: int, start: Path, target: Path, log: Path) -> None:
     """Train `start` on the pairs and save it as `target`. Raises DataError when training diverges."""
     model, tokenizer = run.load(start)
-    prompts = batches.encode(tokenizer, [row.prompt for row in rows])
-    sides = [[[*ids, tokenizer.eos_token_id] for ids in batches.encode(tokenizer, texts)]
-             for texts in ([row.chosen for row in rows], [row.rejected for row in rows])]  # fmt: skip
-    pairs = list(zip(prompts, *sides, strict=True))
+    pairs = tokenise(rows, tokenizer)
     sizes = [len(prompt) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in pairs]
     pairs = [pairs[i] for i in run.fitting(target.name, sizes, model.config.max_position_embeddings)]
     lengths = [2 * len(prompt) + len(chosen) + len(rejected) for prompt, chosen, rejected in pairs]
@@ -66,3 +64,10 @@ def prefer(rows: Sequence[TrajectoryPair], settings: Settings, *, seed: int, sta
     )
     run.train(trainer, watch)
     run.finish(trainer, tokenizer, target, watch, log, DIAGNOSTICS)
+
+
+def tokenise(rows: Sequence[TrajectoryPair], tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[int], list[int]]]:
+    """(prompt, chosen and eos, rejected and eos) of each pair."""
+    prompts = [row.prompt for row in rows]
+    chosen, rejected = (batches.sequences(tokenizer, prompts, [getattr(row, side) for row in rows]) for side in ("chosen", "rejected"))
+    return [(head, right, wrong) for (head, right), (_, wrong) in zip(chosen, rejected, strict=True)]

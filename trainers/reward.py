@@ -6,8 +6,10 @@
 
     python -m pipelines.orm r1
 
-A sequence is ids(prompt) + ids(completion) + [eos], and the logit is read at the eos. `reward_mean` and `reward_std` of the logits over
-the training completions are stored in config.json, so that a reader can normalise. A tenth of the problems is held out for the accuracy.
+A sequence is ids(prompt) + ids(completion) + [eos], and the logit is read at the eos. The saved tokenizer has no chat template, so that
+every reader (`factory.tokens.pair_ids`, vLLM) scores sequences too, whatever the policy was made from. `reward_mean` and `reward_std` of
+the logits over the training completions are stored in config.json, so that a reader can normalise. A tenth of the problems is held out
+for the accuracy.
 """
 
 import statistics
@@ -43,6 +45,7 @@ class Pair:
 def fit(rows: Sequence[OrmPair], settings: Settings, *, seed: int, start: Path, target: Path, log: Path) -> None:
     """Train and save a reward model. Raises DataError when training diverges."""
     tokenizer = run.load_tokenizer(start)
+    tokenizer.chat_template = None
     model = from_policy(start, tokenizer)
     train, heldout = split(rows, seed)
     pairs = tokenise(train, tokenizer)
@@ -88,13 +91,9 @@ def split(rows: Sequence[OrmPair], seed: int) -> tuple[list[OrmPair], list[OrmPa
 
 
 def tokenise(rows: Sequence[OrmPair], tokenizer: PreTrainedTokenizerBase) -> list[Pair]:
-    heads = batches.encode(tokenizer, [row.prompt for row in rows])
-    tails = [batches.encode(tokenizer, [getattr(row, side) for row in rows]) for side in ("chosen", "rejected")]
-    eos = [tokenizer.eos_token_id]
-    return [
-        Pair(head + chosen + eos, head + rejected + eos, row.margin)
-        for row, head, chosen, rejected in zip(rows, heads, *tails, strict=True)
-    ]
+    prompts = [row.prompt for row in rows]
+    chosen, rejected = (batches.sequences(tokenizer, prompts, [getattr(row, side) for row in rows]) for side in ("chosen", "rejected"))
+    return [Pair(right[0] + right[1], wrong[0] + wrong[1], row.margin) for row, right, wrong in zip(rows, chosen, rejected, strict=True)]
 
 
 def dataset(pairs: Sequence[Pair]) -> Dataset:

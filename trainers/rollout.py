@@ -111,16 +111,15 @@ class Rollouts:
 
 
 def start_states(
-    rows: Sequence[Restart], encode: Callable[[Sequence[str]], Sequence[Sequence[int]]], limit: int, stage: str
+    rows: Sequence[Restart], encode: Callable[[Sequence[str], Sequence[str]], Sequence[Ids]], limit: int, stage: str
 ) -> tuple[list[Start], list[Reject]]:
     """Rows whose prompt and prefix have at most `limit` tokens; the others are rejected, not cut (a cut prompt loses its `<|reflect|>`).
 
-    Prompt and prefix are encoded apart: the boundary between them is a token boundary, as it was when the prefix was sampled. Raises
-    DataError when no row is left.
+    `encode`: (prompts, prefixes) → ids of both (`batches.start_ids`), encoded apart: the boundary between them is a token boundary, as it
+    was when the prefix was sampled. Raises DataError when no row is left.
     """
     starts, rejects = [], []
-    for row, prompt, prefix in zip(rows, encode([row.prompt for row in rows]), encode([row.prefix for row in rows]), strict=True):
-        ids = (*prompt, *prefix)
+    for row, ids in zip(rows, encode([row.prompt for row in rows], [row.prefix for row in rows]), strict=True):
         if len(ids) <= limit:
             starts.append(Start(row, ids))
         else:

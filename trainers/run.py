@@ -53,7 +53,7 @@ def load_dataset_rows(folder: Path, row_type: type[R]) -> list[R]:
     return rows
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """No bars for reading and writing weights; none at all where the output is no terminal."""
     logging.disable_progress_bar()
     if not sys.stderr.isatty():
@@ -65,7 +65,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Raises DataError when the folder is not a model's."""
     if not (folder / "config.json").exists():
         raise DataError(f"{folder} holds no model: `dvc repro` makes it")
-    _quiet()
+    quiet()
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -85,6 +85,13 @@ def weight_of(layer: torch.nn.Module) -> torch.Tensor:
     return layer.weight
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, without the paragraphs behind it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])[:200]
+    return said if said and isinstance(error, OSError | ValueError) else f"{type(error).__name__} {said}".strip()
+
+
 def fitting(name: str, lengths: Sequence[int], limit: int) -> list[int]:
     """Numbers of the rows that fit into `limit` tokens; how many do not is said aloud. Raises DataError when none does."""
     kept = [row for row, length in enumerate(lengths) if length <= limit]
@@ -100,7 +107,7 @@ def arguments(
 ) -> dict[str, Any]:
     """Hugging Face settings common to all trainers; the rows come in their final order. On a GPU a batch is accumulated from passes of
     TOKENS_A_PASS, and large models train in bf16 with gradient checkpointing; on a CPU both only cost time."""
-    _quiet()
+    quiet()
     cuda = torch.cuda.is_available()
     share = max(1, batch // int(os.environ.get("WORLD_SIZE", "1")))
     micro = next(n for n in range(share, 0, -1) if share % n == 0 and (n == 1 or not cuda or n * longest <= TOKENS_A_PASS))
@@ -227,7 +234,7 @@ def _verify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: 
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        batch = torch.tensor([ids], device=model.device)  # (1, T)
+        batch = torch.tensor([ids[: getattr(model.config, "max_position_embeddings", None)]], device=model.device)  # (1, T)
         before, after = model(input_ids=batch).logits, reloaded(input_ids=batch).logits
     model.train(was_training)
     # Equal weights give equal logits but for the last bits, which the alignment of a buffer may change.

@@ -13,6 +13,7 @@ from typing import Any
 from factory.audit.background import Background
 from factory.audit.leakage import normalised
 from factory.coat import ACTIONS, REFLECT, action_counts, problems_of, split_steps, unknown_tokens
+from factory.control import placed, strays
 from factory.errors import DataError
 from factory.grading import extract_answer, grade, normalise, parse_number
 from factory.interplay import plan_lines
@@ -20,12 +21,22 @@ from factory.schemas import AnswerKind, Problem
 
 Check = Callable[[Any, Background], bool | float]
 
+GIVEN = {"problem", "prompt", "solution", "example_problem", "example_solution"}  # columns that hold no model's steps
 # Reflections and explorations of each type: (fewest, most).
 MANY = 99
 TYPES = {
     "I": ((0, 0), (0, 0)), "II-I": ((1, 1), (0, 0)), "II-II": ((1, MANY), (1, MANY)),
     "III-I": ((1, 1), (1, 1)), "III-II": ((2, 2), (2, 2)),
 }  # fmt: skip
+
+
+def control_tokens_in_place(row: Any, _: Background) -> bool:
+    """No text spells a control token, but for meta-action tokens at the start of a line in what a model wrote."""
+    for name, value in vars(row).items():
+        texts = [value] if isinstance(value, str) else [text for text in value if isinstance(text, str)] if isinstance(value, tuple) else []
+        if any(strays(text) or (name in GIVEN and placed(text)) for text in texts):
+            return False
+    return True
 
 
 # -- rows that belong to a problem
@@ -259,8 +270,8 @@ def words(row: Any, _: Background) -> float:
     return float(len(normalised(row.completion).split()))
 
 
-_ANY = (marked_audit,)
-_MADE = (split_is_train, on_one_side, marked_audit)
+_ANY = (marked_audit, control_tokens_in_place)
+_MADE = (split_is_train, on_one_side, *_ANY)
 _OF_PROBLEM = (problem_known, prompt_of_problem, *_MADE)
 _COAT = (tokens_known, coat_valid, explore_then_continue, is_right, words)
 

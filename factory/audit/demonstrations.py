@@ -175,8 +175,8 @@ def type_blocks(records: Sequence[TypeRecord], lengths: Mapping[str, Sequence[in
 
 
 def _cumulative(values: Sequence[int]) -> list[tuple[float, float]]:
-    ordered = sorted(values)
-    return [(value, number / len(ordered)) for number, value in enumerate(ordered, start=1)]
+    """One point a length, however many demonstrations have it."""
+    return list({value: number / len(values) for number, value in enumerate(sorted(values), start=1)}.items())
 
 
 def lead_in_blocks(records: Sequence[LeadIns]) -> Iterable[Block]:

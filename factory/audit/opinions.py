@@ -28,7 +28,7 @@ from factory.identity import digest
 from factory.params import Grading, Params
 from factory.prompting import render
 from factory.schemas import AnswerKind, Problem, Rollout, Rule, Verdict
-from factory.storage import TABLES, read_rows
+from factory.storage import TABLES, iter_rows, read_rows
 
 MATHVERIFY = "factory.grading.symbolic:mathverify_alone"
 MATHS: tuple[AnswerKind, ...] = ("number", "math")  # the kinds that Math-Verify knows
@@ -168,7 +168,7 @@ def of_line(params: Params) -> Iterator[Attempt]:
     if paths:
         problems = {problem.id: problem for problem in read_rows(TABLES / "problems.parquet", Problem)}
         for path in paths:
-            yield from of_rollouts(read_rows(path, Rollout), problems)
+            yield from of_rollouts(iter_rows(path, Rollout), problems)
 
 
 def of_file(path: Path, rules: Sequence[Rule]) -> Iterator[Attempt]:

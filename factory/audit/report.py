@@ -25,8 +25,8 @@ from factory.line import stages_of
 from factory.params import Params
 from factory.problems.world import spaces
 from factory.schemas import TABLES as ROW_TYPES
-from factory.schemas import CriticJudgement, Problem, Reject
-from factory.storage import AUDITS, REJECTS, TABLES, read_rows, read_table
+from factory.schemas import CriticJudgement, Problem
+from factory.storage import AUDITS, REJECTS, TABLES, count_rows, read_rows, read_table, rows_at, spread
 
 METRICS = Path("data/evaluation/metrics.json")
 READ = 3  # rows of each dataset
@@ -51,7 +51,7 @@ def _json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} is no JSON document ({error}): delete it and run the stage that writes it again") from None
 
@@ -128,24 +128,25 @@ def instances(params: Params) -> Iterable[Block]:
         )
 
 
-def _rejects(name: str | None) -> list[Reject]:
+def _reasons(name: str | None) -> list[str]:
+    """The reason of every reject, in the table's order."""
     path = REJECTS / f"{name}.parquet"
-    return read_rows(path, Reject) if name and path.exists() else []
+    return read_table(path, ["reason"]).column("reason").to_pylist() if name and path.exists() else []
 
 
 def stages(params: Params) -> Iterable[Block]:
     rows, reasons = [], []
     for stage in stages_of(params):
         paths = [(name, TABLES / f"{name}.parquet") for name in stage.tables]
-        counts = [(name, read_table(path, ["id"]).num_rows) for name, path in paths if path.exists()]
+        counts = [(name, count_rows(path)) for name, path in paths if path.exists()]
         if not counts:
             continue
-        rejects = _rejects(stage.rejects)
+        rejects = _reasons(stage.rejects)
         kept = counts[0][1]
         share = _percent(kept / (kept + len(rejects))) if stage.rejects and kept + len(rejects) else ""
         made = ", ".join(f"{count:,} {name}" for name, count in counts)
         rows.append((stage.title, made, f"{len(rejects):,}" if stage.rejects else "", share))
-        reasons += [(stage.title, reason, f"{count:,}") for reason, count in Counter(row.reason for row in rejects).most_common()]
+        reasons += [(stage.title, reason, f"{count:,}") for reason, count in Counter(rejects).most_common()]
     if rows:
         yield Table(("stage", "rows", "rejects", "yield"), tuple(rows), "Yield: rows of the first table of rows and rejects")
     if reasons:
@@ -208,6 +209,6 @@ def samples(params: Params) -> Iterable[Block]:
     for name in params.datasets:
         path = TABLES / f"{name}.parquet"
         if path.exists():
-            rows = read_rows(path, ROW_TYPES[kind_of(name)])
-            spread = rows[:: max(1, len(rows) // READ)][:READ]  # ids are hashes: evenly spaced rows are a fair draw
-            yield from (Sample(f"{name} {number} of {len(rows):,}", tuple(fields_of(row))) for number, row in enumerate(spread, start=1))
+            count = count_rows(path)
+            rows = rows_at(path, ROW_TYPES[kind_of(name)], spread(count, READ))
+            yield from (Sample(f"{name} {number} of {count:,}", tuple(fields_of(row))) for number, row in enumerate(rows, start=1))

@@ -10,8 +10,7 @@ from pathlib import Path
 from factory.audit.charts import curves, histogram
 from factory.audit.page import Block, Figure, Table
 from factory.params import Params
-from factory.schemas import Trajectory
-from factory.storage import LOGS, TABLES, read_rows
+from factory.storage import LOGS, TABLES, read_table
 
 Line = list[tuple[float, float]]
 COMPARED = {
@@ -63,7 +62,7 @@ def _supervised(params: Params) -> dict[str, list[str]]:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -82,7 +81,7 @@ def _figure(logs: Mapping[str, list[dict[str, str]]], column: str, x: str, capti
 
 def _plan_rewards(params: Params) -> Iterable[Block]:
     path = TABLES / "trajectories.parquet"
-    rewards = [row.reward for row in read_rows(path, Trajectory)] if params.trajectories and path.exists() else []
+    rewards = read_table(path, ["reward"]).column("reward").to_pylist() if params.trajectories and path.exists() else []
     if rewards:
         mean = sum(rewards) / len(rewards)
         yield Figure(histogram(rewards, "rewards of plans"), f"R of {len(rewards):,} planned trajectories: shares, mean {mean:.3f}")

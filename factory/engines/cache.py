@@ -8,6 +8,7 @@ transformers' own cache grows by concatenation: every token copies all that came
     cache.filled += input_ids.shape[1]
 """
 
+import weakref
 from typing import Any
 
 import torch
@@ -56,7 +57,8 @@ class InPlaceCache(Cache):
 
     def __init__(self, config: PretrainedConfig, rows: int, capacity: int) -> None:
         self.rows, self.capacity, self.filled, self.window = rows, capacity, 0, slice(0, rows)
-        self.buffers = [_Layer(self) for _ in range(config.num_hidden_layers)]
+        owner = weakref.proxy(self)  # a reference back would be a cycle: the buffers would stay until the next garbage collection
+        self.buffers = [_Layer(owner) for _ in range(config.num_hidden_layers)]
         super().__init__(layers=list(self.buffers))
 
     def copy_rows(self, origins: torch.Tensor, targets: torch.Tensor) -> None:

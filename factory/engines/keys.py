@@ -7,6 +7,7 @@ Identical prompts of one stage (a critic's votes, k samples) differ by `ordinal`
 
 from typing import Any
 
+from factory.engines.bodies import whole
 from factory.engines.protocol import Request
 from factory.identity import digest
 
@@ -22,6 +23,13 @@ def request_fields(family: str, model: str, request: Request) -> dict[str, Any]:
         "schema": request.schema, "seed": request.seed, "ordinal": request.ordinal,
     }  # fmt: skip
     return {**fields, "ignore_eos": True} if sampling.ignore_eos else fields
+
+
+def whole_prompt(prompt: Any) -> Any:
+    """Text, token ids or messages without half characters, which no key, store or server can hold."""
+    if isinstance(prompt, str):
+        return whole(prompt)
+    return tuple(whole_prompt(part) if isinstance(part, str | tuple) else part for part in prompt)
 
 
 def request_key(family: str, model: str, request: Request) -> str:

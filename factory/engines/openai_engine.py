@@ -6,8 +6,9 @@
 
 Text and token ids go to /completions, chat messages to /chat/completions. A server that names itself vLLM in GET /models is also asked for
 token ids, special tokens in the text, and for no sampling but the request's (top_k and penalties of its generation_config do not count);
-other servers get OpenAI's own fields only, tell no token ids, and may cut special tokens. Failures: the table in server.py. A vLLM server
-refuses (400) a prompt whose length and max_tokens exceed its context together; the engines of this program cut the answer at its end.
+other servers get OpenAI's own fields only, tell no token ids, and may cut special tokens. Failures: the table in server.py. A server
+makes the ids of prompts itself: control tokens that data spells are read there as tokens; the engines transformers and vllm read them as
+text. A vLLM server refuses (400) a prompt whose length and max_tokens exceed its context together; the engines of this program cut the answer at its end.
 """
 
 import asyncio
@@ -15,18 +16,19 @@ import json
 import math
 import sys
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat
 
+from factory import control
+from factory.engines.answers import Id, completion
+from factory.engines.bodies import Failed, Refused, parsed
+from factory.engines.dialect import worded
 from factory.engines.protocol import Completion, Request, failure
-from factory.engines.server import Failed, Refused, Server
+from factory.engines.server import Server
 from factory.engines.servers import Servers
 from factory.errors import EngineError
 from factory.params import Requests, Role
-
-Shape = TypeVar("Shape", bound=BaseModel)
-Count = Annotated[int, Field(ge=0, lt=2**53)]  # also of token ids: what the store and JSON can hold
 
 PROMPTS = 4096  # whose token ids a scorer keeps: the samples of one prompt come together
 _VLLM = {
@@ -35,42 +37,13 @@ _VLLM = {
 }  # fmt: skip
 
 
-class _Usage(BaseModel):
-    prompt_tokens: Count
-    completion_tokens: Count
-
-
-class _Token(BaseModel):
-    logprob: FiniteFloat
-
-
-class _Logprobs(BaseModel):
-    token_logprobs: list[FiniteFloat] | None = None  # /completions
-    content: list[_Token] | None = None  # /chat/completions
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    text: str | None = None
-    message: _Message | None = None
-    finish_reason: str | None = None
-    stop_reason: int | str | None = None
-    token_ids: list[Count] | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Reply(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage
-
-
 class OpenAIEngine(Servers[Request, Completion]):
     family = "openai"
-    structured = True
+
+    def __init__(self, role: Role, settings: Requests) -> None:
+        super().__init__(role, settings)
+        self.structured = "response_format" not in role.omit  # else answers are checked and asked again (structured.py)
+        self.told = False
 
     async def ask(self, item: Request, server: Server) -> Completion:
         chat, sampling = _is_chat(item), item.sampling
@@ -95,52 +68,21 @@ class OpenAIEngine(Servers[Request, Completion]):
             if not server.vllm:
                 raise Refused("ignore_eos needs a vLLM server")
             document["ignore_eos"] = True
-        body = await server.post(f"{server.url}/{'chat/' * chat}completions", document, self.settings.timeout)
-        return _completion(_parsed(_Reply, body), item, server)
+        url = f"{server.url}/{'chat/' * chat}completions"
+        said = await server.post(url, worded(document, self.role), self.settings.timeout)
+        if not isinstance(said, dict) or "choices" not in said:
+            raise Failed(f"malformed answer: no choices in {server.clean(json.dumps(said, ensure_ascii=False))}{server.doubt}")
+        answer = completion(said, item, server.clean)
+        if answer.uncounted and not self.told:
+            print(
+                f"{self.model}: server {server.url} tells no usage: tokens count as 0 in all sums, and costs cannot be known",
+                file=sys.stderr,
+            )
+            self.told = True
+        return answer
 
     def failed(self, reason: str) -> Completion:
         return failure(reason)
-
-
-def _completion(reply: _Reply, request: Request, server: Server) -> Completion:
-    choice = reply.choices[0]
-    if choice.message and choice.message.refusal:
-        raise Refused(f"the model refused: {server.clean(choice.message.refusal)}")
-    if choice.finish_reason not in ("stop", "length"):
-        if choice.finish_reason == "abort":  # vLLM, while it shuts down
-            raise Failed("the server aborted the request")
-        raise Refused(f"finish_reason {server.clean(str(choice.finish_reason))}: no whole answer")
-    text = choice.message.content if choice.message else choice.text
-    if text is None:
-        raise Refused("an answer without text (a reasoning or tool parser of the server may hold it back)")
-    cuts = [text.index(stop) for stop in request.sampling.stop if stop in text]
-    token_ids = tuple(choice.token_ids or ())
-    if choice.finish_reason == "stop" and not isinstance(choice.stop_reason, str):
-        token_ids = token_ids[:-1]  # vLLM: the end-of-sequence token, unless a stop string ended it
-    return Completion(
-        text=text[: min(cuts)] if cuts else text,
-        token_ids=token_ids,
-        finish_reason=choice.finish_reason,  # type: ignore[arg-type]
-        prompt_tokens=reply.usage.prompt_tokens,
-        logprobs=_logprobs(choice, len(token_ids)) if request.sampling.logprobs else None,
-        counted=reply.usage.completion_tokens if choice.token_ids is None else None,
-    )
-
-
-def _logprobs(choice: _Choice, tokens: int) -> tuple[float, ...]:
-    """One a token; the end-of-sequence token has none, as in every engine."""
-    found, values = choice.logprobs or _Logprobs(), None
-    if found.token_logprobs is not None:
-        values = found.token_logprobs
-    elif found.content is not None:
-        values = [one.logprob for one in found.content]
-    if values is None:
-        raise Refused("log-probabilities were asked for, and this server tells none")
-    if choice.token_ids is None:
-        return tuple(values)
-    if len(values) != len(choice.token_ids):
-        raise Failed(f"malformed answer: {len(choice.token_ids)} token ids and {len(values)} log-probabilities")
-    return tuple(values[:tokens])
 
 
 class _Classified(BaseModel):
@@ -152,7 +94,7 @@ class _Classes(BaseModel):
 
 
 class _Tokens(BaseModel):
-    tokens: list[Count]
+    tokens: list[Id]
 
 
 class _TokenizerInfo(BaseModel):
@@ -162,13 +104,15 @@ class _TokenizerInfo(BaseModel):
 class OpenAIScorer(Servers[tuple[str, str], float]):
     """A reward model on vLLM (`vllm serve orm --convert classify --enable-tokenizer-info-endpoint`): the raw logit of its one label.
 
-    The server sees the token ids that training saw (TransformersScorer.encode): with a chat template the pair goes to /classify as a
-    conversation, else as ids(prompt) + ids(completion) + [end of sequence], made by the server's /tokenize. The logit is read at the last
-    token, so a model without chat template whose server does not tell the end-of-sequence token (/tokenizer_info) is refused.
+    The server sees the token ids that training saw (`factory.tokens`): with a chat template the pair goes to /classify as a conversation,
+    else as ids(prompt) + ids(completion) + [end of sequence], made by the server's /tokenize. The logit is read at the last token, so a
+    model without chat template whose server does not tell the end-of-sequence token (/tokenizer_info) is refused. A pair that spells a
+    control token has no score: the server would read it as the token (the engine transformers reads it as text).
     """
 
     def __init__(self, role: Role, settings: Requests) -> None:
         super().__init__(role, settings)
+        self.begin: list[int] = []  # what stands before a prompt
         self.end: list[int] | None = None  # what follows a completion; None: the pair is a conversation
         self.prompts: dict[str, list[int]] = {}
         self.told = False
@@ -178,11 +122,21 @@ class OpenAIScorer(Servers[tuple[str, str], float]):
         try:
             await self._tokenize(server, chat)
         except Refused:
-            self.end = await self._learn_end(server)
+            end = await self._learn_end(server)
+            self.begin, close = await self._learn_frame(server)
+            self.end = end or close
+
+    async def _learn_frame(self, server: Server) -> tuple[list[int], list[int]]:
+        """What the tokenizer puts before and behind a text."""
+        bare, whole = [await self._tokenize(server, {"prompt": "a", "add_special_tokens": added}) for added in (False, True)]
+        for start in range(len(whole) - len(bare) + 1):
+            if bare and whole[start : start + len(bare)] == bare:
+                return whole[:start], whole[start + len(bare) :]
+        raise EngineError(f"server {server.url} reads 'a' as the tokens {bare}, and within a text as {whole}: serve another tokenizer")
 
     async def _learn_end(self, server: Server) -> list[int]:
         try:
-            info = _parsed(_TokenizerInfo, await server.get(f"{server.root}/tokenizer_info", self.settings.timeout))
+            info = parsed(_TokenizerInfo, await server.get(f"{server.root}/tokenizer_info", self.settings.timeout))
         except Refused as error:
             raise EngineError(
                 f"server {server.url} does not tell its end-of-sequence token, at which a reward model's logit is read ({error}):"
@@ -196,13 +150,16 @@ class OpenAIScorer(Servers[tuple[str, str], float]):
         return end
 
     async def ask(self, item: tuple[str, str], server: Server) -> float:
+        prompt, completion = item
+        if spelled := [*control.strays(prompt), *control.placed(prompt), *control.strays(completion)]:
+            raise Refused(f"the text spells {spelled[0]!r}, which the server would read as a control token")
         if self.end is None:
             asked: dict[str, Any] = {"messages": _conversation(*item), "add_generation_prompt": False}
         else:
             asked = {"input": await self._encode(item, self.end, server)}
         document = {"model": self.name, "use_activation": False, **asked}
         body = await server.post(f"{server.root}/classify", document, self.settings.timeout)
-        logits = _parsed(_Classes, body).data[0].probs
+        logits = parsed(_Classes, body).data[0].probs
         if len(logits) != 1:
             raise EngineError(f"server {server.url}: {self.name} has {len(logits)} labels, a reward model has 1: serve another model")
         return logits[0]
@@ -212,19 +169,19 @@ class OpenAIScorer(Servers[tuple[str, str], float]):
         begin, rest = await asyncio.gather(
             self._prompt(server, prompt), self._tokenize(server, {"prompt": completion, "add_special_tokens": False})
         )
-        return begin + rest + end
+        return self.begin + begin + rest + end
 
     async def _prompt(self, server: Server, prompt: str) -> list[int]:
         found = self.prompts.get(prompt)
         if found is None:
             if len(self.prompts) >= PROMPTS:
                 self.prompts.clear()
-            found = self.prompts[prompt] = await self._tokenize(server, {"prompt": prompt, "add_special_tokens": True})
+            found = self.prompts[prompt] = await self._tokenize(server, {"prompt": prompt, "add_special_tokens": False})
         return found
 
     async def _tokenize(self, server: Server, document: dict[str, Any]) -> list[int]:
         body = await server.post(f"{server.root}/tokenize", {"model": self.name, **document}, self.settings.timeout)
-        return _parsed(_Tokens, body).tokens
+        return parsed(_Tokens, body).tokens
 
     def failed(self, reason: str) -> float:
         """NaN, as a pair that is too long gets; why is said once."""
@@ -232,15 +189,6 @@ class OpenAIScorer(Servers[tuple[str, str], float]):
             print(f"{self.model}: a pair without a score: {reason}", file=sys.stderr)
         self.told = True
         return math.nan
-
-
-def _parsed(shape: type[Shape], body: bytes) -> Shape:
-    try:
-        return shape.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Failed(f"malformed answer: {place + ': ' if place else ''}{first['msg']}") from None
 
 
 def _is_chat(request: Request) -> bool:

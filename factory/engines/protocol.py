@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """`logprobs`: of the sampled tokens, under the model's plain softmax (temperature 1, nothing truncated)."""
+    """`logprobs`: of the sampled tokens, under the model's plain softmax (temperature 1, nothing truncated). Unknown counts are 0."""
 
     text: str
     token_ids: tuple[int, ...]  # () where an engine does not tell them
@@ -53,6 +53,11 @@ class Completion:
     @property
     def tokens(self) -> int:
         return len(self.token_ids) if self.counted is None else self.counted
+
+    @property
+    def uncounted(self) -> bool:
+        """Whether a count that is not 0 is unknown: sums and costs with this answer in them are too low."""
+        return self.finish_reason != "error" and (not self.prompt_tokens or (bool(self.text) and not self.tokens))
 
 
 def failure(reason: str, prompt_tokens: int = 0) -> Completion:

@@ -12,6 +12,7 @@ broke off before its answer, has finish_reason "length".
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,10 @@ class RecordedEngine:
             wrong = f"lacks the models {', '.join(unknown)}" if models else "is named without models"
             raise EngineError(f"{path} {wrong}: name some of {', '.join(known)} in the role's `models`")
         self.model = f"{path.stem}@{digest(hash_files([path], path.parent), self.models, CONVENTION)[:20]}"
-        self._by_prompt = {_fold(key if self._judges else render("solve", problem=key)): answers for key, answers in texts.items()}
+        self._by_prompt: dict[str, dict[str, dict[str, str]]] = {}  # without white space → with that which means something → answers
+        for key, answers in texts.items():
+            prompt = key if self._judges else render("solve", problem=key)
+            self._by_prompt.setdefault(_fold(prompt), {})[_indented(prompt)] = answers
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         return [self._find(request) for request in requests]
@@ -63,9 +67,12 @@ class RecordedEngine:
             return failure("recorded answers are found by the text of the prompt, this one is no text")
         if not 0 <= request.ordinal < len(self.models):
             return failure(f"sample {request.ordinal} was asked for, {len(self.models)} models are recorded")
-        answers = self._by_prompt.get(_fold(request.prompt))
-        if answers is None:
+        alike = self._by_prompt.get(_fold(request.prompt))
+        if alike is None:
             return failure("the problem is not in the file of recorded answers")
+        answers = next(iter(alike.values())) if len(alike) == 1 else alike.get(_indented(request.prompt))
+        if answers is None:
+            return failure(f"{len(alike)} problems in the file of recorded answers differ from this one in white space only")
         solution = answers.get(self.models[request.ordinal])
         if solution is None:
             return failure(f"{self.models[request.ordinal]} has no recorded answer to the problem")
@@ -121,4 +128,9 @@ def _parse(line: bytes) -> tuple[str, dict[str, dict], str | None]:
 
 
 def _fold(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _indented(text: str) -> str:
+    """NFC, without white space at the ends of lines and blank lines: two programs that differ in indentation are two."""
+    return "\n".join(line for line in map(str.rstrip, unicodedata.normalize("NFC", text).splitlines()) if line)

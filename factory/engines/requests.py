@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from factory.engines.bodies import whole
 from factory.engines.flow import Ask, Deliver, Flow, run
-from factory.engines.keys import request_fields, request_key, score_key
+from factory.engines.keys import request_fields, request_key, score_key, whole_prompt
 from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer, hand_over
 from factory.engines.store import Answered, Store
 from factory.engines.structured import structured
@@ -36,6 +37,7 @@ class Usage:
 
     requests: int = 0
     failed: int = 0
+    uncounted: int = 0  # answers whose tokens are unknown, and count as none below
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -105,6 +107,12 @@ class _Stored(ABC, Generic[Item, Answer]):
     def unpack(self, key: str, document: dict[str, Any]) -> Answer: ...
 
     @abstractmethod
+    def sound_item(self, item: Item) -> Item: ...  # texts that can be written anywhere
+
+    def sound_answer(self, answer: Answer) -> Answer:
+        return answer
+
+    @abstractmethod
     def reason(self, answer: Answer) -> str | None:
         """Why there is no answer, None where there is one."""
 
@@ -115,6 +123,7 @@ class _Stored(ABC, Generic[Item, Answer]):
         """Raises EngineError when the store is unusable."""
         if self.broken:
             raise EngineError(f"{self.model} broke off before ({self.broken or type(self.broken).__name__}): open it again")
+        items = [self.sound_item(item) for item in items]
         keys = [self.key(item) for item in items]
         with self.lock:
             unknown = [place for place, key in enumerate(keys) if not self._join(key, deliver, place)]
@@ -159,6 +168,7 @@ class _Stored(ABC, Generic[Item, Answer]):
 
     def _landed(self, answers: Mapping[str, Answer]) -> None:
         """From `work` or a thread of the engine's. Stored first, delivered then."""
+        answers = {key: self.sound_answer(answer) for key, answer in answers.items()}
         failures = {key: reason for key, answer in answers.items() if (reason := self.reason(answer))}
         rows = [self.pack(key, self.waiting[key].item, answer) for key, answer in answers.items() if key not in failures]
         earlier = self.store.add(self.stage, self.model, rows, failures)
@@ -207,6 +217,12 @@ class StoredEngine(_Stored[Request, Completion]):
             return run((structured(self, request) for request in requests), self.stage)
         return run([_together(self, requests)], self.stage)[0]
 
+    def sound_item(self, item: Request) -> Request:
+        return replace(item, prompt=whole_prompt(item.prompt))
+
+    def sound_answer(self, answer: Completion) -> Completion:
+        return replace(answer, text=whole(answer.text), error=answer.error and whole(answer.error))
+
     def key(self, item: Request) -> str:
         return request_key(self.family, self.model, item)
 
@@ -230,6 +246,7 @@ class StoredEngine(_Stored[Request, Completion]):
         return (answer.error or "no reason given") if answer.finish_reason == "error" else None
 
     def deliver(self, key: str, answer: Completion, deliver: Deliver, place: int) -> None:
+        self.usage.uncounted += answer.uncounted
         self.usage.prompt_tokens += answer.prompt_tokens
         self.usage.completion_tokens += answer.tokens
         deliver(place, answer if answer.request_id else replace(answer, request_id=key))
@@ -243,6 +260,9 @@ class StoredScorer(_Stored[tuple[str, str], float]):
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Logits in order. NaN: the pair could not be scored (too long for the reward model); that is a failure in the store."""
         return run([_together(self, pairs)], f"{self.stage}, scores")[0]
+
+    def sound_item(self, item: tuple[str, str]) -> tuple[str, str]:
+        return whole(item[0]), whole(item[1])
 
     def key(self, item: tuple[str, str]) -> str:
         return score_key(self.model, *item)

@@ -1,4 +1,4 @@
-"""The one in-process sampler: decodes token ids with any full-attention causal model of transformers, on the model's device.
+"""The one in-process sampler: decodes token ids with any causal model of transformers that `supported` lets pass.
 
     sampler = Sampler(model, tokenizer)
     sampler.sample([[5, 9, 3]], seeds=[7], max_tokens=64, temperature=1.0)
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from factory.engines.cache import InPlaceCache
+from factory.engines.supported import unsupported
 from factory.errors import EngineError
 
 PREFILL_TOKENS = 8192  # of one forward pass over prompts: bounds its memory
@@ -35,13 +36,11 @@ class Sampled:
 
 class Sampler:
     def __init__(self, model: Any, tokenizer: Any, batch: int = 256) -> None:
-        """`model`: a causal LM with sdpa or eager attention. Raises EngineError for one whose attention is not full in every layer."""
-        config = model.config
-        windowed = set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}
-        if windowed or (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)):
-            raise EngineError(f"{config.model_type} attends in windows, which this sampler does not: choose a model with full attention")
+        """`model`: a causal LM with sdpa or eager attention. Raises EngineError for one that cannot be decoded here."""
+        if reason := unsupported(model):
+            raise EngineError(reason)
         self.model, self.tokenizer, self.batch = model, tokenizer, batch
-        self.context: int = config.max_position_embeddings
+        self.context: int = model.config.max_position_embeddings
         ends = getattr(model.generation_config, "eos_token_id", None)
         self.ends = sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None})
 

@@ -86,7 +86,8 @@ class Engines:
             table.writerow(columns)
             for name, (role, service) in self.opened.items():
                 used = service.usage
-                dollars = f"{cost(role, used.prompt_tokens, used.completion_tokens):.6f}" if role.price else ""
+                known = role.price and not getattr(used, "uncounted", 0)
+                dollars = f"{cost(role, used.prompt_tokens, used.completion_tokens):.6f}" if known else ""
                 table.writerow([name, service.model, used.requests, used.failed, used.prompt_tokens, used.completion_tokens, dollars])
 
     def _store(self) -> Store:
@@ -105,7 +106,7 @@ def _judge(service: StoredEngine | StoredScorer, most: float) -> None:
         reason, count = service.reasons.most_common(1)[0]
         raise EngineError(
             f"{usage.failed:,} of {usage.requests:,} requests to {service.model} failed (requests.max_failed_share is {most:g}), "
-            f"{count:,} with: {reason}. What was answered is stored: mend it and run again"
+            f"{count:,} with: {reason}. What was answered is stored: correct that and run again"
         )
 
 

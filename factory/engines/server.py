@@ -9,8 +9,12 @@ What comes back                                  what is done (servers.py)
                                                  below, and may go to another
 429                                              the server gets half a request less at once: half as many after a round of nothing else;
                                                  one more after each round of answers
-408, 409, 425, 429, 5xx                          asked again, `requests.retries` times, after a random wait of up to 0.5 · 2^n s (≤ 30 s)
-no JSON, no choices, no usage, aborted           the same
+408, 409, 425, 429, 5xx except 501               asked again, `requests.retries` times, after a random wait of up to 0.5 · 2^n s (≤ 30 s)
+no JSON (a web page, a stream, cut off, nested   the same
+too deeply), no choices, more than BODY_MOST
+a 200 whose body is an error                     as the HTTP status that its code, type or words amount to: a rate limit or an overload
+                                                 is asked again, what is invalid is not; asked again where nothing tells
+finish_reason abort, error and their like        asked again
 timeout, dropped connection                      the same if the server still answers GET /models; else the server is down
 refused connection                               the server is down
 server down                                      its requests go to others and lose no attempt (the first FREE times); it is asked
@@ -18,9 +22,15 @@ server down                                      its requests go to others and l
 STRIKES failures in a row                        the server is down for a pause
 all servers down for PATIENCE                    EngineError (at the first contact: FIRST_PATIENCE)
 401, and 403 from a server that never answered   EngineError that names the key's environment variable
-other 4xx, 3xx (redirects are not followed)      the request fails at once with the server's message: no other attempt can be different
+407                                              EngineError that names the proxy's environment variables
+other 4xx, 501, 3xx (no redirect is followed)    the request fails at once with the server's message: no other attempt can be different
                                                  (403: a prompt that was moderated)
-finish_reason not stop or length                 the request fails at once and says so
+… that complains of a field of the request       the message names the role's option; EngineError where the server never answered
+finish_reason content_filter, tool_calls, …      the request fails at once and says so
+finish_reason null or unknown, no usage          an answer: answers.py
+GET /models: 403, 404, 405, 501                  goes on without a list; where only …/v1/models is there, EngineError that proposes it
+GET /models: a web page                          EngineError that asks for the address with /v1
+GET /models: other names than the model's        EngineError that names them, and the role's option listed_as
 retries used up                                  the request fails with the last reason and the number of attempts
 """
 
@@ -30,10 +40,15 @@ import re
 import time
 from asyncio import Task
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
 
+from factory.engines.bodies import LATER, Failed, Refused, fault, read, words
+from factory.engines.dialect import hint
+from factory.engines.proxy import proxy_of
 from factory.errors import EngineError
 
 CONNECT = 5.0  # seconds for a connection
@@ -41,19 +56,7 @@ PROBE = 4.0  # seconds for GET /models
 WAIT_MOST = 120.0  # seconds of a Retry-After
 LONGEST = 200  # letters of a server's message
 SECRET = 12  # letters of a key that is also looked for in answers: a shorter one is a placeholder ("EMPTY") that a model may well write
-_LATER = (408, 409, 425, 429)
-
-
-class Refused(Exception):
-    """The request can never succeed."""
-
-
-class Failed(Exception):
-    """The attempt failed, another may succeed. `wait`: seconds the server asks to be left alone. `ill`: the server seems unwell."""
-
-    def __init__(self, reason: str, wait: float | None = None, ill: bool = True) -> None:
-        super().__init__(reason)
-        self.wait, self.ill = wait, ill
+BODY_MOST = 64 << 20  # bytes of a body
 
 
 class Dropped(Exception):
@@ -69,8 +72,10 @@ class Server:
     `proven`: has answered a request, so that its key is right."""
 
     def __init__(self, url: str, concurrency: int, key: str, key_name: str) -> None:
+        """Raises EngineError for a proxy in the environment that cannot be used."""
         self.url, self.concurrency, self.key, self.key_name = url, concurrency, key, key_name
-        self.root = url.removesuffix("/v1")
+        self.root, self.proxy = url.removesuffix("/v1"), proxy_of(url)
+        self.doubt = "" if re.search(r"/v\d", url) else "; is base_url right? With most servers it ends in /v1"
         self.session: Any = None  # aiohttp.ClientSession
         self.live, self.vllm, self.probation, self.proven = False, False, False, False
         self.places, self.busy, self.strikes, self.outages, self.rests_until = float(concurrency), 0, 0, 0, 0.0
@@ -88,70 +93,122 @@ class Server:
         self.places = max(1.0, self.places - 0.5)
 
     async def contact(self, model: str, seconds: float) -> None:
-        """Ask which models it serves. Raises EngineError when it refuses the key or serves another model, Failed or Dropped when it
-        cannot be asked now."""
+        """Ask which models it serves, `model` ("*": any) being one. Raises EngineError when it refuses the key, serves another model or is
+        none, Failed or Dropped when it cannot be asked now."""
         status, headers, body = await self._exchange("GET", f"{self.url}/models", None, seconds)
-        self._check_key(status, body)
+        if status != 403:  # some tell nobody what they serve
+            self._check_key(status, body)
         if 300 <= status < 400:
             raise EngineError(
                 f"server {self.url} redirects to {self.clean(headers.get('Location', '?'))}: write the address itself as base_url"
             )
-        if status >= 500 or status in _LATER:
+        if (status >= 500 and status != 501) or status in LATER:
             raise Failed(f"HTTP {status}: {self._message(body)}")
-        try:
-            cards = [card for card in json.loads(body)["data"] if isinstance(card, dict)] if status == 200 else []
-        except (ValueError, KeyError, TypeError, RecursionError):
-            cards = []
-        served = {str(card.get("id")) for card in cards}
-        if served and model not in served:
-            names = self.clean(", ".join(sorted(served)))
-            raise EngineError(f"server {self.url} serves {names}, not {model}: correct the role's model (name@version) or its base_url")
-        self.vllm = any(card.get("owned_by") == "vllm" for card in cards)
+        cards = _cards(body) if 200 <= status < 300 else None
+        if cards is None:
+            await self._look_beside(status, body, seconds)
+        served = {str(card.get("id") or card.get("name")) for card in cards or ()}
+        if served and not any(_fits(model, name) for name in served):
+            names = self.clean(", ".join(get_close_matches(model, served, 3, 0.4) or sorted(served)))
+            raise EngineError(
+                f"server {self.url} serves {names}, not {model}: correct the role's model (name@version) or its base_url; where it answers"
+                ' to this name all the same, write listed_as: "the name that it lists" into the role'
+            )
+        self.vllm = any(card.get("owned_by") == "vllm" for card in cards or ())
 
-    async def post(self, url: str, document: dict[str, Any], seconds: float) -> bytes:
-        """The body of a 200. Raises Refused, Failed or Dropped, and EngineError when the key is refused: the table above."""
+    async def _look_beside(self, status: int, body: bytes, seconds: float) -> None:
+        """There is no list of models: is base_url an address without its /v1?"""
+        if not self.url.endswith("/v1"):
+            try:
+                beside, _, found = await self._exchange("GET", f"{self.url}/v1/models", None, seconds)
+            except Dropped:
+                beside, found = 0, b""
+            if beside in (401, 403) or (200 <= beside < 300 and _cards(found) is not None):
+                raise EngineError(
+                    f"server {self.url} has no list of models (HTTP {status}), {self.url}/v1 has one: write {self.url}/v1 as base_url"
+                )
+        if status == 200 and body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and not self.proven:
+            raise EngineError(
+                f"server {self.url} answers GET /models with a web page: base_url is not the address of an OpenAI-compatible interface,"
+                " which ends in /v1 with most servers"
+            )
+
+    async def post(self, url: str, document: dict[str, Any], seconds: float) -> Any:
+        """The document in a 200. Raises Refused, Failed or Dropped, and EngineError when the key or a field of every request is refused:
+        the table above."""
         data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        return self._judge(*await self._exchange("POST", url, data, seconds))
+        return self._judge(*await self._exchange("POST", url, data, seconds), document)
 
-    async def get(self, url: str, seconds: float) -> bytes:
-        return self._judge(*await self._exchange("GET", url, None, seconds))
+    async def get(self, url: str, seconds: float) -> Any:
+        return self._judge(*await self._exchange("GET", url, None, seconds), {})
 
-    def _judge(self, status: int, headers: Any, body: bytes) -> bytes:
-        if status == 200:
-            self.proven = True
-            return body
-        if status != 403 or not self.proven:
-            self._check_key(status, body)
-        reason = f"HTTP {status}: {self._message(body)}"
-        if status < 500 and status not in _LATER:
-            raise Refused(reason)
-        wait = _seconds(headers.get("Retry-After")) if status in (429, 503) else None
-        if status == 429:
-            self.slow_down()
-        raise Failed(reason, wait, ill=status >= 500 and wait is None)
+    def _judge(self, status: int, headers: Any, body: bytes, sent: dict[str, Any]) -> Any:
+        if not 200 <= status < 300:
+            if status != 403 or not self.proven:
+                self._check_key(status, body)
+            raise self._failure(status, f"HTTP {status}", self._message(body), headers, sent)
+        try:
+            document = read(body)
+        except Failed as error:
+            raise Failed(f"{self.clean(str(error))}{self.doubt}") from None
+        meant = fault(document)
+        if meant is not None:
+            raise self._failure(meant, f"an error in an answer (HTTP {status})", self._message(body), headers, sent)
+        self.proven = True
+        return document
+
+    def _failure(self, status: int, what: str, said: str, headers: Any, sent: dict[str, Any]) -> Refused | Failed:
+        """Raises EngineError for a field of the request that this server never takes."""
+        if status in LATER or (status >= 500 and status != 501):
+            wait = _seconds(headers.get("Retry-After")) if status in (429, 503) else None
+            if status == 429:
+                self.slow_down()
+            return Failed(f"{what}: {said}", wait, ill=status >= 500 and wait is None)
+        remedy = hint(said, sent) if status in (400, 422) else ""
+        if remedy and not self.proven:
+            raise EngineError(f"server {self.url} refuses what it is asked ({what}: {said}): {remedy} (roles in params.yaml)")
+        doubt = self.doubt if status in (404, 405) and not self.proven else ""
+        return Refused(f"{what}: {said}{doubt}{f'; {remedy}' if remedy else ''}")
 
     async def _exchange(self, method: str, url: str, data: bytes | None, seconds: float) -> tuple[int, Any, bytes]:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT)
         headers = {"Content-Type": "application/json"} if data is not None else None
+        via = " through the proxy that the environment names; NO_PROXY goes round it" if self.proxy else ""
         try:
-            async with self.session.request(method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False) as reply:
-                body = await reply.read()
+            async with self.session.request(
+                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False, proxy=self.proxy
+            ) as reply:
+                status, found, body = reply.status, reply.headers, await _bounded(reply)
         except aiohttp.ClientSSLError as error:  # its errno is a number of OpenSSL's
-            raise Dropped(self.clean(f"no TLS connection: {error.os_error}"), reached=False) from None
+            raise Dropped(self.clean(f"no TLS connection: {error.os_error}") + via, reached=False) from None
         except aiohttp.ClientConnectorError as error:
             number = error.os_error.errno
-            raise Dropped(self.clean(os.strerror(number) if number and number > 0 else str(error.os_error)), reached=False) from None
+            said = os.strerror(number) if number and number > 0 else str(error.os_error)
+            raise Dropped(self.clean(said) + via, reached=False) from None
         except aiohttp.ConnectionTimeoutError:
-            raise Dropped(f"no connection in {min(CONNECT, seconds):g} s", reached=False) from None
+            raise Dropped(f"no connection in {min(CONNECT, seconds):g} s{via}", reached=False) from None
         except TimeoutError:
             raise Dropped(f"no answer in {seconds:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Dropped(f"connection lost ({self.clean(str(error)) or type(error).__name__})") from None
+        except aiohttp.ClientHttpProxyError as error:  # its text holds the proxy's address, and a password in it
+            self._check_proxy(error.status)
+            raise Dropped(f"the proxy answered HTTP {error.status}{via}", reached=False) from None
+        except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError) as error:
+            told = getattr(error, "message", None)  # without the address, which messages name anyway
+            said = self.clean(told if isinstance(told, str) else str(error)) or type(error).__name__
+            raise Dropped(f"connection lost ({said})") from None
+        self._check_proxy(status)
         if len(self.key) >= SECRET and self.key.encode() in body:
             body = body.replace(self.key.encode(), b"[key]")
-        return reply.status, reply.headers, body
+        return status, found, body
+
+    def _check_proxy(self, status: int) -> None:
+        if status == 407:
+            raise EngineError(
+                f"the proxy before {self.url} wants a user and a password (HTTP 407): write them into HTTP_PROXY or HTTPS_PROXY,"
+                " http://user:password@host:port, or the server's host into NO_PROXY"
+            )
 
     def _check_key(self, status: int, body: bytes) -> None:
         if status in (401, 403):
@@ -162,22 +219,18 @@ class Server:
             )
 
     def _message(self, body: bytes) -> str:
-        """What a server says went wrong: OpenAI's {"error": {"message"}}, FastAPI's {"detail"}, or the text itself."""
-        said: Any = body.decode(errors="replace")
+        """What a server says went wrong: in words, or in a page of some kind."""
         try:
-            document = json.loads(said)
-        except (ValueError, RecursionError):
-            document = None
-        for name in ("error", "message", "detail"):
-            if isinstance(document, dict) and document.get(name):
-                said = document = document[name]
-        return self.clean(said if isinstance(said, str) else json.dumps(said)) or "no reason given"
+            said = words(read(body))
+        except Failed:
+            said = body[: 100 * LONGEST].decode(errors="replace")
+        return self.clean(said) or "no reason given"
 
     def clean(self, text: str) -> str:
         """Text of a server for a message of ours: without the key, control characters and what is too long."""
         for form in {self.key, quote(self.key, safe=""), json.dumps(self.key)[1:-1]} - {""}:
             text = text.replace(form, "[key]")
-        text = " ".join(re.sub(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", " ", text).split())
+        text = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 10 * LONGEST]).split())
         return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
@@ -194,3 +247,36 @@ def _seconds(retry_after: str | None) -> float | None:
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
     return min(max(wait, 0.0), WAIT_MOST) if wait == wait else None
+
+
+async def _bounded(reply: Any) -> bytes:
+    """Raises Failed for a body of more than BODY_MOST."""
+    parts, size = [], 0
+    async for part in reply.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > BODY_MOST:
+            raise Failed(f"malformed answer: more than {BODY_MOST >> 20} MiB")
+    return b"".join(parts)
+
+
+def _cards(body: bytes) -> list[dict[str, Any]] | None:
+    """What a server says of each of its models; None for no list, [] for one that does not tell all."""
+    try:
+        document = read(body)
+    except Failed:
+        return None
+    if fault(document) is not None:
+        return None
+    listed = document
+    if isinstance(document, dict):
+        listed = [] if document.get("has_more") else document.get("data", document.get("models"))
+    return [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else None
+
+
+def _fits(model: str, listed: str) -> bool:
+    """Ollama lists `llama3:latest` for `llama3`, Gemini `models/x` for `x`, LiteLLM `openai/*`."""
+    if model == "*" or ("*" in listed and fnmatchcase(model, listed)):
+        return True
+    plain, name = (one.removeprefix("models/").removesuffix(":latest") for one in (model, listed))
+    return plain == name

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from factory.engines.bodies import Failed, Refused
+from factory.engines.dialect import lineage
 from factory.engines.protocol import hand_over
-from factory.engines.server import PROBE, Dropped, Failed, Refused, Server
+from factory.engines.server import PROBE, Dropped, Server
 from factory.errors import EngineError
 from factory.params import Requests, Role
 
@@ -58,7 +60,7 @@ class Servers(ABC, Generic[Item, Answer]):
                 f"{role.model}: a server's model is written name@version, the version being yours to choose: it is part of every request's"
                 " key, so that answers of another model are not taken for this one's; change it when the server's model changes"
             )
-        self.model, self.settings, self.key_name = role.model, settings, role.api_key_env
+        self.role, self.model, self.settings, self.key_name = role, lineage(role), settings, role.api_key_env
         key = os.environ.get(role.api_key_env, "").strip()
         if not (key.isascii() and key.isprintable()):
             raise EngineError(f"the environment variable {role.api_key_env} holds no key: expected printable ASCII on one line")
@@ -228,7 +230,7 @@ class Servers(ABC, Generic[Item, Answer]):
     async def _contact(self, server: Server, seconds: float) -> bool:
         """Raises EngineError when it refuses the key or serves another model."""
         try:
-            await server.contact(self.name, seconds)
+            await server.contact(self.role.listed_as or self.name, seconds)
             await self.greet(server)
         except (Failed, Dropped, Refused) as error:
             server.problem = str(error)
@@ -275,6 +277,10 @@ def _urls(role: Role) -> list[str]:
             plain = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not (parts.query or parts.fragment)
         except ValueError:  # [ without ], or a port that is none
             raise _no_address(role) from None
+        if parts.path.rstrip("/").endswith(("/completions", "/models")):
+            raise EngineError(
+                f"{role.model}: base_url ends in {parts.path.rstrip('/').rpartition('/')[2]}: write what stands before it, …/v1"
+            )
         if parts.username is not None or parts.password is not None:
             raise EngineError(f"{role.model}: base_url holds a user or a password: put the key into the environment ({role.api_key_env})")
         if not plain:

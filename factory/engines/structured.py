@@ -1,17 +1,19 @@
-"""Answers that follow a JSON schema: checked whatever the engine promises, mended where it promises nothing, asked again a bounded number
-of times.
+"""Answers that follow a JSON schema: checked whatever the engine promises, asked again with what is wrong with them, a bounded number of
+times.
 
 (completion,) = engine.generate([Request(prompt=…, sampling=…, schema='{"type": "object", "required": ["step"]}')])
 completion.text    → '{"step": 2}'; finish_reason "error" and the reason when no attempt follows the schema
 """
 
 import json
+import math
 import re
 from collections.abc import Generator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from factory.engines.bodies import whole
 from factory.engines.flow import Ask
 from factory.engines.protocol import Completion, Request, failure
 from factory.errors import ParamsError
@@ -20,6 +22,7 @@ from factory.prompting import render
 
 ATTEMPTS = 3  # the first answer and two repairs
 BEGINNINGS = 100  # brackets of an answer at which a document is looked for
+DIGITS = 18  # of an integer: what every table can hold
 
 
 def structured(engine: Any, request: Request) -> Generator[Ask, list[Any], Completion]:
@@ -77,6 +80,9 @@ def _parsed(text: str) -> tuple[Any, int] | None:
 
 def _fault(document: Any, validator: Any) -> str:
     try:
+        written = json.dumps(document, ensure_ascii=False)
+        if whole(written) != written:
+            return "half a character in it (a lone surrogate)"
         error = next(validator.iter_errors(document), None)
     except RecursionError:
         return "it is nested too deeply"
@@ -87,8 +93,17 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
 
 
+def _whole_number(digits: str) -> int:
+    return int(digits) if len(digits) <= DIGITS else _refuse("an integer of so many digits")
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse(digits)
+
+
 _BEGIN = re.compile(r"[{\[]")
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_whole_number, parse_float=_number)
 
 
 @lru_cache(maxsize=64)

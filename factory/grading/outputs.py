@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.grading.files import MALFORMED, Batch, Source, ending
+from factory.files import MALFORMED, Batch, Source, ending
 from factory.storage import whole_file
 
 Added = Sequence[str | None]  # the values of the columns that are added

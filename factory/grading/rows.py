@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from factory.errors import DataError
-from factory.grading.files import Record, Source
+from factory.files import Record, Source
 from factory.grading.grader import Grader, Task
 from factory.grading.protocol import KINDS, Grade
 

@@ -1,19 +1,26 @@
 """Splits for sources without their own: whole clusters of look-alikes go to one side, chosen by a hash.
 
+    problems, notes = assign(problems, {"train": 0.8, "dev": 0.1, "heldout": 0.1}, 0.9, seed=1)
     split_of("8c1f…", {"train": 0.8, "dev": 0.1, "heldout": 0.1}, seed=1)   → "train", today and tomorrow, whatever rows stand beside it
 
-A cluster is what number-blind word shingles cannot tell apart: "Tom has 3 apples …" and "Tom has 5 apples …" are two problems on one side.
+A cluster is what number-blind shingles cannot tell apart: "Tom has 3 apples …" and "Tom has 5 apples …" are two problems on one side.
+400 sums of one template are one cluster and would leave a side empty: a cluster that is too large for the shares is spread row by row.
 """
 
 import dataclasses
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
 from factory.errors import ParamsError
 from factory.identity import seed_for
-from factory.problems.dedup import shingles, similar_pairs
+from factory.problems.lexer import masked, tokens
+from factory.problems.similar import Index, shingles
 from factory.schemas import Problem, Split
+
+LARGEST = 1 / 20  # of the smallest side: clusters up to it move the sides' sizes by about 2 % of all problems
+FEW = 5  # look-alikes that always stay together
 
 
 def split_of(cluster: str, shares: Mapping[str, float], seed: int) -> Split:
@@ -30,8 +37,10 @@ def split_of(cluster: str, shares: Mapping[str, float], seed: int) -> Split:
 
 def clusters(problems: Sequence[Problem], threshold: float) -> dict[str, str]:
     """Problem id → the lowest id of its cluster (transitive closure of number-blind similarity)."""
-    rows = sorted(problems, key=lambda row: row.id)
-    root = list(range(len(rows)))
+    ids: dict[tuple[str, ...], list[str]] = defaultdict(list)  # of rows with equal texts but for numbers
+    for row in sorted(problems, key=lambda row: row.id):
+        ids[tuple(masked(tokens(row.problem)))].append(row.id)
+    root = list(range(len(ids)))
 
     def find(at: int) -> int:
         while root[at] != at:
@@ -39,15 +48,37 @@ def clusters(problems: Sequence[Problem], threshold: float) -> dict[str, str]:
             at = root[at]
         return at
 
-    for earlier, later in similar_pairs([shingles(row.problem) for row in rows], threshold):
-        low, high = sorted((find(earlier), find(later)))
-        root[high] = low
-    return {row.id: rows[find(at)].id for at, row in enumerate(rows)}
+    index = Index([shingles(text) for text in ids], threshold)
+    for at in range(len(ids)):
+        for other in index.similar(at, lambda other, at=at: find(other) == find(at)):  # type: ignore[misc]
+            low, high = sorted((find(other), find(at)))
+            root[high] = low
+        index.add(at)
+    groups = list(ids.values())
+    return {key: groups[find(at)][0] for at, group in enumerate(groups) for key in group}
 
 
-def assign(problems: Sequence[Problem], shares: Mapping[str, float], threshold: float, seed: int) -> list[Problem]:
-    """The problems with cluster as `instance` and the split that its hash gives."""
+def assign(
+    problems: Sequence[Problem], shares: Mapping[str, float], threshold: float, seed: int
+) -> tuple[list[Problem], list[str]]:  # fmt: skip
+    """The problems with cluster as `instance` and the split that its hash gives, and notes for the user. Rows of a cluster that holds more
+    than `LARGEST` of the smallest side (and more than `FEW`) are clusters of their own."""
     cluster_of = clusters(problems, threshold)
-    return [
-        dataclasses.replace(row, instance=cluster_of[row.id], split=split_of(cluster_of[row.id], shares, seed)) for row in problems
-    ]  # fmt: skip
+    sizes = Counter(cluster_of.values())
+    positive = [share for share in shares.values() if share > 0]
+    most = max(FEW, LARGEST * min(positive, default=1) * len(problems)) if len(positive) > 1 else len(problems)
+    large = {cluster: size for cluster, size in sizes.items() if size > most}
+    done = []
+    for row in problems:
+        cluster = row.id if cluster_of[row.id] in large else cluster_of[row.id]
+        done.append(dataclasses.replace(row, instance=cluster, split=split_of(cluster, shares, seed)))
+    return done, [_note(large, len(problems), most)] if large else []
+
+
+def _note(large: Mapping[str, int], total: int, most: float) -> str:
+    example = max(large, key=lambda cluster: (large[cluster], cluster))
+    return (
+        f"{sum(large.values())} of {total} problems look alike but for their numbers, in {len(large)} groups of more than {most:.0f} (the "
+        f"largest: {large[example]} like {example}): each is split by itself to keep problems.split_shares, so look-alikes stand on "
+        "several sides"
+    )

@@ -3,11 +3,13 @@
 card(facts)   → "---\\nlicense: apache-2.0\\n…---\\n# coat-laptop · restarts_r1\\n…"
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import jinja2
+import yaml
 
 from factory.audit.expectations import Audit
 
@@ -40,11 +42,47 @@ def size_category(rows: int) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
+    environment.filters |= {"cell": _cell, "code": _code}
+    return environment
 
 
 def card(facts: Facts) -> str:
-    return _environment().get_template("card.md.j2").render(facts=facts, size=size_category(facts.rows))
+    return _environment().get_template("card.md.j2").render(facts=facts, front=_front(facts))
+
+
+def _front(facts: Facts) -> str:
+    """The YAML between the two `---`: a name or licence may hold whatever text it likes."""
+    matter = {
+        "license": facts.licence, "pretty_name": f"{facts.collection} · {facts.dataset}", "task_categories": ["text-generation"],
+        "language": ["en"], "size_categories": [size_category(facts.rows)], "tags": ["reasoning", "coat", facts.audit.table],
+        "configs": [{"config_name": "default", "data_files": [{"split": facts.split, "path": f"data/{facts.split}-*.parquet"}]}],
+    }  # fmt: skip
+    return yaml.dump(matter, Dumper=_Front, sort_keys=False, allow_unicode=True, width=2**31)
+
+
+class _Front(yaml.SafeDumper):
+    """Text of several lines with escapes, in one: no line of it can be taken for the `---` that ends the front matter."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if len(text.splitlines()) > 1 else None)
+
+
+_Front.add_representer(str, _text)
+
+
+def _cell(value: object) -> str:
+    """Text as it may stand in one line or table cell of Markdown."""
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _code(value: object) -> str:
+    """The same between backticks, of which more than any run within are needed."""
+    text = _cell(value)
+    runs = [len(run) for run in re.findall("`+", text)]
+    marks, space = "`" * (max(runs, default=0) + 1), " " if runs else ""
+    return f"{marks}{space}{text}{space}{marks}"

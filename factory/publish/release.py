@@ -79,7 +79,7 @@ def write_dataset(folder: Path, dataset: str, table: pa.Table, row_type: type[Ro
         counts=_counts(table, [name for name, hint in field_types(row_type).items() if choices(hint)]),
         lineage=_counts(table, [name for name in LINEAGE if name in table.column_names]), audit=audit,
     )  # fmt: skip
-    (folder / "README.md").write_text(card(facts))
+    (folder / "README.md").write_text(card(facts), encoding="utf-8")
     write_json(folder / "manifest.json", _manifest(facts, shard))
 
 

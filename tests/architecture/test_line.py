@@ -1,6 +1,8 @@
 """The rules of the graph, read from dvc.yaml itself: the line is the architecture, so the architecture is tested there."""
 
 import ast
+import re
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -9,17 +11,25 @@ import grimp
 import pytest
 import yaml
 
+from factory.consistency import OF_LINE
+from factory.inputs import OWNERS
+
 ROOT = Path(__file__).parents[2]
 LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml"]
 TRAINERS = {"base_model", "orm", "format_tuning", "cot_control", "ppo", "distill", "planner_sft", "planner_dpo"}
-# They make no rows: values of the params are tracked key by key, errors and the boundary only print.
 MODEL_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "vllm")
 ABOVE = {"claims", "readme"}  # run the line through DVC once a seed, and tell what it said: no stages of it
-FRAME = {"factory", "factory.errors", "factory.params", "pipelines", "pipelines.stage", "trainers"}
+# They make no rows: values of the params are tracked key by key, errors and the boundary only print.
+FRAME = {
+    "factory", "factory.errors", "factory.params", "factory.sections", "factory.consistency", "factory.names", "factory.yaml_file",
+    "pipelines", "pipelines.stage", "trainers",
+}  # fmt: skip
+CHANGE_NO_ROW = {"requests"}
+ALWAYS = {"inputs"}  # runs every time: what it depends on is what it hashes
 
 
 def stages(line: Path) -> dict[str, dict]:
-    document = yaml.safe_load(line.read_text())["stages"]
+    document = yaml.safe_load(line.read_text(encoding="utf-8"))["stages"]
     return {name: stage.get("do", stage) for name, stage in document.items()}
 
 
@@ -39,12 +49,65 @@ def module_file(module: str) -> str | None:
 
 @cache
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph("factory", "pipelines", "trainers", cache_dir=None)
+    found = grimp.build_graph("factory", "pipelines", "trainers", cache_dir=None)
+    for module in FRAME - {"factory", "pipelines", "trainers"}:
+        found.remove_module(module)
+    return found
 
 
 def closure(module: str) -> set[str]:
-    """All modules of the project that `module` imports, at any depth; imports inside functions count too."""
+    """All modules of the project that `module` imports, at any depth; imports inside functions count too, those of the frame do not."""
     return {module, *graph().find_upstream_modules(module)} - FRAME
+
+
+def checked(line: Path) -> list[tuple[str, dict]]:
+    return [(name, stage) for name, stage in stages(line).items() if name not in ALWAYS]
+
+
+def data_of(module: str) -> set[str]:
+    """The files and folders beside its code that a module reads: every `Path(__file__).parent / "prompts"` of its source."""
+    file = ROOT / str(module_file(module))
+    found = set()
+    for up, index, below in re.findall(r"Path\(__file__\)\.parent(s\[(\d)\])?((?: / \"[^\"]+\")*)", file.read_text()):
+        place = file.parents[int(index) if up else 0].joinpath(*re.findall(r'"([^"]+)"', below))
+        if place.is_relative_to(ROOT):
+            found.add(place.relative_to(ROOT).as_posix())
+    return found
+
+
+def functions_with_params(module: str) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(ast.parse((ROOT / str(module_file(module))).read_text())):
+        if isinstance(node, ast.FunctionDef):
+            given = {argument.arg: ast.unparse(argument.annotation or ast.Constant("")) for argument in node.args.args}
+            if given.get("params", "").strip("\"'") in ("Params", "Params | None"):
+                yield node
+
+
+def _conditions(test: ast.expr) -> list[ast.expr]:
+    return [part for value in test.values for part in _conditions(value)] if isinstance(test, ast.BoolOp) else [test]
+
+
+def read_keys(module: str) -> set[str]:
+    """Sections of the params whose values functions of a module read: `params.<section>` and `params.require("<section>")`.
+
+    `if params.<section>` asks only whether it is there: dvc.yaml has the same stages for as long as it has them."""
+    constants = {
+        node.targets[0].id: node.value.value
+        for node in ast.parse((ROOT / str(module_file(module))).read_text()).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
+    }
+    found = set()
+    for function in functions_with_params(module):
+        asked = {id(part) for node in ast.walk(function) if isinstance(node, ast.If | ast.IfExp) for part in _conditions(node.test)}
+        for node in ast.walk(function):
+            if id(node) in asked:
+                continue
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
+                found.add(node.attr)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.require":
+                argument = node.args[0]
+                found.add(argument.value if isinstance(argument, ast.Constant) else constants[ast.unparse(argument)])
+    return found - {"require", "model_copy"} - CHANGE_NO_ROW
 
 
 def test_every_stage_has_its_module_and_every_stage_module_a_stage() -> None:
@@ -57,22 +120,79 @@ def test_every_stage_has_its_module_and_every_stage_module_a_stage() -> None:
 def test_a_stage_lists_the_code_that_it_runs(line: Path) -> None:
     missing, needless = [], []
     prefix = "" if line.parent == ROOT else "../../"
-    for name, stage in stages(line).items():
+    for name, stage in checked(line):
         ours = tuple(f"{prefix}{package}/" for package in ("factory", "trainers", "pipelines"))
         listed = [dep.removeprefix(prefix) for dep in deps(stage) if dep.startswith(ours)]
         files = {module_file(module) for module in closure(f"pipelines.{name}")} - {None}
         covers = {item: {file for file in files if file == item or file.startswith(f"{item}/")} for item in listed}
         missing += [f"{name}: {file}" for file in sorted(files - set().union(*covers.values()))]
         needless += [f"{name}: {item}" for item, covered in covers.items() if not covered and item != "factory/prompts"]
-        if any(file.endswith("prompting.py") for file in files) and f"{prefix}factory/prompts" not in deps(stage):
-            missing.append(f"{name}: factory/prompts")
     assert not missing, "dvc.yaml: deps lack " + ", ".join(missing)
     assert not needless, "dvc.yaml: deps list code that is not imported: " + ", ".join(needless)
 
 
+@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded"])
+def test_a_stage_lists_the_files_that_its_code_reads(line: Path) -> None:
+    """Prompts, suites of expectations, templates of pages: whatever a module finds beside its own code."""
+    missing, prefix = [], "" if line.parent == ROOT else "../../"
+    for name, stage in checked(line):
+        listed = [dep.removeprefix(prefix) for dep in deps(stage)]
+        for module in closure(f"pipelines.{name}"):
+            for place in data_of(module):
+                if not any(place == dep or place.startswith(f"{dep}/") for dep in listed):
+                    missing.append(f"{name}: {place}, which {module} reads")
+    assert not missing, "dvc.yaml: deps lack " + ", ".join(missing)
+
+
+def test_code_finds_files_beside_itself_in_no_other_way() -> None:
+    """`__file__` in another form would escape the test above."""
+    known = {"factory.prompting", "factory.audit.expectations", "factory.audit.page", "factory.publish.card"}
+    assert {module for module in graph().modules if module_file(module) and data_of(module)} >= known
+    for module in graph().modules:
+        text = (ROOT / str(module_file(module))).read_text()
+        assert "importlib.resources" not in text, module
+        assert text.count("__file__") == text.count("Path(__file__).parent") + text.count("factory.__file__"), module
+
+
+@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded"])
+def test_a_stage_tracks_the_params_that_its_code_reads(line: Path) -> None:
+    document = yaml.safe_load((line.parent / "params.yaml").read_text())
+    missing = []
+    for name, stage in checked(line):
+        tracked = {str(key).split(".")[0] for key in stage.get("params", [])}
+        for module in closure(f"pipelines.{name}"):
+            read = {key for key in read_keys(module) if key in document}
+            missing += [f"{name}: {key}, which {module} reads" for key in sorted(read - tracked)]
+    assert not missing, "dvc.yaml: params lack " + ", ".join(missing)
+
+
+@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded"])
+def test_a_stage_depends_on_the_inputs_that_its_code_asks(line: Path) -> None:
+    """Every hash that `inputs` writes for a role, by the stages whose code names that role; the recorded ones by who reads answers."""
+    made = {Path(out).stem for out in outs(stages(line)["inputs"])}
+    assert made == set(OWNERS)
+    asks = {
+        "problems": {"problems"}, "base_model": {"base_model"}, "rollouts": {"recorded"}, "report": {"recorded"}, "plans": {"labeller"},
+        "demonstrations": {"generator", "critic", "reward_model"}, "templates": {"labeller", "inference"}, "trajectories": {"inference"},
+        "evaluate": {"inference"},
+    }  # fmt: skip
+    for name, stage in checked(line):
+        assert {Path(dep).stem for dep in deps(stage) if dep.startswith("data/inputs/")} == asks.get(name, set()), name
+        named = set(re.findall(r'roles(?:\.get\(|\[)"(\w+)"', (ROOT / f"pipelines/{name}.py").read_text()))
+        assert named <= asks.get(name, set()) | {"generator"}, f"{name} asks {named}"
+
+
+def test_a_role_can_only_be_a_model_that_its_stages_declare() -> None:
+    """A role may name a model of the line itself: then that model is a dependency of each stage that asks the role."""
+    for role, model in OF_LINE.items():
+        for name, stage in checked(LINES[0]):
+            if f"data/inputs/{role}.json" in deps(stage):
+                assert any(f"data/models/{model}".startswith(dep) for dep in deps(stage)), f"{name} asks the {role}"
+
+
 def test_trainers_read_rows_only_from_released_datasets() -> None:
     for name in TRAINERS:
-        data = [dep for dep in deps(stages(LINES[0])[name]) if dep.startswith("data/")]
+        data = [dep for dep in deps(stages(LINES[0])[name]) if dep.startswith("data/") and dep != "data/inputs/base_model.json"]
         assert data
         for dep in data:
             assert dep.startswith(("data/datasets/", "data/models/")), f"{name} reads {dep}"

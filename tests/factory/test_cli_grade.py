@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from factory import cli_grade
 from factory.cli import app
 from factory.errors import DataError
-from factory.grading import files, rows
+from factory.files import batches
+from factory.grading import rows
 from factory.grading.protocol import ALL_RULES, KINDS
 
 ROWS: list[dict[str, Any]] = [
@@ -235,7 +236,7 @@ def test_parquet_keeps_its_types_and_metadata(tmp_path: Path) -> None:
 
 
 def test_parquet_of_jsonl_has_types_that_hold_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "ROWS", 1)
+    monkeypatch.setattr(batches, "ROWS", 1)
     more: list[dict[str, Any]] = [
         {"n": 1, "big": 2**60 + 1, "mixed": 1, "nested": [{"role": "user", "content": "q"}], "huge": 1, "late": None, "no": {}},
         {"n": 2, "big": 0.5, "mixed": "x", "nested": [], "huge": 2**70, "late": None, "no": {}},
@@ -343,7 +344,7 @@ def test_unusable_files_are_refused_in_a_line(tmp_path: Path) -> None:
     assert "is missing: correct its name" in refuse(tmp_path / "none.jsonl")
     assert "is a folder" in refuse(tmp_path)
     os.mkfifo(tmp_path / "pipe.jsonl")
-    assert "is no file: give what it says to factory grade -" in refuse(tmp_path / "pipe.jsonl")
+    assert "is no file: save what it says in one" in refuse(tmp_path / "pipe.jsonl")
     assert "has no ending that says how to read it" in refuse(lines(tmp_path / "a.txt", "{}"))
     assert "has no ending that says how to read it" in refuse(lines(tmp_path / "a.parquet.gz", "{}"))
     for ending in (".jsonl", ".json", ".csv", ".jsonl.gz"):
@@ -455,8 +456,8 @@ def test_twenty_thousand_rows_in_bounded_time_and_memory(tmp_path: Path, ending:
         tmp_path / f"answers{ending}", [{"id": n, "gold": n, "response": f"{'step ' * 1000}\\boxed{{{n}}}"} for n in range(20_000)]
     )
     code = (
-        "import resource, sys; from factory.cli import app; import factory.grading.outputs; from factory.grading import files\n"
-        "files.BYTES = 8 << 20; before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "import resource, sys; from factory.cli import app; import factory.grading.outputs; from factory.files import batches\n"
+        "batches.BYTES = 8 << 20; before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "app(sys.argv[1:], standalone_mode=False); print('grew', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     started = time.monotonic()

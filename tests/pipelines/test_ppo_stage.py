@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_the_response_is_graded_and_the_reward_model_reads_it_all(place: Path) -
     """An empty reply to a solved prefix earns nothing for the prefix's box; boxing it again does."""
     reader, orm = words(), policy.load_critic(storage.MODELS / "orm_r1")
     eos = reader.eos_token_id
-    [start], _ = rollout.start_states([restart(3, "+", SOLVED)], lambda texts: batches.encode(reader, texts), 64, "ppo_r1")
+    [start], _ = rollout.start_states([restart(3, "+", SOLVED)], partial(batches.start_ids, reader), 64, "ppo_r1")
     [again] = (tuple(ids) for ids in batches.encode(reader, ["But wait. 3 + 4 = 7.\n\\boxed{7}"]))
     responses = [rollout.Response((), (eos,), True), rollout.Response(again, (*again, eos), True)]
     silent, boxed = ppo._rewards(orm, reader, WEIGHTS)([start, start], responses)
@@ -153,7 +154,20 @@ def test_the_response_is_graded_and_the_reward_model_reads_it_all(place: Path) -
 
 def test_without_its_weight_the_reward_model_is_not_asked(place: Path) -> None:
     reader, orm = words(), policy.load_critic(storage.MODELS / "orm_r1")
-    [start], _ = rollout.start_states([restart(1)], lambda texts: batches.encode(reader, texts), 64, "ppo_r1")
+    [start], _ = rollout.start_states([restart(1)], partial(batches.start_ids, reader), 64, "ppo_r1")
     orm.model = None  # would raise
     [rewarded] = ppo._rewards(orm, reader, Weights(beta=0.5, orm_weight=0.0))([start], [rollout.Response((), (1,), True)])
     assert (rewarded.total, rewarded.orm) == (-1.0, 0.0)
+
+
+def test_a_response_that_spells_control_tokens_is_read_as_in_training_and_cut_to_the_context(place: Path) -> None:
+    reader, orm = words(), policy.load_critic(storage.MODELS / "orm_r1")
+    [start], _ = rollout.start_states([restart(2, "-", "3 + 4 = 8\n<|reflect|>")], partial(batches.start_ids, reader), 64, "ppo_r1")
+    reflect, pad = reader.convert_tokens_to_ids("<|reflect|>"), reader.pad_token_id
+    short, long = (3, reflect, 4, pad), (pad,) * 30  # a pad is written in three letters
+    texts = [reader.decode(ids) for ids in (short, long)]
+    trained = [row.ids for row in batches.completion_only(reader, [PROMPT] * 2, [start.row.prefix + text for text in texts])]
+    assert len(trained[0]) < 64 < len(trained[1])
+    rewarded = ppo._rewards(orm, reader, WEIGHTS)([start] * 2, [rollout.Response(ids, ids, False) for ids in (short, long)])
+    logits = orm.logits([tuple(trained[0]), (*trained[1][:63], reader.eos_token_id)])
+    assert [one.orm for one in rewarded] == pytest.approx([1 / (1 + math.exp(-(logit - 0.1) / 0.5)) for logit in logits])

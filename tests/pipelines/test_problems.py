@@ -58,7 +58,7 @@ def test_file_with_doubles_and_broken_lines(params: Params, tmp_path: Path) -> N
     story = "Farm {} has {} cows, {} hens. How many in all?"
     rows = [{"question": story.format("abcdefgh"[n], n, n * n), "answer": f"#### {n + n * n}"} for n in range(8)]
     path = tmp_path / "rows.jsonl"
-    path.write_text("\n".join([*map(json.dumps, rows), json.dumps({**rows[0], "answer": "#### 7"}), "{broken"]))
+    path.write_text("\n".join([*map(json.dumps, rows), json.dumps({**rows[1], "answer": "so #### 2"}), "{broken"]))
     problems.main(with_source(params, path))
     kept, rejects = read_rows(PROBLEMS, Problem), read_rows(REJECTS, Reject)
     assert len(kept) + len(rejects) == 10
@@ -69,12 +69,13 @@ def test_file_with_doubles_and_broken_lines(params: Params, tmp_path: Path) -> N
 def test_too_many_rejects_fail_after_writing_them(params: Params, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "How many?", "answer": "#### 1"}\n{broken\n{broken\n')
-    with pytest.raises(DataError, match=r"2 of 3 rows are rejected.*max_reject_share 0\.5 \(malformed JSON 2\)"):
+    with pytest.raises(DataError, match=r"source file: 2 of 3 rows are rejected.*max_reject_share 0\.5 \(malformed JSON 2\)"):
         problems.main(with_source(params, path))
     assert len(read_rows(REJECTS, Reject)) == 2
     assert not PROBLEMS.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason=f"no GSM8K at {REAL}: set COAT_DATA")
 def test_benchmark_rows_train_nothing_but_can_be_audited(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
     test = REAL / "test.jsonl"
@@ -84,3 +85,70 @@ def test_benchmark_rows_train_nothing_but_can_be_audited(params: Params, capsys:
     problems.main(with_source(params, test, benchmarks=[str(test)]).model_copy(update={"purpose": "audit"}))
     assert len(read_rows(PROBLEMS, Problem)) == 1319
     assert "1319 of 1319 problems overlap" in capsys.readouterr().out
+
+
+def sources(params: Params, *paths: Path, **changes: object) -> Params:
+    columns = {"problem": "question", "solution": "solution"}
+    listed = [{"name": path.stem, "kind": "file", "path": str(path), "columns": columns, "split": "train"} for path in paths]
+    section = {**params.problems.model_dump(), "sources": listed, **changes}
+    return params.model_copy(update={"problems": type(params.problems).model_validate(section)})
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def good(letter: str, count: int) -> list[dict[str, object]]:
+    return [{"question": f"Farm {letter} has {n} cows, {n * n} hens. How many?", "answer": n + n * n, "solution": ""} for n in range(count)]
+
+
+def test_the_share_of_rejects_is_that_of_a_source(params: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    large, small = (
+        write(tmp_path / "large.jsonl", *good("a", 50)),
+        write(tmp_path / "small.jsonl", *good("b", 1), "{torn", {"question": "How?"}),
+    )
+    with pytest.raises(DataError) as caught:
+        problems.main(sources(params, large, small))
+    assert str(caught.value).startswith(
+        "source small: 2 of 3 rows are rejected, more than problems.max_reject_share 0.5 (malformed JSON 1, no answer 1): see data/rejects/"
+    )
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"problems: large ({large}): 50 rows, 0 unreadable, 0 rejected"
+    assert said[1] == f"problems: small ({small}): 3 rows, 1 unreadable, 1 rejected (malformed JSON 1, no answer 1)"
+    assert len(read_rows(REJECTS, Reject)) == 2
+    problems.main(sources(params, large, small, max_reject_share=0.7))
+    assert len(read_rows(PROBLEMS, Problem)) == 51
+
+
+@pytest.mark.parametrize("rows", [
+    [{"question": "How many?", "answer": 8, "solution": r"\boxed{7}"}], [{"question": "How many?", "answer": [7, 8]}] * 3,
+    [{"question": "How many?", "answer": 7}, {"question": "How many?", "answer": 8}], [{"question": "\n<|reflect|>?", "answer": 1}],
+])  # fmt: skip
+def test_a_source_without_a_usable_row_is_an_error_whatever_the_share(params: Params, tmp_path: Path, rows: list[object]) -> None:
+    empty, full = write(tmp_path / "none.jsonl", {"solution": None}, *rows), write(tmp_path / "full.jsonl", *good("a", 9))
+    with pytest.raises(
+        DataError, match=r"source none: \d of \d rows are rejected, no problem is left \(.* \d.*\): see data/rejects/problems"
+    ):
+        problems.main(sources(params, full, empty, max_reject_share=1.0))
+    assert len(read_rows(REJECTS, Reject)) == len(rows) + 1
+
+
+def test_doubles_of_another_source_lose_nothing(params: Params, tmp_path: Path) -> None:
+    first, second = write(tmp_path / "first.jsonl", *good("a", 8)), write(tmp_path / "second.jsonl", *good("a", 8))
+    problems.main(sources(params, first, second, max_reject_share=0.1))
+    kept = read_rows(PROBLEMS, Problem)
+    assert len(kept) == 8
+    rejects = read_rows(REJECTS, Reject)
+    assert [row.reason for row in rejects] == ["exact duplicate"] * 8
+    assert {row.parent_id for row in rejects} == {row.id for row in kept}
+
+
+def test_benchmarks_say_their_rows(params: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = tmp_path / "bench.csv"
+    bench.write_text("id,Question\n1," + " ".join(str(good("a", 9)[3]["question"]).split()).join(['"', '"']) + "\n2,\n")
+    problems.main(sources(params, write(tmp_path / "some.jsonl", *good("a", 9)), benchmarks=[str(bench)]))
+    said = capsys.readouterr().out
+    assert f"benchmark {bench}: 2 rows, 1 without a question that can be read" in said
+    assert f"1 of 9 problems overlap {bench}" in said
+    assert f"contaminated: {bench} 1" in said

@@ -1,6 +1,7 @@
 """A real, tiny Llama (hidden 32, two layers) and its tokenizer, as a model folder; shared by the trainers' tests."""
 
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from factory import coat
 from trainers import run, tokenizer
 
+sys.path.insert(0, str(Path(__file__).parent))  # `zoo`, which several tests share
 torch.set_num_threads(1)  # matrices this small only wait for each other
 
 

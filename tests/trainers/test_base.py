@@ -1,4 +1,4 @@
-"""Pretraining from scratch, and a model taken from the Hub (here: from a folder) with the meta-action tokens added."""
+"""Pretraining from scratch."""
 
 import csv
 import dataclasses
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
 from factory import coat
 from factory.errors import DataError
@@ -27,7 +27,7 @@ def corpus(texts: list[tuple[str, str]]) -> list[CorpusText]:
 
 def test_pretraining_learns_and_saves_a_qwen(pairs: list[tuple[str, str]]) -> None:
     base.pretrain(corpus(pairs), coat.ACTIONS.values(), SETTINGS, seed=1, target=Path("base"), log=Path("base.csv"))
-    lines = list(csv.DictReader(Path("base.csv").read_text().splitlines()))
+    lines = list(csv.DictReader(Path("base.csv").read_text(encoding="utf-8").splitlines()))
     assert list(lines[0]) == ["step", "loss", "lr", "tokens_seen"]
     assert float(lines[-1]["loss"]) < 0.4 * float(lines[0]["loss"])
     model, words = run.load(Path("base"))
@@ -91,58 +91,3 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     settings = dataclasses.replace(SETTINGS, hidden=33)
     with pytest.raises(DataError, match=r"base_model.hidden is 33"):
         base.pretrain(corpus([("", "Tom has 3")]), coat.ACTIONS.values(), settings, seed=1, target=Path("base"), log=Path("l.csv"))
-
-
-def hub_model(folder: Path, tied: bool) -> tuple[LlamaForCausalLM, int]:
-    """A model without meta-action tokens, whose embedding matrix is longer than its vocabulary by two unused rows."""
-    words = tokenizer.build(["Tom has 12 apples.\nSolve:\n12 + 7 = 19"], [], 64)
-    torch.manual_seed(2)
-    config = LlamaConfig(vocab_size=len(words) + 2, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-                         tie_word_embeddings=tied, pad_token_id=0, eos_token_id=1, bos_token_id=None)  # fmt: skip
-    model = LlamaForCausalLM(config)
-    model.save_pretrained(folder)
-    words.save_pretrained(folder)
-    return model, len(words)
-
-
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_hub_model_gets_the_three_tokens_with_mean_embeddings(tied: bool) -> None:
-    model, known = hub_model(Path("hub"), tied)
-    base.adopt("hub", None, coat.ACTIONS.values(), target=Path("base"))
-    adopted, words = AutoModelForCausalLM.from_pretrained("base"), AutoTokenizer.from_pretrained("base")
-    ids = words("<|continue|><|reflect|><|explore|>")["input_ids"]
-    assert ids == [known, known + 1, known + 2]  # the first two take the unused rows, the third a new one
-    assert words.decode(ids) == "<|continue|><|reflect|><|explore|>"
-    for before, after in (
-        (model.get_input_embeddings().weight, adopted.get_input_embeddings().weight),
-        (model.get_output_embeddings().weight, adopted.get_output_embeddings().weight),
-    ):
-        assert after.shape == (known + 3, 16)
-        assert torch.equal(after[:known], before[:known])
-        for row in ids:
-            assert torch.allclose(after[row], before[:known].mean(dim=0), atol=1e-7)
-
-
-def test_adopting_twice_adds_nothing() -> None:
-    hub_model(Path("hub"), True)
-    base.adopt("hub", None, coat.ACTIONS.values(), target=Path("one"))
-    base.adopt("one", None, coat.ACTIONS.values(), target=Path("two"))
-    assert Path("one/model.safetensors").read_bytes() == Path("two/model.safetensors").read_bytes()
-    assert len(AutoTokenizer.from_pretrained("two")) == len(AutoTokenizer.from_pretrained("one"))
-
-
-def test_padding_that_is_the_end_token_is_replaced() -> None:
-    """An outcome reward model looks for the last token that is no padding: with pad = eos it would miss the eos."""
-    hub_model(Path("hub"), True)
-    words = AutoTokenizer.from_pretrained("hub")
-    words.pad_token = words.eos_token
-    words.save_pretrained("hub")
-    base.adopt("hub", None, coat.ACTIONS.values(), target=Path("base"))
-    again, model = AutoTokenizer.from_pretrained("base"), AutoModelForCausalLM.from_pretrained("base")
-    assert again.pad_token == "<|pad|>"
-    assert model.config.pad_token_id == again.pad_token_id != again.eos_token_id
-
-
-def test_a_hub_id_without_a_revision_is_refused() -> None:
-    with pytest.raises(DataError, match="pin org/name to a commit"):
-        base.adopt("org/name", None, coat.ACTIONS.values(), target=Path("base"))

@@ -37,7 +37,7 @@ def test_dpo_starts_at_log_two_against_its_own_start_and_learns(start: Path) -> 
     rows = trajectory_pairs(24)
     settings = dpo.Settings(epochs=4, batch=8, lr=1e-3, beta=0.1)
     dpo.prefer(rows, settings, seed=1, start=start, target=Path("dpo"), log=Path("dpo.csv"))
-    lines = list(csv.DictReader(Path("dpo.csv").read_text().splitlines()))
+    lines = list(csv.DictReader(Path("dpo.csv").read_text(encoding="utf-8").splitlines()))
     assert float(lines[0]["loss"]) == pytest.approx(math.log(2), abs=1e-6)
     assert float(lines[0]["margin"]) == pytest.approx(0.0, abs=1e-5)
     assert float(lines[-1]["loss"]) < 0.6
@@ -52,6 +52,6 @@ def test_the_logged_log_probability_is_of_completion_and_eos_given_the_prompt(st
     rows = trajectory_pairs(1)
     settings = dpo.Settings(epochs=1, batch=1, lr=1e-3, beta=0.1)
     dpo.prefer(rows, settings, seed=1, start=start, target=Path("dpo"), log=Path("dpo.csv"))
-    (line,) = csv.DictReader(Path("dpo.csv").read_text().splitlines())
+    (line,) = csv.DictReader(Path("dpo.csv").read_text(encoding="utf-8").splitlines())
     assert float(line["logp_chosen"]) == pytest.approx(logp(start, rows[0].prompt, rows[0].chosen), rel=1e-4)
     assert float(line["logp_rejected"]) == pytest.approx(logp(start, rows[0].prompt, rows[0].rejected), rel=1e-4)

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import shutil
 import statistics
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl import RewardConfig, RewardTrainer
 
+from factory.engines.transformers_engine import TransformersScorer
 from factory.schemas import OrmPair
 from trainers import reward, run
 
@@ -86,7 +88,7 @@ def test_fitting_learns_and_stores_mean_and_deviation(start: Path, pairs: list[t
     rows = orm_pairs(pairs)
     settings = reward.Settings(epochs=8, batch=16, lr=5e-3)
     reward.fit(rows, settings, seed=1, start=start, target=Path("orm"), log=Path("orm.csv"))
-    lines = list(csv.DictReader(Path("orm.csv").read_text().splitlines()))
+    lines = list(csv.DictReader(Path("orm.csv").read_text(encoding="utf-8").splitlines()))
     assert list(lines[0]) == ["step", "loss", "lr", "tokens_seen", "accuracy", "margin", "heldout_accuracy"]
     assert float(lines[0]["loss"]) == pytest.approx(2.126928, abs=1e-5)
     assert float(lines[-1]["loss"]) < 1.0
@@ -100,3 +102,18 @@ def test_fitting_learns_and_stores_mean_and_deviation(start: Path, pairs: list[t
     assert model.config.reward_mean == pytest.approx(statistics.fmean(logits), abs=1e-4)
     assert model.config.reward_std == pytest.approx(statistics.pstdev(logits), abs=1e-4)
     assert model.config.reward_std > 0.5
+
+
+def test_the_saved_model_is_scored_as_it_was_trained_though_its_policy_has_a_chat_template(
+    start: Path, pairs: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    shutil.copytree(start, tmp_path / "chat")
+    (tmp_path / "chat" / "chat_template.jinja").write_text("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
+    assert AutoTokenizer.from_pretrained(tmp_path / "chat").chat_template is not None
+    rows = orm_pairs(pairs)[:20]
+    settings = reward.Settings(epochs=1, batch=8, lr=1e-3)
+    reward.fit(rows, settings, seed=1, start=tmp_path / "chat", target=Path("orm"), log=Path("orm.csv"))
+    assert AutoTokenizer.from_pretrained("orm").chat_template is None
+    assert not Path("orm/chat_template.jinja").exists()
+    read = TransformersScorer("orm", "orm@1").encode([(row.prompt, row.chosen) for row in rows])
+    assert read == [(pair.chosen, "") for pair in reward.tokenise(rows, AutoTokenizer.from_pretrained(start))]

@@ -29,8 +29,8 @@ def row(number: int, prompt: str = "5 6", prefix: str = "") -> Restart:
     )  # fmt: skip
 
 
-def encode(texts: Sequence[str]) -> list[list[int]]:
-    return [[int(word) for word in text.split()] for text in texts]
+def encode(prompts: Sequence[str], prefixes: Sequence[str]) -> list[tuple[int, ...]]:
+    return [tuple(map(int, f"{prompt} {prefix}".split())) for prompt, prefix in zip(prompts, prefixes, strict=True)]
 
 
 def starts(count: int) -> list[Start]:

@@ -136,3 +136,11 @@ def test_a_log_has_short_floats_and_empty_cells(tmp_path: Path) -> None:
         tmp_path / "log.csv", ["step", "loss", "accuracy"], [{"step": 1, "loss": 0.123456789}, {"step": 2, "loss": 0.1, "accuracy": 0.5}]
     )
     assert (tmp_path / "log.csv").read_text() == "step,loss,accuracy\n1,0.123457,\n2,0.1,0.5\n"
+
+
+def test_an_error_of_a_library_is_one_line() -> None:
+    assert run.first_line(OSError("We cannot connect\n\nSee the manual")) == "We cannot connect"
+    assert run.first_line(ValueError("Class validation error:\n    ValueError: 5 heads")) == "Class validation error: ValueError: 5 heads"
+    assert run.first_line(KeyError(101)) == "KeyError 101"
+    assert run.first_line(EOFError()) == "EOFError"
+    assert len(run.first_line(ValueError("word " * 200))) == 200

@@ -23,7 +23,7 @@ def demonstrations(pairs: list[tuple[str, str]]) -> list[Demonstration]:
 
 
 def losses(log: Path) -> list[float]:
-    return [float(line["loss"]) for line in csv.DictReader(log.read_text().splitlines())]
+    return [float(line["loss"]) for line in csv.DictReader(log.read_text(encoding="utf-8").splitlines())]
 
 
 def test_loss_is_on_the_completion_and_eos_but_not_on_wrong_spans(start: Path) -> None:
@@ -44,6 +44,16 @@ def test_two_spans_and_a_partly_covered_token(start: Path) -> None:
     assert [label == -100 for label in row.labels] == [True, False, True, False, False]
 
 
+def test_a_spelled_control_token_is_text_and_moves_no_span(start: Path) -> None:
+    words = AutoTokenizer.from_pretrained(start)
+    completion = "2 + <eos> 3 = 6\n<|reflect|>But <|reflect|> wait."
+    (row,) = batches.completion_only(words, ["Tom has <pad> apples\n<|reflect|>now\n"], [completion], [(0, completion.index("\n"))])
+    taught = [token for token, label in zip(words.convert_ids_to_tokens(row.ids), row.labels, strict=True) if label != -100]
+    assert taught == ["\n", "<|reflect|>", "But", "<unk>", "wait", ".", "<eos>"]
+    assert words.pad_token_id not in row.ids
+    assert row.ids.count(words.eos_token_id) == row.ids.count(words.convert_tokens_to_ids("<|reflect|>")) == 1
+
+
 def test_without_spans_every_completion_token_has_its_label(start: Path) -> None:
     words = AutoTokenizer.from_pretrained(start)
     (row,) = batches.completion_only(words, ["Solve:\n"], ["2 + 3 = 5"])
@@ -53,7 +63,7 @@ def test_without_spans_every_completion_token_has_its_label(start: Path) -> None
 def test_tuning_learns_within_its_budget_and_the_folder_is_a_model(start: Path, pairs: list[tuple[str, str]]) -> None:
     settings = sft.Settings(tokens=20_000, batch=3, lr=2e-3, mask_wrong=True)  # more steps than lines in the log
     sft.tune(demonstrations(pairs), settings, seed=1, start=start, target=Path("models/tuned"), log=Path("logs/tuned.csv"))
-    lines = list(csv.DictReader(Path("logs/tuned.csv").read_text().splitlines()))
+    lines = list(csv.DictReader(Path("logs/tuned.csv").read_text(encoding="utf-8").splitlines()))
     assert list(lines[0]) == ["step", "loss", "lr", "tokens_seen", "accuracy", "entropy"]
     assert 20_000 <= int(lines[-1]["tokens_seen"]) < 20_000 + 128
     found = losses(Path("logs/tuned.csv"))

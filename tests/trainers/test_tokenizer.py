@@ -101,4 +101,14 @@ def test_a_text_that_cannot_come_back_is_named(text: str) -> None:
 def test_a_word_without_a_token_is_named(words: PreTrainedTokenizerBase) -> None:
     with pytest.raises(DataError, match="no token for 'zebra'"):
         batches.encode(words, ["Tom has", "Tom has 3 zebra"])
-    assert batches.encode(words, ["<unk>"]) == [[words.unk_token_id]]  # written so by a model: not a gap in the corpus
+
+
+@pytest.mark.parametrize(
+    "text", ["<unk>", "Tom has <pad> 3.", "But <|reflect|> wait.", "Tom\n<eos>", "Sam <|im_end|>", "Solve [INST]: </s>"]
+)
+def test_a_control_token_that_was_spelled_is_no_missing_word(words: PreTrainedTokenizerBase, text: str) -> None:
+    (ids,) = batches.encode(words, [text])
+    assert words.unk_token_id in ids
+    assert {words.pad_token_id, words.eos_token_id, *words.convert_tokens_to_ids(list(coat.ACTIONS.values()))}.isdisjoint(ids)
+    with pytest.raises(DataError, match="no token for 'zebra'"):
+        batches.encode(words, [f"{text} zebra"])

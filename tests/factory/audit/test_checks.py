@@ -6,14 +6,15 @@ import pytest
 
 from factory.audit import checks
 from factory.audit.background import gather, kind_of
-from factory.audit.expectations import SUITES, columns_of, short, suite
+from factory.audit.expectations import SUITES, columns_of, short, suite, validate
 from factory.errors import DataError, ParamsError
 from factory.schemas import TABLES as ROW_TYPES
 from factory.schemas import Demonstration, OrmPair, Restart, Template, TrajectoryPair, field_types
-from factory.storage import TABLES, read_rows
+from factory.storage import TABLES, read_rows, read_table
 
 BREAKS = {
     "demonstrations": (Demonstration, {
+        "control_tokens_in_place": {"prompt": "Tom</s> has 3.\nSolve:\n"},
         "tokens_known": {"completion": "1\n<|ponder|>2\n\\boxed{9}"}, "coat_valid": {"completion": "<|reflect|>1\n\\boxed{9}"},
         "explore_then_continue": {"completion": "1\n<|reflect|>No.\n<|explore|>Other.\n<|reflect|>No.\n\\boxed{9}"},
         "is_right": {"completion": "\\boxed{999}"}, "type_fits": {"type": "I"}, "spans_inside": {"wrong_spans": (3, 1)},
@@ -21,14 +22,17 @@ BREAKS = {
         "split_is_train": {"problem_id": "nowhere"},
     }),
     "restarts_r1": (Restart, {
+        "control_tokens_in_place": {"prefix": "3 + 4 = 8 <|im_end|>\n<|reflect|>"},
         "prefix_of_parent": {"prefix": "Try it"}, "ends_in_reflect": {"prefix": "Try it."}, "box_marked": {"prefix_has_answer": True},
         "answer_of_problem": {"answer": "1,000"}, "sign_of_parent": {"parent_id": "nowhere"},
     }),
     "orm_pairs_r1": (OrmPair, {
+        "control_tokens_in_place": {"rejected": "[INST] 7"},
         "chosen_differs": {"chosen": "x", "rejected": "x"}, "signs_differ": {"chosen": "\\boxed{999}"},
         "pair_of_parents": {"chosen_id": "x"},
     }),
     "templates": (Template, {
+        "control_tokens_in_place": {"steps": ("Take the result.", "Add <|endoftext|>.")},
         "has_steps": {"steps": ()}, "has_tags": {"tags": ("add", " ")}, "example_right": {"example_answer": "999"},
         "proven": {"solve_rate": 0.0}, "split_is_train": {"parents": ()},
     }),
@@ -70,6 +74,24 @@ def test_a_templates_held_out_example_is_seen(small_line) -> None:
     row = read_rows(TABLES / "templates.parquet", Template)[0]
     assert checks.example_from_train(row, background)
     assert not checks.example_from_train(replace(row, example_problem=small_line.problems[7].problem), background)
+
+
+def test_a_meta_action_token_is_in_place_where_a_model_wrote_it_alone(small_line) -> None:
+    background, step = gather("demonstrations", small_line.params), "7\n<|reflect|>But wait."
+    problem, rollout = small_line.problems[0], small_line.rollouts[0]
+    assert checks.control_tokens_in_place(replace(rollout, completion=step), background)
+    assert not checks.control_tokens_in_place(replace(rollout, prompt=step), background)
+    assert not checks.control_tokens_in_place(replace(rollout, completion=f"{step} <|reflect|>"), background)
+    assert not checks.control_tokens_in_place(replace(problem, problem=step), background)
+    assert not checks.control_tokens_in_place(replace(problem, solution=step), background)
+
+
+def test_rows_that_spell_control_tokens_are_counted_and_close_no_gate(small_line) -> None:
+    small_line.change("demonstrations", Demonstration, critique="It ends in <|im_end|>.")
+    audit = validate("demonstrations", read_table(TABLES / "demonstrations.parquet"), gather("demonstrations", small_line.params))
+    (finding,) = (one for one in audit.findings if one.column == "control_tokens_in_place")
+    assert audit.success
+    assert (finding.critical, finding.success, finding.unexpected, finding.of) == (False, False, 1, 6)
 
 
 def test_every_check_is_expected_and_every_expected_column_exists() -> None:

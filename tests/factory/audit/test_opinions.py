@@ -306,7 +306,7 @@ class TestTheCommand:
         assert "2 of 7 distinct" in ask(str(file), "-n", "2")
 
     def test_rules_find_the_answers_of_responses(self, file: Path) -> None:
-        file.write_text(json.dumps({"gold": "7", "response": "The answer is 7."}))
+        file.write_text(json.dumps({"gold": "7", "response": "The answer is 7."}), encoding="utf-8")
         assert "All 1 distinct" in ask(str(file), "--rules", "all")
         with pytest.raises(DataError, match=r"no answers of the kinds number, math \(1 rows hold no answer\)"):
             ask(str(file))

@@ -208,8 +208,8 @@ def test_two_models_that_wrote_the_same_are_both_counted(small_line) -> None:
 def test_an_unreadable_metrics_file_is_one_line(small_line) -> None:
     path = Path("data/evaluation/metrics.json")
     path.parent.mkdir(parents=True)
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match=r"metrics\.json is no JSON document"):
         sections_of(small_line.params)
-    path.write_text(json.dumps({}))
+    path.write_text(json.dumps({}), encoding="utf-8")
     sections_of(small_line.params)

@@ -136,6 +136,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(servers, name, seconds)
     monkeypatch.setattr(flow, "PATIENCE", 0.02)
     monkeypatch.setenv("OPENAI_API_KEY", "")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ It speaks just enough HTTP/1.1 for aiohttp, on a bare protocol: about 40 µs a r
 import argparse
 import asyncio
 import json
+import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,7 +19,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FOR_EVER = -1
-_OPENAI = {"model", "n", "max_tokens", "temperature", "top_p", "seed", "stop", "logprobs", "response_format", "prompt", "messages"}
+_OPENAI = {
+    "model",
+    "n",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "seed",
+    "stop",
+    "logprobs",
+    "response_format",
+    "prompt",
+    "messages",
+}
 EOS = 1
 
 
@@ -27,7 +41,8 @@ class Fault:
     """What one request (or `times` requests) with a prompt gets instead of its answer, or with `delay` alone: its answer late."""
 
     status: int = 200
-    body: str | None = None
+    body: str | bytes | None = None
+    raw: bytes | None = None  # what is sent as it is, head and all; then the connection closes
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False  # close the connection without a word
     half: bool = False  # … after half of the answer
@@ -62,6 +77,9 @@ class FaultServer:
         self.key: str | None = None
         self.tells_end = True
         self.chat = False  # whether the reward model has a chat template
+        self.listed: list[str] | None = None  # names in GET /models; None: its own
+        self.refuses: dict[str, tuple[int, str]] = {}  # field of a request → status and body
+        self.elsewhere: Fault | None = None  # what addresses without /v1 answer; None: the same
         self.context = 10_000  # letters of a prompt; tokens of a pair to score
         self.stats, self.record = Stats(), True
         self.seen: list[dict[str, Any]] = []
@@ -69,6 +87,7 @@ class FaultServer:
         self.connections: set[_Connection] = set()
         self.listening: asyncio.Server | None = None
         self.dead = False
+        self.ssl: ssl.SSLContext | None = None
 
     # In a thread of its own
 
@@ -96,14 +115,16 @@ class FaultServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' * bool(self.ssl)}://127.0.0.1:{self.port}/v1"
 
     # In the loop
 
     async def listen(self) -> None:
         self.dead = False
         loop = asyncio.get_running_loop()
-        self.listening = await loop.create_server(lambda: _Connection(self), "127.0.0.1", self.port, reuse_address=True, backlog=4096)
+        self.listening = await loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", self.port, reuse_address=True, backlog=4096, ssl=self.ssl
+        )
         self.port = self.listening.sockets[0].getsockname()[1]
 
     def die(self, then: Callable[[], None] = lambda: None) -> None:
@@ -120,9 +141,12 @@ class FaultServer:
         then()
 
     def handle(self, connection: "_Connection", method: str, path: str, headers: bytes, body: bytes) -> None:
+        elsewhere = None if path.startswith("/v1") else self.elsewhere
         path = path.removeprefix("/v1")
         if self.record:
             self.paths.append(f"{method} {path}")
+        if elsewhere:
+            return self.inject(connection, elsewhere, headers, "{}")
         if path == "/stats":
             return connection.reply(200, json.dumps(vars(self.stats)))
         if self.key and f"authorization: bearer {self.key}".lower() not in headers.decode().lower():
@@ -130,8 +154,9 @@ class FaultServer:
         if path == "/models":
             if fault := self.models_fault:
                 return self.inject(connection, fault, headers, "{}")
-            card = {"id": self.model, "object": "model", "owned_by": "vllm" if self.vllm else "someone"}
-            return connection.reply(200, json.dumps({"object": "list", "data": [card]}))
+            names = [self.model] if self.listed is None else self.listed
+            cards = [{"id": name, "object": "model", "owned_by": "vllm" if self.vllm else "someone"} for name in names]
+            return connection.reply(200, json.dumps({"object": "list", "data": cards}))
         if path == "/tokenizer_info" and self.tells_end:
             return connection.reply(200, '{"eos_token": "<eos>"}')
         if method != "POST":
@@ -160,7 +185,7 @@ class FaultServer:
             delay += fault.delay
             if fault.kill:
                 return self.die()
-            if fault.status != 200 or fault.body is not None or fault.drop or fault.half or fault.echo:
+            if fault.status != 200 or fault.body is not None or fault.raw is not None or fault.drop or fault.half or fault.echo:
                 asyncio.get_running_loop().call_later(delay, self.inject, connection, fault, headers, reply)
                 return
         if delay:
@@ -178,6 +203,10 @@ class FaultServer:
     def inject(self, connection: "_Connection", fault: Fault, headers: bytes, usual: str) -> None:
         if fault.drop:
             return connection.transport.abort()
+        if fault.raw is not None:
+            connection.close_request()
+            connection.transport.write(fault.raw)
+            return connection.transport.close()
         body = usual if fault.body is None else fault.body
         if fault.echo:
             body = json.dumps({"error": {"message": "bad request, you sent " + headers.decode()}})
@@ -186,6 +215,8 @@ class FaultServer:
     def completed(self, path: str, document: dict[str, Any], prompt: Any) -> tuple[int, str, int]:
         if document["model"] != self.model:
             return 404, f'{{"error": {{"message": "The model {document["model"]} does not exist."}}}}', 0
+        if unwanted := sorted(document.keys() & self.refuses.keys()):
+            return *self.refuses[unwanted[0]], 0
         if len(prompt) > self.context:
             return 400, f'{{"error": {{"message": "This model\'s maximum context length is {self.context} tokens."}}}}', 0
         if not self.vllm and (unknown := document.keys() - _OPENAI):
@@ -268,12 +299,12 @@ class _Connection(asyncio.Protocol):
             method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
             self.server.handle(self, method, path, head, body)
 
-    def reply(self, status: int, body: str, headers: dict[str, str] | None = None, half: bool = False) -> None:
+    def reply(self, status: int, body: str | bytes, headers: dict[str, str] | None = None, half: bool = False) -> None:
         self.close_request()
         if self.transport.is_closing():
             return
         more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        data = body.encode(errors="surrogatepass")
+        data = body if isinstance(body, bytes) else body.encode(errors="surrogatepass")
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{more}Content-Length: {len(data)}\r\n\r\n"
         self.transport.write(head.encode() + data[: len(data) // 2 if half else None])
         if half:

@@ -50,7 +50,7 @@ def server(folder: Path, log: Path, *options: str) -> Iterator[str]:
         "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-num-seqs", "32", *options,
     ]  # fmt: skip
     own = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(command, env=os.environ | own, stdout=output, stderr=output, cwd=log.parent, start_new_session=True)
     try:
         yield f"http://127.0.0.1:{port}"
@@ -71,7 +71,7 @@ def await_health(url: str, log: Path) -> None:
                 return
         except OSError:
             time.sleep(0.3)
-    pytest.fail(f"no server at {url}: {log.read_text()[-2000:]}")
+    pytest.fail(f"no server at {url}: {log.read_text(encoding='utf-8')[-2000:]}")
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def test_an_answer_follows_its_schema(ask: Ask, engine: Engine) -> None:
 def test_scores_of_a_server_are_those_of_transformers(served: tuple[str, str], bytes_reward_folder: Path, tmp_path: Path) -> None:
     from factory.engines.openai_engine import OpenAIScorer
 
-    pairs = [("Tom has", " 3"), ("Tom has 3 apples.", f" 3 + 4{SPECIAL} = 7"), ("a", ""), ("Tom has", " 4"), ("a" * 300, "b" * 300)]
+    pairs = [("Tom has", " 3"), ("Tom has 3 apples.", f" 3 + 4\n{SPECIAL} = 7"), ("a", ""), ("Tom has", " 4"), ("a" * 300, "b" * 300)]
     wanted = TransformersScorer(str(bytes_reward_folder), "orm@1").score(pairs)
     remote = OpenAIScorer(Role(engine="openai", model="tiny@1", base_url=f"{served[1]}/v1"), SETTINGS)
     try:

@@ -1,5 +1,8 @@
+import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fault_server import FOR_EVER, Fault, FaultServer
@@ -62,3 +65,35 @@ def test_a_classifier_is_no_reward_model(server: FaultServer, scorer: StoredScor
     server.script[str([0, 97, 98, 1])] = [Fault(body='{"data": [{"probs": [0.1, 0.9]}]}')]
     with pytest.raises(EngineError, match="has 2 labels, a reward model has 1"):
         scorer.score([("a", "b")])
+
+
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize(
+    "pair", [("a</s>", "b"), ("a", "b<|im_end|>"), ("a\n<|reflect|>b", "c"), ("a", "b <|reflect|>"), ("[INST] a", "b")]
+)
+def test_a_pair_that_spells_a_control_token_has_no_score_and_says_why(
+    server: FaultServer, scorer: StoredScorer, capfd: pytest.CaptureFixture[str], pair: tuple[str, str], chat: bool
+) -> None:
+    server.chat = chat
+    ill, fine, placed = scorer.score([pair, ("a", "b"), ("a", "b\n<|reflect|>c")])
+    assert str(ill) == "nan"
+    assert fine == (97 + 98 + (0 if chat else 1)) / 1000
+    assert placed > fine
+    assert "which the server would read as a control token" in capfd.readouterr().err
+
+
+class Framing(FaultServer):
+    """Its tokenizer puts 5 behind a text, as BERT's puts [SEP]."""
+
+    def tokenize(self, connection: Any, document: dict[str, Any]) -> None:
+        if "messages" in document:
+            return connection.reply(400, '{"error": {"message": "no chat template"}}')
+        ids = [1] if document["prompt"] == "<eos>" else [ord(letter) for letter in document["prompt"]]
+        connection.reply(200, json.dumps({"tokens": [0, *ids, 5] if document["add_special_tokens"] else ids}))
+
+
+def test_what_the_server_puts_behind_a_text_stands_behind_no_prompt(tmp_path: Path) -> None:
+    with Framing() as server, closing(StoredScorer(OpenAIScorer(role_of(server), SETTINGS), Ledger(tmp_path / "s.sqlite"), "pairs")) as one:
+        one.score([("a", "b")])
+        one.store.close()
+    assert [sent["input"] for sent in server.seen] == [[0, 97, 98, 1]]

@@ -104,7 +104,7 @@ def test_an_answer_that_broke_off_is_a_truncation(tmp_path: Path) -> None:
 
 def test_the_revision_knows_the_file_and_the_models(path: Path) -> None:
     names = {RecordedEngine(path, models).model for models in (["small"], ["large"], ["small", "large"], ["large", "small"])}
-    path.write_text(path.read_text() + line("Another?", small=("A: 1", True)))
+    path.write_text(path.read_text(encoding="utf-8") + line("Another?", small=("A: 1", True)), encoding="utf-8")
     names.add(RecordedEngine(path, ["small"]).model)
     assert len(names) == 5
     assert all(name.startswith("solutions@") for name in names)
@@ -120,3 +120,14 @@ def test_a_missing_file_an_empty_file_and_an_unknown_model(path: Path, tmp_path:
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(EngineError, match="holds no readable line"):
         read_recorded(tmp_path / "empty.jsonl")
+
+
+def test_questions_that_differ_in_white_space_only_have_their_own_answers(tmp_path: Path) -> None:
+    programs = ["What is z?\nif x:\n    y = 1\nz = 2", "What is z?\nif x:\n    y = 1\n    z = 2", "One  space,  or two?  \n", "cafe\u0301?"]
+    rows = [{"question": text, "m": {"is_correct": True, "solution": f"A: {n}"}} for n, text in enumerate(programs)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    engine = RecordedEngine(tmp_path / "a.jsonl", ["m"])
+    prompts = [*programs[:2], "One space, or two?", "caf\u00e9?", "What is z? if x: y = 1 z = 2"]
+    found = engine.generate([Request(render("solve", problem=text), SAMPLING) for text in prompts])
+    assert [answer.text for answer in found[:4]] == [rf"\boxed{{{n}}}" for n in range(4)]
+    assert found[4].error == "2 problems in the file of recorded answers differ from this one in white space only"

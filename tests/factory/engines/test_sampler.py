@@ -1,10 +1,13 @@
+import gc
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
 from factory.engines import sampler as sampler_module
+from factory.engines.cache import InPlaceCache
 from factory.engines.sampler import Sampler, draw, nucleus
 from factory.errors import EngineError
 
@@ -133,6 +136,45 @@ def test_training_mode_and_gradients_survive(model: Any, sampler: Sampler) -> No
     model(input_ids=torch.tensor([[5, 9, 3]])).logits.sum().backward()
     assert model.lm_head.weight.grad is not None
     model.zero_grad()
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """Stages make collections rare (`pipelines.stage.expect_many_rows`): what needs one to go away stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def living(kind: type) -> int:
+    return sum(issubclass(type(thing), kind) for thing in gc.get_objects())
+
+
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize("stop", [(), ("a b",)])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_cache_does_not_outlive_its_call(sampler: Sampler, temperature: float, stop: tuple[str, ...]) -> None:
+    tensors = living(torch.Tensor)
+    for _ in range(3):
+        sampler.sample(prompts_of(20), range(20), max_tokens=12, temperature=temperature, stop=stop)
+        assert living(InPlaceCache) == 0
+        assert living(torch.Tensor) == tensors
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_a_call_that_fails_leaves_no_cache_either(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(*_: Any) -> torch.Tensor:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(sampler_module._Batch, "_choose", choose)
+    try:
+        sampler.sample(prompts_of(4), range(4), max_tokens=12, temperature=1.0)
+    except RuntimeError:
+        pass
+    else:
+        pytest.fail("nothing was raised")
+    assert living(InPlaceCache) == 0
 
 
 def test_windowed_attention_is_refused(tokenizer: Any) -> None:

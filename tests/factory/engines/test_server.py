@@ -38,19 +38,31 @@ PASSING = {
     "HTTP 429: slow": Fault(status=429, body='{"detail": "slow"}'),
     "HTTP 503: loading": Fault(status=503, body='{"object": "error", "message": "loading"}', headers={"Retry-After": "0"}),
     "malformed answer: Invalid JSON": Fault(body='{"choices": ['),
-    "malformed answer: Invalid JSON:": Fault(body="[" * 100_000),
-    "malformed answer: choices: List should have at least 1 item": Fault(body='{"choices": [], "usage": {}}'),
-    "malformed answer: usage: Field required": Fault(body='{"choices": [{"text": "x", "finish_reason": "stop"}]}'),
-    "malformed answer: choices.0.text: Input should be a valid string": Fault(body=reply(text=7)),
-    "malformed answer: usage.prompt_tokens: Input should be less than": Fault(body=reply(text="x").replace("1", str(2**53))),
-    "malformed answer: choices.0.token_ids.0: Input should be greater": Fault(body=reply(text="x", token_ids=[-1])),
-    "malformed answer: choices.0.logprobs.token_logprobs.0: Input should be a finite number": Fault(
-        body=reply(text="x", logprobs={"token_logprobs": [float("nan")]})
+    "malformed answer: JSON that is nested too deeply": Fault(body="[" * 100_000),
+    "malformed answer: a web page": Fault(body="<!doctype html><title>Gateway</title>"),
+    "malformed answer: a stream of events, and none was asked for": Fault(body='data: {"choices": []}\n\ndata: [DONE]\n'),
+    "malformed answer: an empty body": Fault(body=""),
+    "malformed answer: no choices in {\"object\": \"x\"}": Fault(body='{"object": "x"}'),
+    "an error in an answer (HTTP 200): Rate limit reached": Fault(
+        body='{"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}'
     ),
-    "malformed answer: Invalid JSON: unexpected end of hex escape": Fault(body=reply(text="\ud800")),
+    "an error in an answer (HTTP 200): The engine is overloaded": Fault(body='{"error": "The engine is overloaded", "choices": []}'),
+    "an error in an answer (HTTP 200): try later": Fault(body='{"object": "error", "message": "try later", "code": 503}'),
+    "an error in an answer (HTTP 200): Something odd": Fault(body='{"detail": "Something odd"}'),
+    "the answer broke off with an error: upstream": Fault(
+        body=reply(text="x", finish_reason="error", error={"code": 502, "message": "upstream"})
+    ),
+    "malformed answer: choices: List should have at least 1 item": Fault(body='{"choices": [], "usage": {}}'),
+    "malformed answer: choices.0.text: Input should be a valid string": Fault(body=reply(text=7)),
+    "malformed answer: choices.0.token_ids.0: Input should be greater": Fault(body=reply(text="x", token_ids=[-1])),
     "the server aborted the request": Fault(body=reply(text="x", finish_reason="abort")),
     "connection lost": Fault(drop=True),
     "connection lost (": Fault(half=True),
+    "connection lost (Can not decode content-encoding": Fault(body="no br", headers={"Content-Encoding": "br"}),
+    "connection lost (Bad status line: Expected HTTP/": Fault(raw=b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+    "connection lost (Response payload is not completed": Fault(
+        raw=b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"choices": [{"t\r\n'
+    ),
 }  # fmt: skip
 
 
@@ -78,7 +90,16 @@ REFUSED = {
     "HTTP 307": Fault(status=307, headers={"Location": "http://127.0.0.1:1/"}),
     "finish_reason content_filter": Fault(body=reply(text="x", finish_reason="content_filter")),
     "finish_reason tool_calls": Fault(body=reply(text="x", finish_reason="tool_calls")),
-    "finish_reason None": Fault(body=reply(text="x", finish_reason=None)),
+    "finish_reason SAFETY": Fault(body=reply(text="x", finish_reason="SAFETY")),
+    "an error in an answer (HTTP 200): prompt is too long": Fault(
+        body='{"error": {"message": "prompt is too long", "type": "invalid_request_error"}}'
+    ),
+    "an error in an answer (HTTP 200): bad key": Fault(body='{"error": {"message": "bad key", "code": 401}}'),
+    "an error in an answer (HTTP 200): no such model": Fault(
+        body='{"choices": [], "error": {"message": "no such model", "status": "NOT_FOUND"}}'
+    ),
+    "HTTP 501: not here": Fault(status=501, body='{"error": "not here"}'),
+    "an answer of reasoning alone": Fault(body=reply(message={"content": None, "reasoning_content": "Hm."})),
     "an answer without text": Fault(body=reply(message={"content": None})),
     "the model refused: No.": Fault(body=reply(message={"content": None, "refusal": "No."})),
 }

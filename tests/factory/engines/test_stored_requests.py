@@ -103,6 +103,25 @@ def test_failures_are_recorded_and_never_replayed(tmp_path: Path) -> None:
     assert again.store.failures() == [(bad.request_id, "rollouts", 2, "cannot answer bad one")]
 
 
+@pytest.mark.parametrize("prompt", ["a\ud83d", "\udfff\0", (("user", "x\ud800"),), ("never", 1)])
+def test_half_a_character_stops_nothing(prompt: object, tmp_path: Path) -> None:
+    """Neither in a prompt nor in an engine's answer or reason; both are the same when they come from the store."""
+
+    class Halves(Echo):
+        def _answer(self, request: Request) -> Completion:
+            bad = "\0" in str(request.prompt)
+            answer = super()._answer(request)
+            return replace(answer, text="7\udfff", **({"finish_reason": "error", "error": "no \ud800"} if bad else {}))
+
+    texts = []
+    for _ in range(2):
+        engine = StoredEngine(Halves(), Ledger(tmp_path / "requests.sqlite"), "rollouts")
+        texts.append(engine.generate([Request(prompt, GREEDY)])[0])  # type: ignore[arg-type]
+    assert texts[0] == texts[1]
+    assert texts[0].text == "7\ufffd"
+    assert [row[3] for row in engine.store.failures()] == ["no \ufffd"] * ("\0" in str(prompt))
+
+
 class Lengths:
     model = "lengths@1"
 

@@ -51,12 +51,33 @@ def ask(tmp_path: Path, engine: Scripted, prompt: object = "Which step?\n", sche
         ("step 2", ""),
         ("", ""),
         ('{"step": 2', ""),
+        ('{"step": ' + "9" * 5000 + "}", ""),
+        ('{"step": ' + "9" * 400 + "}", ""),
+        ('{"step": 1e999}', ""),
+        ('{"step": NaN}', ""),
+        ('{"step":' * 200_000, ""),
+        ("[" * 200_000 + '{"step": 2}', ""),
+        ('{"step": 2} \ud83d', '{"step": 2}'),
     ],
 )
 def test_the_first_document_that_follows_the_schema(text: str, document: str) -> None:
     found, reason = conform(text, validator_of(json.dumps(SCHEMA)))
     assert found == document
     assert bool(reason) == (not document)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400, "-" + "9" * 5000])
+def test_numbers_that_no_table_holds_fit_no_schema(number: str) -> None:
+    validator = validator_of('{"type": "object", "properties": {"x": {"multipleOf": 0.01}}}')
+    assert conform(f'{{"x": {number}}}', validator) == ("", "no JSON in it")
+    assert conform('{"x": 0.01}', validator) == ('{"x": 0.01}', "")
+
+
+@pytest.mark.parametrize("document", ['{"\\ud800": 1}', '{"a": {"\\udfff": [1]}}', '["\\ud83d", "\\ude00"]', '{"a": "\\ude00\\ud83d"}'])
+def test_half_a_character_is_asked_for_again(document: str, tmp_path: Path) -> None:
+    assert conform(document, validator_of("{}"))[1] == "half a character in it (a lone surrogate)"
+    completion = ask(tmp_path, Scripted(document, '{"a": "\\ud83d\\ude00"}'), schema={"type": "object"})
+    assert completion.text == '{"a": "\\ud83d\\ude00"}'
 
 
 def test_nothing_is_guessed() -> None:

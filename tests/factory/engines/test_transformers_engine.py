@@ -103,7 +103,7 @@ def test_scores_are_the_models_own_whatever_the_company(reward_folder: Path, tok
     from transformers import AutoModelForSequenceClassification
 
     scorer = TransformersScorer(str(reward_folder), "orm_base@1")
-    pairs = [("a b", "c"), ("a b c d e f g", "h i j <|reflect|> k"), ("t", ""), ("a b", "d")]
+    pairs = [("a b", "c"), ("a b c d e f g", "h i j\n<|reflect|> k"), ("t", ""), ("a b", "d")]
     scores = scorer.score(pairs)
     model = AutoModelForSequenceClassification.from_pretrained(reward_folder, dtype=torch.float32)
     for pair, score in zip(pairs, scores, strict=True):
@@ -129,7 +129,26 @@ def test_a_reward_model_with_a_chat_template_reads_a_conversation(reward_folder:
         "{% for m in messages %}{{ 'p' if m.role == 'user' else 'q' }} {{ m.content }} {% endfor %}"
     )
     scorer = TransformersScorer(str(folder), "chat@1")
-    assert scorer.encode("a b", "c") == tokenizer("p a b q c").input_ids
+    assert scorer.encode([("a b", "c")]) == [(tokenizer("p a b q c").input_ids, "")]
+
+
+def test_a_conversation_that_cannot_be_read_has_no_score_and_says_why(
+    reward_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(reward_folder, tmp_path / "chat")
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content | replace('a', 'b') }} {% endfor %}")
+    none, some = TransformersScorer(str(folder), "chat@1").score([("a <|reflect|> b", "c"), ("a b", "c")])
+    assert math.isnan(none)
+    assert not math.isnan(some)
+    assert "chat@1: a pair without a score: the chat template of chat@1 rewrites the messages" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("prompt", ["a <|reflect|> b", "a <eos> b", "a\n<|reflect|> b", "<pad> a b"])
+def test_a_prompt_that_spells_a_control_token_is_read_as_text(engine: TransformersEngine, tokenizer: Any, prompt: str) -> None:
+    ((ids, why),) = engine._encode([Request(prompt, HOT)])
+    assert why == ""
+    assert set(ids) <= {*tokenizer("a b").input_ids, tokenizer.unk_token_id}
+    assert len(ids) == 3
 
 
 def test_a_language_model_is_no_reward_model(model_folder: Path) -> None:

@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from factory.engines.protocol import Completion, Request, SamplingParams
+from factory.engines.transformers_engine import TransformersEngine
 from factory.engines.vllm_engine import VllmEngine, _Queued
 from factory.errors import EngineError
 from factory.params import Parallel, Role
+from factory.tokens import request_ids
 
 ROOT = Path(__file__).parents[3]
 GREEDY = SamplingParams(max_tokens=8)
@@ -116,6 +118,22 @@ def test_a_shorter_context_odd_requests_and_life_after_close(bytes_folder: Path,
     engine.close()
     engine.close()
     assert answers(engine, [Request("Tom", GREEDY)]) == [good], "a closed engine loads again"
+    engine.close()
+
+
+@pytest.mark.slow
+@needs_vllm
+@pytest.mark.timeout(300)
+def test_prompts_that_spell_control_tokens_are_read_as_by_the_engine_transformers(bytes_folder: Path) -> None:
+    prompts = ["Tom", "Tom <|reflect|> has", "Tom\n<eos><pad>", (("user", "Tom <eos>"), ("assistant", "7\n<|reflect|>No <|reflect|>"))]
+    engine, other = VllmEngine(Role(engine="vllm", model=str(bytes_folder)), "b@1"), TransformersEngine(str(bytes_folder), "b@1")
+    requests = [Request(prompt, GREEDY) for prompt in prompts]
+    theirs = [(answer.text, answer.token_ids, answer.prompt_tokens) for answer in answers(engine, requests)]
+    assert theirs == [(answer.text, answer.token_ids, answer.prompt_tokens) for answer in other.generate(requests)]
+    assert [read for _, _, read in theirs[:3]] == [3, 19, 14], "a token a letter"
+    reflect = engine.tokenizer.convert_tokens_to_ids("<|reflect|>")
+    (ids, _) = request_ids(engine.tokenizer, prompts, "b@1")[3]
+    assert [ids.count(token) for token in (0, 1, reflect)] == [0, 0, 1]
     engine.close()
 
 

@@ -1,0 +1,47 @@
+"""Names and paths that people write in `params.yaml`: what they may look like, and which known one a wrong one meant.
+
+>>> meant("famliy", ["problem", "family"])
+', did you mean family?'
+>>> model_of_line("./data/models/base"), model_of_line("org/name@4f1c2ab")
+('base', None)
+"""
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+ALLOWED = "1 to 40 lower-case letters, digits and hyphens, beginning with a letter"
+ALLOWED_FREE = "1 to 80 letters, digits, dots, hyphens and underscores, beginning with a letter or digit"
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]  # of rounds, policies, distillations: part of file names
+FREE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
+FreeName = Annotated[str, StringConstraints(pattern=FREE)]  # of sources, of the release
+
+_MODELS = Path("data/models")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """ ", did you mean …?" behind a message about an unknown name; "" when no known one is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def model_of_line(model: str) -> str | None:
+    """The name below data/models that a path means, None for a path that lies elsewhere, a Hub id or a server's model."""
+    path = Path(os.path.normpath(model))
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return path.relative_to(_MODELS).as_posix() if path.is_relative_to(_MODELS) and path != _MODELS else None
+
+
+def path_fault(path: str) -> str | None:
+    """What is wrong with a path as it is written, None when nothing is."""
+    if not path.strip() or not path.isprintable():
+        return "a path of printable characters is expected"
+    if path.startswith("~"):
+        return "~ is another folder for everybody, write the path out"
+    return None

@@ -1,0 +1,85 @@
+"""The questions of a benchmark's file, whatever its format and whatever the column is called.
+
+read_benchmark("gsm8k_test.jsonl")    → BenchmarkTexts(texts=["Janet's ducks lay 16 eggs …", …], rows=1319, unreadable=0)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from factory.errors import DataError
+from factory.files import Record, no_rows, row_reader
+
+QUESTION: tuple[tuple[str, ...], ...] = (
+    ("problem",), ("body", "question"), ("question",), ("prompt",), ("query",), ("instruction", "input"), ("instruction",), ("text",),
+    ("code", "input"), ("input",), ("inputs",), ("messages",), ("conversations",), ("conversation",),
+)  # fmt: skip
+"""Where a question may stand, capitals aside, the first that a row has: its columns together are the question."""
+USERS = ("user", "human")
+
+
+@dataclass(frozen=True)
+class BenchmarkTexts:
+    """`rows`: of the file, `unreadable` ones among them: what is no row, or has no text where the others have their question."""
+
+    texts: list[str]
+    rows: int
+    unreadable: int
+
+
+def read_benchmark(path: str) -> BenchmarkTexts:
+    """JSONL, JSON arrays, CSV, TSV or Parquet, plain, .gz or .zst. Raises DataError when the file is missing or unreadable, or no row of it
+    has a question: the message names its columns."""
+    texts: list[str] = []
+    columns: dict[str, None] = {}
+    rows = 0
+    broken: Record | None = None
+    reader = row_reader(Path(path), strict=True, name=f"the benchmark {path}")
+    for batch in reader.batches():
+        for record in batch.records:
+            rows += 1
+            if record.broken:
+                broken = broken or record
+                continue
+            columns.update(dict.fromkeys(record.values))
+            if question := _question(record.values):
+                texts.append(question)
+    if not columns:
+        raise no_rows(f"the benchmark {path}", rows, broken)
+    if not texts:
+        known = ", ".join(dict.fromkeys(name for names in QUESTION for name in names))
+        has = ", ".join(map(_shown, list(columns)[:40]))
+        raise DataError(f"the benchmark {path} has a question in none of its {rows:,} rows: expected text in one of {known}; it has {has}")
+    return BenchmarkTexts(texts, rows, rows - len(texts))
+
+
+def _question(values: Mapping[str, Any]) -> str:
+    """ "" where there is none."""
+    named = {str(name).strip().lower(): value for name, value in values.items()}
+    for names in QUESTION:
+        if all(name in named for name in names):
+            parts = [_text(named[name]) for name in names]
+            if all(parts) or (parts[0] and names[-1] == "input"):  # an instruction without an input is whole
+                return "\n".join(filter(None, parts))
+    return ""
+
+
+def _text(value: object) -> str:
+    """Text, or what the users of a conversation say; "" for anything else."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().strip()
+    turns = [value] if isinstance(value, Mapping) else value if isinstance(value, list) else []
+    if turns and all(isinstance(turn, str) for turn in turns):  # the turns of MT-Bench
+        return "\n".join(filter(None, map(_text, turns)))
+    said = []
+    for turn in turns:
+        if isinstance(turn, Mapping) and (turn.get("role") or turn.get("from")) in USERS:
+            content = turn["content"] if "content" in turn else turn.get("value")
+            parts = content if isinstance(content, list) else [content]
+            said += [_text(part.get("text") if isinstance(part, Mapping) else part) for part in parts if isinstance(part, Mapping | str)]
+    return "\n".join(filter(None, said))
+
+
+def _shown(name: str) -> str:
+    return str(name).encode("unicode_escape").decode()[:60]

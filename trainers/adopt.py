@@ -1,0 +1,99 @@
+"""A model from the Hub, at a pinned revision, or from a local folder, made into the base of a line.
+
+    adopt("Qwen/Qwen2.5-0.5B-Instruct", "7ae557604adf67be50417f59c2c2f167def9a775", ACTIONS.values(), sampling=Sampler, target=…)
+    base: the end is <|im_end|> alone; <|endoftext|> ended texts too, and no longer does
+
+Whatever a model brings, what is saved has one end of sequence (its tokenizer's; of a chat model the end of a turn), so that training,
+sampling and PPO mean the same; a padding token of its own, since an outcome reward model looks for the last token that is none; the
+meta-action tokens, each starting from the mean of the embeddings (Satori §3.2 adds three tokens and does not say how; the mean keeps the
+first logits ordinary); and no sampling values. A model with which a later stage could not work is refused here.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from jinja2 import TemplateError
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from factory.errors import DataError
+from trainers import origin, run, trial
+
+PAD = "<|pad|>"
+_SAID = "Nineteen."  # an answer, to see what a chat template writes behind it
+
+
+def adopt(hub_id: str, revision: str | None, meta_tokens: Iterable[str], *, sampling: trial.Sampling, target: Path) -> None:
+    """Read, prepare, try and save. `sampling` makes the line's sampler from a model and its tokenizer. Raises DataError with one line that
+    names `hub_id` for what cannot be read or used."""
+    run.quiet()
+    model, tokenizer = origin.read(hub_id, revision, sampling)
+    one_end(hub_id, model, tokenizer)
+    add_tokens(model, tokenizer, meta_tokens)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    trial.check(model, tokenizer, sampling, hub_id)
+    run.save_model(model, tokenizer, target)
+
+
+def one_end(hub_id: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make the tokenizer's end of sequence the model's only one, and say which others there were. Raises DataError when there is none."""
+    declared = _declared(model, tokenizer)
+    if (turn := _end_of_turn(tokenizer)) in declared:
+        tokenizer.eos_token = turn
+    elif tokenizer.eos_token is None and declared:
+        tokenizer.eos_token = declared[0]
+    if tokenizer.eos_token is None:
+        raise DataError(
+            f"{hub_id} has no end of sequence: neither its tokenizer nor its configs name a token of the vocabulary; copy it to a folder, "
+            "set eos_token in tokenizer_config.json there and name that folder"
+        )
+    if dropped := [token for token in declared if token != tokenizer.eos_token]:
+        print(f"base: the end is {tokenizer.eos_token} alone; {', '.join(dropped)} ended texts too, and no longer does", flush=True)
+    model.config.eos_token_id = tokenizer.eos_token_id
+
+
+def _declared(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The tokens that generation config and config call ends, in their order."""
+    names, found = {token_id: token for token, token_id in tokenizer.get_vocab().items()}, []
+    for config in (model.generation_config, model.config):
+        ends = getattr(config, "eos_token_id", None)
+        found += [names[end] for end in (ends if isinstance(ends, list) else [ends]) if isinstance(end, int) and end in names]
+    return list(dict.fromkeys(found))
+
+
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The first special token that the chat template writes behind an answer."""
+    if tokenizer.chat_template is None:
+        return None
+    turns = [{"role": "user", "content": "12 + 7?"}, {"role": "assistant", "content": _SAID}]
+    try:
+        _, said, behind = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(_SAID)
+    except (TemplateError, TypeError, ValueError):
+        return None
+    special = [token for token in tokenizer.added_tokens_encoder if said and token in behind]
+    return min(special, key=behind.index, default=None)
+
+
+def add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, meta_tokens: Iterable[str]) -> None:
+    """The meta-action tokens and a padding token that is neither end, beginning nor unknown; their embeddings are the mean."""
+    embedded = len(run.weight_of(model.get_input_embeddings()))
+    known = [token_id for token_id in tokenizer.get_vocab().values() if token_id < embedded]
+    missing = [token for token in meta_tokens if token not in tokenizer.get_vocab() or len(tokenizer.tokenize(token)) != 1]
+    tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
+    if tokenizer.pad_token is None or tokenizer.pad_token in (tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token):
+        tokenizer.add_special_tokens({"pad_token": PAD})
+    _embed(model, sorted(set(tokenizer.get_vocab().values()) - set(known)), known)
+    model.config.pad_token_id, model.config.bos_token_id = tokenizer.pad_token_id, tokenizer.bos_token_id
+
+
+def _embed(model: PreTrainedModel, added: list[int], known: list[int]) -> None:
+    """Rows for the added ids: the mean of the known ones. Embedding matrices are often padded beyond the vocabulary: never shrunk."""
+    if added and added[-1] >= len(run.weight_of(model.get_input_embeddings())):
+        model.resize_token_embeddings(added[-1] + 1, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            for weight in (run.weight_of(layer), getattr(layer, "bias", None)):  # (vocabulary, hidden), (vocabulary,)
+                if weight is not None:
+                    weight[added] = weight[known].float().mean(dim=0).to(weight.dtype)

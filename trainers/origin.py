@@ -1,0 +1,143 @@
+"""Reading a model that somebody else made: from the Hub at a pinned revision, or from a local folder.
+
+    model, tokenizer = read("Qwen/Qwen2.5-0.5B", "060db6499f32faf8b98477b0a26969ef7d8b9987", Sampler)
+
+Config and tokenizer come first: what they show to be unusable is refused before the weights are downloaded. Code that a model brings is
+never run.
+"""
+
+import re
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from huggingface_hub import list_repo_files
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import cached_file
+
+from factory.errors import DataError, EngineError
+from trainers import run, trial
+
+UNREADABLE = (  # what reading files and building classes of others raises
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, RuntimeError, ImportError, SafetensorError,
+    StrictDataclassError, UnpicklingError, EOFError,
+)  # fmt: skip
+REMEDIES = {  # words of the Hub's client → what to do
+    "gated|restricted": "accept its licence on its page and log in (`hf auth login`, or HF_TOKEN)",
+    "valid model identifier|valid folder|Repository Not Found|Repo id": "check base_model.hub_id; a private one needs `hf auth login`",
+    "valid git identifier|Revision Not Found": "check base_model.revision",
+    "connect|offline|network|resolve|Max retries|timed out": "check network, proxies and HF_ENDPOINT, or download it and name its folder",
+    "trust_remote_code|custom code": "it needs code of its own, which is never run: choose a model that transformers knows by itself",
+}
+
+
+def read(hub_id: str, revision: str | None, sampling: trial.Sampling) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal model in its checkpoint's type and its tokenizer. Raises DataError with one line for what cannot be used."""
+    _refuse_path(hub_id, revision)
+    origin = {"revision": revision or "main", "trust_remote_code": False}
+    config = _load(AutoConfig.from_pretrained, hub_id, origin)
+    if (pad := getattr(config, "pad_token_id", None)) is not None and not 0 <= pad < getattr(config, "vocab_size", pad + 1):
+        config.pad_token_id = None  # common, and no embedding can be built with it
+    skeleton = _skeleton(hub_id, config)
+    tokenizer = _load(AutoTokenizer.from_pretrained, hub_id, origin)
+    try:
+        sampling(skeleton, tokenizer)
+    except EngineError as error:
+        raise DataError(f"{hub_id}: {error}") from None
+    if reason := trial.reward_head(skeleton) or _tokenizer(hub_id, revision, tokenizer):
+        raise DataError(f"{hub_id}: {reason}")
+    settings = {
+        **origin,
+        "config": config,
+        "dtype": "auto",
+        "attn_implementation": "sdpa",
+        "output_loading_info": True,
+    }  # as the engine runs it
+    model, loading = _load(AutoModelForCausalLM.from_pretrained, hub_id, settings)
+    if missing := sorted(loading["missing_keys"]):
+        raise DataError(f"{hub_id} lacks {len(missing)} weights ({', '.join(missing[:2])}, …): download it again, or choose a whole model")
+    if unused := sorted(loading["unexpected_keys"]):
+        print(f"{hub_id}: {len(unused)} of its weights are not used by {type(model).__name__} ({', '.join(unused[:2])}, …)", flush=True)
+    return model, tokenizer
+
+
+def _refuse_path(hub_id: str, revision: str | None) -> None:
+    path = Path(hub_id)
+    if path.is_file():
+        raise DataError(f"{hub_id} is a file, expected a model's folder or a Hub id: base_model.hub_id")
+    if path.is_dir():
+        names = [file.name for file in path.iterdir()]
+        if reason := _other(names) or ("" if "config.json" in names else "holds no model (config.json is missing)"):
+            raise DataError(f"{hub_id} {reason}")
+    elif hub_id.count("/") > 1 or hub_id.startswith((".", "~", "/")):
+        raise DataError(f"{hub_id} is no folder here, and no Hub id (org/name): check base_model.hub_id")
+    elif revision is None:
+        raise DataError(f"base_model.revision is missing: pin {hub_id} to a commit, or its weights may change between runs")
+
+
+def _other(names: list[str]) -> str | None:
+    """What files without a config or weights of transformers are."""
+    if "config.json" not in names and any(name.endswith(".gguf") for name in names):
+        return "holds GGUF files, which cannot be trained: name the repository of the original weights (safetensors)"
+    if "adapter_config.json" in names and not any(re.match(r"(pytorch_)?model.*\.(safetensors|bin)", name) for name in names):
+        return "holds a LoRA adapter, not a model: merge it into its base (peft's merge_and_unload) and name the merged folder"
+    return None
+
+
+def _load(from_pretrained: Any, hub_id: str, settings: dict[str, Any]) -> Any:
+    try:
+        return from_pretrained(hub_id, **settings)
+    except UNREADABLE as error:
+        remedy = next((what for words, what in REMEDIES.items() if re.search(words, str(error), re.IGNORECASE)), None)
+        if remedy is None and (other := _other(_names(hub_id, settings["revision"]))):
+            raise DataError(f"{hub_id} {other}") from None
+        raise DataError(f"{hub_id} cannot be loaded ({run.first_line(error)}): {remedy or 'check that it is a whole model'}") from None
+
+
+def _names(hub_id: str, revision: str) -> list[str]:
+    """The files of a repository, none where they cannot be listed."""
+    try:
+        return [] if Path(hub_id).is_dir() else list_repo_files(hub_id, revision=revision)
+    except (OSError, HFValidationError):
+        return []
+
+
+def _skeleton(hub_id: str, config: PretrainedConfig) -> PreTrainedModel:
+    """The model without weights. Raises DataError for one that is quantised or not causal."""
+    if quantised := getattr(config, "quantization_config", None):
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else getattr(quantised, "quant_method", None)
+        raise DataError(f"{hub_id} is quantised ({method or 'of unknown kind'}) and cannot be trained: name the original weights")
+    declared = (getattr(config, "architectures", None) or [""])[0]
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except UNREADABLE as error:
+        if not str(error).startswith("Unrecognized configuration class"):
+            raise DataError(
+                f"{hub_id}: its config.json does not make a model ({run.first_line(error)}): check that it is a whole model"
+            ) from None
+        raise DataError(f"{hub_id}: transformers has no causal language model of type {config.model_type}: {trial.CHOOSE}") from None
+    if re.search(r"For(?!CausalLM)\w+$", declared) and declared != type(model).__name__:
+        raise DataError(f"{hub_id} is a {declared}, expected a causal language model: name the model that it was made from")
+    return model
+
+
+def _tokenizer(hub_id: str, revision: str | None, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    if not tokenizer.is_fast:
+        return f"{type(tokenizer).__name__} gives no character offsets, which masks need: choose a model with a tokenizer.json"
+    file = cached_file(hub_id, "tokenizer.json", revision=revision or "main", _raise_exceptions_for_missing_entries=False)
+    ids = tokenizer(run.PROBE, add_special_tokens=False)["input_ids"]
+    if file and Tokenizer.from_file(file).encode(run.PROBE, add_special_tokens=False).ids != ids:
+        return f"its tokenizer.json is read as {type(tokenizer).__name__}, which gives other ids: {trial.CHOOSE}"
+    return None
