@@ -1,6 +1,6 @@
 """A table that can be written can be read: rollouts with more than 2 GiB of steps, written, counted, picked from, read whole, compared.
 
-    python benchmarks/large_table.py             → 716,000 rollouts of 3 KB, about 6 GB of memory and 2 GB under the temporary folder
+    python benchmarks/large_table.py             → 716,000 rollouts of 3 KB, about 6.5 GiB of memory and 1.7 GiB under the temporary folder
     python benchmarks/large_table.py 20000       → the same with fewer, in seconds
 
 Arrow reads no list column of 2 GiB from one row group, so `write_rows` bounds them. Every row is made from its number, so that what was

@@ -27,7 +27,7 @@ def explained(error: OSError | MemoryError) -> str:
     if error.errno is None or not error.strerror:
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
     what = error.strerror[0].lower() + error.strerror[1:]
-    where = " → ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    where = " to ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     parts = [f"{what}: {where}" if where else what, *([REMEDIES[error.errno]] if error.errno in REMEDIES else [])]
     return "; ".join(parts)
 

@@ -6,9 +6,10 @@
 
 Text and token ids go to /completions, chat messages to /chat/completions. A server that names itself vLLM in GET /models is also asked for
 token ids, special tokens in the text, and for no sampling but the request's (top_k and penalties of its generation_config do not count);
-other servers get OpenAI's own fields only, tell no token ids, and may cut special tokens. Failures: the table in server.py. A server
-makes the ids of prompts itself: control tokens that data spells are read there as tokens; the engines transformers and vllm read them as
-text. A vLLM server refuses (400) a prompt whose length and max_tokens exceed its context together; the engines of this program cut the answer at its end.
+other servers get OpenAI's own fields only, tell no token ids, and may cut special tokens. Failures: the table in server.py. A server makes
+the ids of prompts itself: control tokens that data spells are read there as tokens; the engines transformers and vllm read them as text. A
+vLLM server refuses (400) a prompt whose length and max_tokens exceed its context together; the engines of this program cut the answer at
+its end.
 """
 
 import asyncio

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -240,3 +241,30 @@ def test_the_laptop_on_vllm_differs_in_its_engine_and_the_heads_of_its_base_alon
     differing = {key for key in ours["base_model"] if ours["base_model"][key] != theirs["base_model"][key]}
     assert differing == {"hidden", "heads"}
     assert {key for key in ours if ours[key] != theirs[key]} == {"roles", "base_model"}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"id": "1"}\n', b"PAR1" + bytes(400) + b"PAR1", None])
+def test_a_damaged_table_is_one_line(small_line, content: bytes | None) -> None:
+    table = storage.TABLES / "corpus.parquet"
+    table.write_bytes(table.read_bytes()[:-100] if content is None else content)
+    for words in (("show", "corpus"), ("show", "corpus", "--id", "c"), ("status",)):
+        answer = run(*words, cwd=small_line.root)
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("error: data/tables/corpus.parquet is not a readable Parquet file (")
+        assert len(answer.stderr.splitlines()) == 1
+
+
+def test_show_reads_no_more_than_it_shows(small_line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "GROUP_ROWS", 2)
+    rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
+    path = small_line.write("demonstrations", Demonstration, rows)
+    footer = pq.read_metadata(path)
+    chunk = footer.row_group(1).column(footer.schema.names.index("completion"))
+    content = bytearray(path.read_bytes())
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[start : start + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+    path.write_bytes(content)
+    assert "1 of 6 rows" in ask("show", "demonstrations", "-n", "1")
+    assert "1 of 6 rows" in ask("show", "demonstrations", "--id", rows[5].id)
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        ask("show", "demonstrations", "--id", rows[2].id)
