@@ -7,6 +7,7 @@ Rounds, policies and datasets are data, so that nothing but this sees a wrong na
 
 import re
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.line import stages_of
@@ -55,6 +56,13 @@ def _sources(params: "Params") -> Iterator[str]:
             yield f"{key} is of kind world, but there is no problems.world: add its sizes"
         if (source.kind == "world") != (same == "world"):
             yield f"{key} is of kind {source.kind}: the name world is that of the kind world, and of nothing else"
+        if source.kind != "hub" and (source.revision or source.hub_config or source.hub_split != "train"):
+            yield f"{key} is of kind {source.kind}: revision, hub_config and hub_split are of the kind hub, leave them out"
+        if source.kind == "hub" and source.path and not Path(source.path).is_dir():
+            if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source.path):
+                yield f"{key}.path is {source.path}: expected a dataset's id on the Hub (org/name) or a folder"
+            elif not re.fullmatch(r"[0-9a-f]{7,40}", source.revision or ""):
+                yield f"{key}.revision is {source.revision}: pin a commit (7 to 40 hex digits), so that tomorrow's rows are today's"
         if source.kind != "world" and source.path is None:
             yield f"{key} has no path: name the file, or the Hub dataset's id"
         if source.path is not None and (fault := path_fault(source.path)):

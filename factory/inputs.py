@@ -101,8 +101,8 @@ def _hash(item: Input, known: dict[str, dict[str, str]]) -> tuple[str, dict[str,
 def _files(item: Input, path: Path) -> list[Path]:
     if item.kind == "file":
         path.stat()
-        if path.is_dir():
-            raise DataError(f"{item.key} is {item.path}: a folder, expected a file")
+        if not path.is_file():
+            raise DataError(f"{item.key} is {item.path}: a {'folder' if path.is_dir() else 'pipe or device'}, expected a file")
         return [path]
     if not path.is_dir():
         hub = ", or pin a Hub id by its revision" if item.kind == "model" else ""

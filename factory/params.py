@@ -231,7 +231,8 @@ def _explain(problem: Any) -> str:
         return f"{'.'.join(map(str, loc[:-2]))} has the key {problem['input']!r}: expected {expected}"
     if problem["type"] == "string_pattern_mismatch":
         return f"{where} is {problem['input']!r}: expected {ALLOWED_FREE}"
-    return f"{where} is {problem['input']!r}: {problem['msg'].lower()}"
+    quote = " (in quotes)" if problem["type"] == "string_type" and isinstance(problem["input"], int | float) else ""
+    return f"{where} is {repr(problem['input'])[:60]}: {problem['msg'].lower()}{quote}"
 
 
 def _known(loc: tuple[int | str, ...]) -> list[str]:
@@ -256,3 +257,5 @@ def load(path: Path = Path("params.yaml")) -> Params:
         return parse(read_yaml(path), str(path))
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing here ({Path.cwd()}): run inside the project, or `factory profile use laptop`") from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -67,11 +67,15 @@ class Reader:
     def control_tokens(self, ids: Ids) -> Ids:
         return [] if self.controls.isdisjoint(ids) else [token for token in ids if token in self.controls]
 
+    def closing(self, ids: Ids) -> Ids:
+        """The control tokens but for the one that stands for unknown words."""
+        return [token for token in self.control_tokens(ids) if token != self.spare]
+
     def is_ordinary(self, text: str, ids: Ids, *, actions: bool) -> bool:
         """Whether the tokenizer's own ids hold no control token but the meta-action tokens in their place."""
         found = self.control_tokens(ids)
-        if self.unknown in found and self.tokenizer.unk_token not in text:  # words without a token
-            found = [token for token in found if token != self.unknown]
+        if self.spare in found and self.tokenizer.unk_token not in text:  # words without a token; one that is an end too stays found
+            found = [token for token in found if token != self.spare]
         return found == ([self.actions[token] for token in control.placed(text) if token in self.actions] if actions else [])
 
     def careful(self, text: str, *, actions: bool, follows: bool = False) -> tuple[Ids, list[tuple[int, int]]]:

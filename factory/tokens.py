@@ -87,9 +87,8 @@ def chat_ids(tokenizer: Any, messages: Messages, model: str, *, reply: bool) -> 
     (ids,) = reader.own([text])
     parts = _parts(tokenizer, messages, text, model, reply)
     if parts is None:
-        if all(
-            reader.is_ordinary(content, own, actions=False) for (_, content), own in zip(messages, reader.own([b for _, b in messages]))
-        ):
+        (bare,) = reader.own([_rendered(tokenizer, [(role, "x") for role, _ in messages], model, reply)])
+        if reader.closing(ids) == reader.closing(bare):  # none is of a content, as it was or as the template made it
             return ids
         raise DataError(f"the chat template of {model} rewrites the messages, and one spells a control token: take it out of the text")
     pieces = [reader.part(piece, role, follows=place > 0) for place, (piece, role) in enumerate(parts)]
@@ -123,7 +122,7 @@ def _rendered(tokenizer: Any, messages: Messages, model: str, reply: bool) -> st
     rows = [{"role": role, "content": content} for role, content in messages]
     try:
         return tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=reply)
-    except TemplateError as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:  # of a template, or of none
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"the chat template of {model} refuses these messages: {line}") from None
 

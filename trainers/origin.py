@@ -138,6 +138,10 @@ def _tokenizer(hub_id: str, revision: str | None, tokenizer: PreTrainedTokenizer
         return f"{type(tokenizer).__name__} gives no character offsets, which masks need: choose a model with a tokenizer.json"
     file = cached_file(hub_id, "tokenizer.json", revision=revision or "main", _raise_exceptions_for_missing_entries=False)
     ids = tokenizer(run.PROBE, add_special_tokens=False)["input_ids"]
-    if file and Tokenizer.from_file(file).encode(run.PROBE, add_special_tokens=False).ids != ids:
-        return f"its tokenizer.json is read as {type(tokenizer).__name__}, which gives other ids: {trial.CHOOSE}"
+    if file:
+        own = Tokenizer.from_file(file)
+        own.no_padding()  # what a training left in the file; nobody pads or cuts by it
+        own.no_truncation()
+        if own.encode(run.PROBE, add_special_tokens=False).ids != ids:
+            return f"its tokenizer.json is read as {type(tokenizer).__name__}, which gives other ids: {trial.CHOOSE}"
     return None

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat
 
-from factory.engines.bodies import LATER, LIMIT, Failed, Refused, count, fault, parsed, words
+from factory.engines.bodies import LATER, LIMIT, Failed, Refused, count, fault, parsed, says, words
 from factory.engines.protocol import Completion, Request
 from factory.schemas import FinishReason
 
@@ -27,12 +27,13 @@ _STOP = {
 }  # fmt: skip
 _LENGTH = {
     "length", "limit", "maxtokens", "maxtoken", "maxlength", "maxoutputtokens", "maxnewtokens", "maxcompletiontokens",
-    "maxpredictedtokensreached", "maxtokensreached", "modellength", "contextlength", "contextlengthreached", "maxcontextlength",
+    "maxpredictedtokensreached", "maxtokensreached", "maxoutputtokensreached",
+    "modellength", "contextlength", "contextlengthreached", "maxcontextlength",
     "maxmodellength", "modelcontextwindowexceeded", "contextwindowexceeded", "truncated", "incomplete", "lengthcapped",
 }  # fmt: skip
 _BROKEN = {
     "abort", "aborted", "cancel", "cancelled", "canceled", "interrupted", "userstopped", "modelunloaded", "unload", "load", "timeout",
-    "error", "errored", "failed", "failure", "insufficientsystemresource", "servererror", "finishreasonerror",
+    "error", "errored", "failed", "failure", "insufficientsystemresource", "servererror", "errorlimit", "usercancel",
 }  # fmt: skip
 _WITHHELD = {
     "contentfilter", "contentfiltered", "contentfilterresult", "filtered", "safety", "recitation", "blocklist", "prohibitedcontent",
@@ -104,7 +105,7 @@ def completion(document: Any, request: Request, clean: Callable[[str], str]) -> 
     reply = parsed(_Reply, document)
     choice, sampling = reply.choices[0], request.sampling
     message = choice.message or _Message()
-    if choice.error:
+    if says(choice.error):
         _raise_error(choice.error, clean)
     if message.refusal:
         raise Refused(f"the model refused: {clean(words(message.refusal))}")
@@ -147,7 +148,7 @@ def _said(reason: Any) -> str:
     """`STOP`, `end_turn`, {"type": "stop", "matched": 2} → stop, endturn, stop. "" for none."""
     if isinstance(reason, dict):
         reason = reason.get("type")
-    return "".join(filter(str.isalnum, reason.lower())) if isinstance(reason, str) else ""
+    return "".join(filter(str.isalnum, reason.lower())).removeprefix("finishreason") if isinstance(reason, str) else ""
 
 
 def _finish(said: str, tokens: int | None, most: int) -> FinishReason:

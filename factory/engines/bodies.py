@@ -17,6 +17,7 @@ Shape = TypeVar("Shape", bound=BaseModel)
 
 LIMIT = 2**53  # of counts and token ids: what the store and JSON can hold
 DIGITS = 19  # of an integer that is read exactly
+DEEPEST = 10  # levels of an error that are read for its words
 LATER = (408, 409, 425, 429)  # HTTP statuses below 500 that another attempt may not get
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -91,7 +92,7 @@ def fault(document: Any) -> int | None:
     if not isinstance(document, dict):
         return None
     answer, said = any(document.get(name) for name in _ANSWERS), any(document.get(name) for name in _SAID)
-    if not document.get("error") and document.get("object") != "error" and (answer or not said):
+    if not says(document.get("error")) and document.get("object") != "error" and (answer or not said):
         return None
     levels = [level for level in (document.get("error"), document) if isinstance(level, dict)]
     tells = [level.get(name) for level in levels for name in _TELLS]
@@ -105,7 +106,14 @@ def fault(document: Any) -> int | None:
     return 500
 
 
-def words(said: Any) -> str:
+def says(error: Any, depth: int = 0) -> bool:
+    """Whether an error says anything: some servers send {"code": null, "message": ""} beside every answer."""
+    if isinstance(error, dict | list) and depth < DEEPEST:
+        return any(says(part, depth + 1) for part in (error.values() if isinstance(error, dict) else error))
+    return bool(error)
+
+
+def words(said: Any, depth: int = 0) -> str:
     """What an error says: OpenAI's {"error": {"message", "param"}}, FastAPI's {"detail": [{"loc", "msg"}]}, or the document itself."""
     named = ""
     for name in _SAID:
@@ -113,16 +121,16 @@ def words(said: Any) -> str:
             param = said.get("param")
             named = param if isinstance(param, str) else named
             said = said[name]
-    if isinstance(said, list):
-        said = "; ".join(map(_one_of_several, said))
+    if isinstance(said, list) and depth < DEEPEST:
+        said = "; ".join(_one_of_several(part, depth + 1) for part in said)
     if not isinstance(said, str):
         said = _dumped(said)
     return said if not named or named in said else f"{said} ({named})"
 
 
-def _one_of_several(said: Any) -> str:
+def _one_of_several(said: Any, depth: int) -> str:
     if not (isinstance(said, dict) and isinstance(said.get("loc"), list)):
-        return words(said)
+        return words(said, depth)
     return f"{'.'.join(map(str, said['loc']))}: {said.get('msg')}"
 
 

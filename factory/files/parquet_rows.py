@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,6 +45,8 @@ class ParquetReader:
 
 
 def _values(column: pa.Array, strict: bool) -> list[Any]:
+    if narrow := {pa.float16(): np.float16, pa.float32(): np.float32}.get(column.type):  # 0.1 is 0.1, not 0.10000000149
+        return [None if value is None else float(str(narrow(value))) for value in column.to_pylist()]
     try:
         return column.to_pylist()
     except (ValueError, OverflowError):  # text that is not UTF-8, which other writers let through; dates after the year 9999

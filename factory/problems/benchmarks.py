@@ -12,10 +12,11 @@ from factory.errors import DataError
 from factory.files import Record, no_rows, row_reader
 
 QUESTION: tuple[tuple[str, ...], ...] = (
-    ("problem",), ("body", "question"), ("question",), ("prompt",), ("query",), ("instruction", "input"), ("instruction",), ("text",),
+    ("problem",), ("body", "question"), ("passage", "question"), ("context", "question"), ("article", "question"), ("question",),
+    ("prompt",), ("query",), ("instruction", "input"), ("instruction",), ("text",),
     ("code", "input"), ("input",), ("inputs",), ("messages",), ("conversations",), ("conversation",),
 )  # fmt: skip
-"""Where a question may stand, capitals aside, the first that a row has: its columns together are the question."""
+"""Where a question may stand, capitals aside: the columns of a group together are one. A row may have several, of which all count."""
 USERS = ("user", "human")
 
 
@@ -33,7 +34,7 @@ def read_benchmark(path: str) -> BenchmarkTexts:
     has a question: the message names its columns."""
     texts: list[str] = []
     columns: dict[str, None] = {}
-    rows = 0
+    rows = readable = 0
     broken: Record | None = None
     reader = row_reader(Path(path), strict=True, name=f"the benchmark {path}")
     for batch in reader.batches():
@@ -43,26 +44,32 @@ def read_benchmark(path: str) -> BenchmarkTexts:
                 broken = broken or record
                 continue
             columns.update(dict.fromkeys(record.values))
-            if question := _question(record.values):
-                texts.append(question)
+            found = _questions(record.values)
+            readable += bool(found)
+            texts += found
     if not columns:
         raise no_rows(f"the benchmark {path}", rows, broken)
     if not texts:
         known = ", ".join(dict.fromkeys(name for names in QUESTION for name in names))
         has = ", ".join(map(_shown, list(columns)[:40]))
         raise DataError(f"the benchmark {path} has a question in none of its {rows:,} rows: expected text in one of {known}; it has {has}")
-    return BenchmarkTexts(texts, rows, rows - len(texts))
+    if 2 * readable < rows:
+        raise DataError(f"the benchmark {path} has no question to read in {rows - readable:,} of {rows:,} rows: correct or convert it")
+    return BenchmarkTexts(texts, rows, rows - readable)
 
 
-def _question(values: Mapping[str, Any]) -> str:
-    """ "" where there is none."""
+def _questions(values: Mapping[str, Any]) -> list[str]:
+    """Of a question with its passage only both together."""
+    used: set[str] = set()
+    found: dict[str, None] = {}
     named = {str(name).strip().lower(): value for name, value in values.items()}
     for names in QUESTION:
-        if all(name in named for name in names):
+        if all(name in named for name in names) and used.isdisjoint(names):
             parts = [_text(named[name]) for name in names]
             if all(parts) or (parts[0] and names[-1] == "input"):  # an instruction without an input is whole
-                return "\n".join(filter(None, parts))
-    return ""
+                found["\n".join(filter(None, parts))] = None
+                used.update(names)
+    return list(found)
 
 
 def _text(value: object) -> str:
@@ -74,7 +81,7 @@ def _text(value: object) -> str:
         return "\n".join(filter(None, map(_text, turns)))
     said = []
     for turn in turns:
-        if isinstance(turn, Mapping) and (turn.get("role") or turn.get("from")) in USERS:
+        if isinstance(turn, Mapping) and str(turn.get("role") or turn.get("from")).lower() in USERS:
             content = turn["content"] if "content" in turn else turn.get("value")
             parts = content if isinstance(content, list) else [content]
             said += [_text(part.get("text") if isinstance(part, Mapping) else part) for part in parts if isinstance(part, Mapping | str)]

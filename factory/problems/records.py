@@ -7,6 +7,7 @@ A reject keeps its source, its place and its row: {"source": "gsm8k", "at": "tra
 """
 
 import dataclasses
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from factory.storage import reject
 STAGE = "problems"
 DUPLICATE = "exact duplicate"
 MOST_DECIMALS = 30
+MISSING = ("nan", "none", "null", "n/a", "<na>", "notfound")  # as a whole text
+_LETTER = re.compile(r"\(?[A-Z]\)?")  # a choice: its solution may state the value instead
+_LETTERED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(?[A-Z]\)")  # a choice and its value in one box
 SPACES_COUNT: tuple[AnswerKind, ...] = ("literal", "table")  # in their answers
 NO_SPLIT: Split = "train"  # until `split.assign` has put the rows of sources without a split of their own
 
@@ -84,9 +88,14 @@ def _preference(made: _Made) -> tuple[bool, str]:
 def _contradictions(made: list[_Made]) -> list[bool]:
     """Whether each solution states another answer than its problem has."""
     doubtful = [item for item in made if item.stated is not None and item.stated != item.problem.answer]
+    doubtful = [item for item in doubtful if item.problem.answer_kind not in ("number", "math") or not _is_choice(item)]
     grades = SHARED.grade_answers([Task.of(item.problem, item.stated or "") for item in doubtful])
     wrong = {id(item) for item, grade in zip(doubtful, grades, strict=True) if grade.verdict == "wrong"}
     return [id(item) in wrong for item in made]
+
+
+def _is_choice(item: _Made) -> bool:
+    return bool(_LETTER.fullmatch(item.problem.answer) or _LETTERED.match(item.stated or ""))
 
 
 def _made(source: Source, row: Raw) -> _Made:
@@ -104,6 +113,8 @@ def _made(source: Source, row: Raw) -> _Made:
     for ours, text in (("problem", problem), ("answer", answer)):
         if not any(letter.isprintable() and not letter.isspace() for letter in text):
             raise BadRow(f"empty {ours}")
+        if text.strip().lower() in MISSING and (ours == "problem" or source.answer_kind in ("number", "math")):
+            raise BadRow(f"{ours} is a word for a missing value")
     answer, unreadable = clean_gold(answer, source.answer_kind)
     if unreadable:
         raise BadRow(unreadable)

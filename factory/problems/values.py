@@ -23,6 +23,7 @@ _SPEAKERS: dict[str, str] = {
     "human": "user",
     "assistant": "assistant",
     "gpt": "assistant",
+    "chatgpt": "assistant",
     "model": "assistant",
     "system": "system",
 }
@@ -58,6 +59,8 @@ def text_of(value: object, name: str, speaker: Speaker | None = None) -> str | N
     if isinstance(value, float | Decimal):
         return _decimal(value, name)
     if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        if isinstance(value, datetime.datetime) and value.tzinfo is None and value.time() == datetime.time():
+            return value.date().isoformat()  # a date that a library read as a moment
         return value.isoformat()
     if isinstance(value, Mapping) and speaker and _is_turn(value):
         return conversation([value], name, speaker)
@@ -87,7 +90,7 @@ def conversation(turns: list[Any], name: str, speaker: Speaker) -> str:
     for turn in turns:
         if turn.get("tool_calls") or turn.get("function_call"):
             raise BadRow(f"{name} is a conversation with tool calls")
-        role = str(turn.get("role") or turn.get("from"))
+        role = str(turn.get("role") or turn.get("from")).lower()
         roles.append(_SPEAKERS.get(role, role))
         texts.append(_content(turn["content"] if "content" in turn else turn.get("value"), name))
     if roles not in ([speaker], ["system", speaker]):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.errors import DataError
-from factory.files import Record, row_reader
+from factory.files import Record, opened_rows, row_reader
 from factory.files.unpacking import ending
 
 ROWS: list[dict[str, Any]] = [{"a": 1, "b": "x"}, {"a": 2, "b": "é"}]
@@ -99,3 +99,27 @@ def test_values_of_parquet_that_python_cannot_hold(tmp_path: Path) -> None:
     assert first.values == {"text": b"\xff", "late": None, "nested": None}
     assert (second.values["text"], second.values["nested"]) == ("ok", ["ok"])
     assert records(tmp_path / "a.parquet", strict=False)[0].values["text"] == "\ufffd"
+
+
+@pytest.mark.parametrize("text", ["problem;answer\r\nWhat is 2,5 plus 1?;3,5\r\n",
+                                  "sep=;\r\nproblem;answer\r\nWhat is 2,5 plus 1?;3,5\r\n",
+                                  "problem\tanswer\nWhat is 2,5 plus 1?\t3,5\n",
+                                  'problem, answer,,\n"What is 2,5 plus 1?","3,5",,\n'])  # fmt: skip
+def test_csv_as_spreadsheets_write_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8-sig", newline="")
+    with opened_rows(str(tmp_path / "a.csv")) as source:
+        rows = [record.values for batch in source.reader.batches() for record in batch.records]
+    assert rows == [{"problem": "What is 2,5 plus 1?", "answer": "3,5"}]
+
+
+def test_narrow_floats_are_what_they_say(tmp_path: Path) -> None:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(
+        pa.table({"a": pa.array([0.1, None, 2.5], pa.float32()), "b": pa.array(np.array([0.1, 7, 0.3], "float16"))}), tmp_path / "a.parquet"
+    )
+    with opened_rows(str(tmp_path / "a.parquet")) as source:
+        rows = [tuple(record.values.values()) for batch in source.reader.batches() for record in batch.records]
+    assert rows == [(0.1, 0.1), (None, 7.0), (2.5, 0.3)]

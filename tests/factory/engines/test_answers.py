@@ -28,7 +28,18 @@ def test_names_of_a_whole_answer(reason: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["length", "max_tokens", "MAX_TOKENS", "model_length", "max_length", "contextLengthReached", {"type": "length", "length": 3}]
+    "reason",
+    [
+        "length",
+        "max_tokens",
+        "MAX_TOKENS",
+        "model_length",
+        "max_length",
+        "contextLengthReached",
+        {"type": "length", "length": 3},
+        "FINISH_REASON_MAX_TOKENS",
+        "FinishReason.LENGTH",
+    ],
 )
 def test_names_of_a_truncated_answer(reason: Any) -> None:
     assert ended(reason, tokens=2).finish_reason == "length"

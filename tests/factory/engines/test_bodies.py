@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from factory.engines import bodies
 from factory.engines.bodies import Failed, count, fault, parsed, read, whole, words
 
 
@@ -129,3 +130,15 @@ def test_the_first_field_that_does_not_fit_is_named() -> None:
 
     with pytest.raises(Failed, match=r"^malformed answer: tokens\.1: Input should be a valid integer"):
         parsed(Shape, {"tokens": [1, "x"]})
+
+
+@pytest.mark.parametrize("empty", [{"code": None, "message": None}, {"code": 0, "message": ""}, {"message": ""}, [None], [{}]])
+def test_an_error_that_says_nothing_is_none(empty: object) -> None:
+    assert bodies.fault({"choices": [{"text": "x", "finish_reason": "stop"}], "error": empty}) is None
+
+
+@pytest.mark.parametrize("levels", [20, 100, 400])
+def test_an_error_may_be_nested(levels: int) -> None:
+    document = bodies.read(('{"error":[' * levels + '"x"' + "]}" * levels).encode())
+    assert bodies.fault(document) == 500
+    assert isinstance(bodies.words(document), str)

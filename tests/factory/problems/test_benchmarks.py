@@ -73,10 +73,27 @@ def test_formats(tmp_path: Path) -> None:
 
 def test_rows_without_a_question_are_counted(tmp_path: Path) -> None:
     path = jsonl(
-        tmp_path / "b.jsonl", '{"question": "torn', {"question": " "}, {"question": 7}, {"other": "x"}, "[1]", {"question": "Whole?"}
+        tmp_path / "b.jsonl",
+        '{"question": "torn',
+        {"question": " "},
+        {"question": 7},
+        {"other": "x"},
+        "[1]",
+        *({"question": f"Whole {n}?"} for n in range(5)),
     )
     found = read_benchmark(path)
-    assert (found.texts, found.rows, found.unreadable) == (["Whole?"], 6, 5)
+    assert (found.texts, found.rows, found.unreadable) == ([f"Whole {n}?" for n in range(5)], 10, 5)
+    assert "in 5 of 9 rows" in refuse(jsonl(tmp_path / "c.jsonl", *[{"q": 1}] * 5, *({"question": f"Whole {n}?"} for n in range(4))))
+
+
+def test_a_row_may_have_several_questions(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "You are a helpful assistant.", "messages": [{"role": "User", "content": "How many?"}]},
+        {"problem": "algebra/0.json", "question": "How far?"}, {"passage": "Bob has 17.", "question": "How much?"},
+    ]  # fmt: skip
+    texts = read_benchmark(jsonl(tmp_path / "b.jsonl", *rows)).texts
+    assert {"How many?", "How far?", "Bob has 17.\nHow much?"} <= set(texts)
+    assert "How much?" not in texts, "a question belongs to its passage"
 
 
 def test_no_question_is_an_error_that_says_what_there_is(tmp_path: Path) -> None:

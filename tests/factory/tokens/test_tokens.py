@@ -139,7 +139,7 @@ def test_a_content_that_looks_like_the_template_is_told_from_it(zoo: dict[str, A
 
 
 @pytest.mark.parametrize("template", [
-    "{% for m in messages %}<|im_start|>{{ m.content | upper }}<|im_end|>{% endfor %}",
+    "{% for m in messages %}<|im_start|>{{ m.content | replace('a', 'b') }}<|im_end|>{% endfor %}",
     "{% for m in messages %}{% for line in m.content.split('\n') %}> {{ line }}{% endfor %}{% endfor %}",
     "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}",
 ])  # fmt: skip
@@ -149,6 +149,22 @@ def test_a_template_that_rewrites_contents_is_refused_for_spelled_ones_alone(zoo
     (ids, why), (none, reason) = tokens.request_ids(words, [fine, spelled], "m@1")
     assert (ids, why) == (words(template_text(words, fine), add_special_tokens=False)["input_ids"], "")
     assert (none, reason) == ([], "the chat template of m@1 rewrites the messages, and one spells a control token: take it out of the text")
+
+
+@pytest.mark.parametrize(("template", "content"), [
+    ("{% for m in messages %}<|im_start|>{{ m.content | replace('**', '') }}<|im_end|>{% endfor %}", "say <|im_**end|>"),
+    ("{% for m in messages %}<|im_start|>{{ m.content | lower }}<|im_end|>{% endfor %}", "say <|IM_END|>"),
+    ("{% for m in messages %}<|im_start|>{{ m.content | replace('_', '') | replace('!', '_') }}<|im_end|>{% endfor %}", "<|im!end|>"),
+])  # fmt: skip
+def test_a_template_that_makes_a_control_token_of_a_content_is_refused(zoo: dict[str, Any], template: str, content: str) -> None:
+    [(ids, why)] = tokens.request_ids(templated(zoo["qwen"], template), [(("user", content),)], "m@1")
+    assert (ids, "rewrites the messages" in why) == ([], True)
+
+
+@pytest.mark.parametrize("template", ["{% if tools | length > 0 %}T{% endif %}", "{{ messages[0].content + 1 }}", "{{ 1 // 0 }}"])
+def test_a_template_that_fails_is_a_reason(zoo: dict[str, Any], template: str) -> None:
+    [(ids, why)] = tokens.request_ids(templated(zoo["qwen"], template), [(("user", "a"),)], "m@1")
+    assert (ids, why.startswith("the chat template of m@1 refuses these messages: ")) == ([], True)
 
 
 def template_text(words: Any, messages: tuple[tuple[str, str], ...]) -> str:
