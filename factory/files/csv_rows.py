@@ -18,8 +18,8 @@ _ESCAPED = re.compile("[\udc80-\udcff]")  # bytes that are no UTF-8, as `surroga
 
 
 class CsvReader:
-    """CSV or TSV whose first row names the columns; all cells are text.
-    A CSV file may be cut by `;` or tabs, as spreadsheets write it. A short row lacks its last columns, a longer one is no row."""
+    """CSV or TSV whose first row names the columns; all cells are text. A CSV file may be cut by `;` or tabs, as spreadsheets
+    write it. A short row lacks its last columns, a longer one is no row."""
 
     def __init__(self, path: Path, name: str, delimiter: str, strict: bool) -> None:
         csv.field_size_limit(sys.maxsize)

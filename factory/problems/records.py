@@ -18,7 +18,7 @@ from factory.grading import SHARED, Task, clean_gold
 from factory.identity import digest, row_id
 from factory.params import Source
 from factory.problems.gold import CONTRADICTION, gold_solution, stated_answer
-from factory.problems.values import BadRow, literal_of, normalise, table_of, text_of, writable
+from factory.problems.values import BadRow, literal_of, normalise, table_of, text_of
 from factory.schemas import AnswerKind, Problem, Reject, Split
 from factory.storage import reject
 
@@ -77,7 +77,7 @@ def from_records(source: Source, rows: Iterable[Raw]) -> tuple[list[Problem], li
 
 
 def rejected(source: Source, row: Raw, reason: str, parent_id: str | None = None) -> Reject:
-    return reject(STAGE, {"source": source.name, "at": row.at, "row": writable(row.record)}, reason, parent_id)
+    return reject(STAGE, {"source": source.name, "at": row.at, "row": row.record}, reason, parent_id)
 
 
 def _preference(made: _Made) -> tuple[bool, str]:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 Speaker = Literal["user", "assistant"]
-DEEPEST = 20  # brackets in brackets of a literal, and of what a reject keeps
+DEEPEST = 20  # brackets in brackets of a literal
 _SPEAKERS: dict[str, str] = {
     "user": "user",
     "human": "user",
@@ -182,29 +182,3 @@ def _described(value: object) -> str:
     if isinstance(value, bytes):
         return "bytes, not text"
     return "an object" if isinstance(value, Mapping) else f"a value of the type {type(value).__name__}"
-
-
-def writable(value: object, depth: int = 0) -> Any:
-    """A value as JSON and Parquet can hold it, for the row of a reject: surrogates and bytes escaped, the rest as text."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if depth > DEEPEST:
-        return "…"
-    if isinstance(value, Mapping):
-        return {str(writable(str(key))): writable(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [writable(item, depth + 1) for item in value]
-    if value is None or isinstance(value, bool):
-        return value
-    try:
-        return value if isinstance(value, int) and abs(value) < 2**63 else writable(_plain(value))
-    except BadRow as error:
-        return str(error)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return text_of(value, "the value") or ""
