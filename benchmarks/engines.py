@@ -26,13 +26,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from factory import rollouts
+from factory.coat import rollouts
 from factory.engines.protocol import StreamingEngine
 from factory.engines.requests import StoredEngine
 from factory.engines.store import Store
 from factory.identity import row_id
+from factory.language.prompting import render
 from factory.params import Requests, Role, Sampling
-from factory.prompting import render
 from factory.schemas import Problem
 
 PROMPTS, SAMPLES, TOKENS, WORDS = 512, 4, 128, 60

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from factory import rollouts
+from factory.coat import rollouts
 from factory.engines.protocol import Completion, Request
 from factory.engines.requests import StoredEngine
 from factory.engines.store import Store

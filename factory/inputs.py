@@ -19,8 +19,8 @@ from typing import Literal
 
 from factory.errors import DataError, EngineError
 from factory.identity import hash_files
-from factory.names import model_of_line
 from factory.params import Params, Role
+from factory.params.names import model_of_line
 from factory.storage import whole_file, write_json
 
 FOLDER = Path("data/inputs")

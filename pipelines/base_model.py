@@ -4,7 +4,7 @@ prepared and tried → data/models/base.
 python -m pipelines.base_model
 """
 
-from factory import coat
+from factory.coat import grammar
 from factory.engines.sampler import Sampler
 from factory.identity import seed_for
 from factory.params import Params
@@ -17,13 +17,13 @@ from trainers import adopt, base, run
 def main(params: Params) -> None:
     section, target = params.require("base_model"), MODELS / "base"
     if section.hub_id is not None:
-        adopt.adopt(section.hub_id, section.revision, coat.ACTIONS.values(), sampling=Sampler, target=target)
+        adopt.adopt(section.hub_id, section.revision, grammar.ACTIONS.values(), sampling=Sampler, target=target)
         run.write_log(LOGS / "base.csv", run.LOG_COLUMNS, [])
         return
     corpus = run.load_dataset_rows(DATASETS / "corpus", CorpusText)
     settings = base.Settings(**section.model_dump(exclude={"hub_id", "revision"}))
     seed = seed_for(params.seed, "base_model")
-    base.pretrain(corpus, coat.ACTIONS.values(), settings, seed=seed, target=target, log=LOGS / "base.csv")
+    base.pretrain(corpus, grammar.ACTIONS.values(), settings, seed=seed, target=target, log=LOGS / "base.csv")
 
 
 if __name__ == "__main__":

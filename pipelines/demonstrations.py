@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from factory.demonstrations.critics import Critic, LlmCritic
-from factory.demonstrations.generator import Workshop
-from factory.demonstrations.reference import ReferenceCritic
-from factory.demonstrations.selection import accepted, controls, sources
+from factory.coat.demonstrations.critics import Critic, LlmCritic
+from factory.coat.demonstrations.generator import Workshop
+from factory.coat.demonstrations.reference import ReferenceCritic
+from factory.coat.demonstrations.selection import accepted, controls, sources
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.select import Engines
 from factory.errors import DataError, ParamsError

@@ -1,7 +1,7 @@
 """Stage `distillation@<round>`: right answers of the policy, for the base to learn. `python -m pipelines.distillation r1`"""
 
-from factory import rollouts
-from factory.distillation import hardest
+from factory.coat import rollouts
+from factory.coat.distillation import hardest
 from factory.engines.select import Engines
 from factory.errors import ParamsError
 from factory.grading import Grader

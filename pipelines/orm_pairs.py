@@ -1,7 +1,7 @@
 """Stage `orm_pairs@<policy>`: right and wrong solutions of one problem, in pairs. `python -m pipelines.orm_pairs r1`"""
 
+from factory.coat.preferences import orm_pairs
 from factory.params import Params
-from factory.preferences import orm_pairs
 from factory.schemas import OrmPair, Rollout
 from factory.storage import TABLES, read_rows, write_rejects, write_rows
 from pipelines import stage

@@ -2,9 +2,9 @@
 
 from factory.engines.select import Engines
 from factory.params import Params
-from factory.plans import plan_examples, structure_examples
 from factory.schemas import Example, Problem, Template
 from factory.storage import DATASETS, TABLES, read_rows, write_rejects, write_rows
+from factory.templates.plans import plan_examples, structure_examples
 from pipelines import stage
 
 

@@ -11,13 +11,13 @@ the ids that were sampled.
 from collections.abc import Sequence
 from functools import partial
 
-from factory import tokens
-from factory.coat import ACTIONS
+from factory.coat.grammar import ACTIONS
+from factory.coat.rewards import Reward, Weights, reward
 from factory.engines.sampler import Sampled, Sampler
 from factory.errors import DataError, ParamsError
 from factory.identity import seed_for
+from factory.language import tokens
 from factory.params import Params
-from factory.rewards import Reward, Weights, reward
 from factory.schemas import Restart
 from factory.storage import DATASETS, LOGS, MODELS, write_rejects
 from pipelines import stage

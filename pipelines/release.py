@@ -6,8 +6,8 @@ data/datasets/<dataset> only when every critical expectation holds.
     python -m pipelines.release restarts_r1
 """
 
+from factory.gate.release import release
 from factory.params import Params
-from factory.publish.release import release
 from pipelines import stage
 
 

@@ -5,12 +5,12 @@ python -m pipelines.report
 
 from pathlib import Path
 
-from factory.audit.agreement import Graded, graded
-from factory.audit.opinions import of_line, second_opinions
-from factory.audit.page import html, markdown
-from factory.audit.report import sections_of
 from factory.engines.recorded_engine import read_recorded
 from factory.params import Params
+from factory.reports.agreement import Graded, graded
+from factory.reports.opinions import of_line, second_opinions
+from factory.reports.page import html, markdown
+from factory.reports.report import sections_of
 from factory.schemas import Problem, Rollout
 from factory.storage import TABLES, read_rows, whole_folder
 from pipelines import stage

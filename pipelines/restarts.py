@@ -1,7 +1,7 @@
 """Stage `restarts@<round>`: start states of PPO. `python -m pipelines.restarts r1`"""
 
+from factory.coat.restarts import Buffers, plain_states, restart_states
 from factory.params import Params
-from factory.restarts import Buffers, plain_states, restart_states
 from factory.schemas import Problem, Restart, Rollout
 from factory.storage import TABLES, read_rows, write_rejects, write_rows
 from pipelines import stage

@@ -1,6 +1,6 @@
 """Stage `rollouts@<policy>`: sample and grade solutions of train problems. `python -m pipelines.rollouts base`"""
 
-from factory import rollouts
+from factory.coat import rollouts
 from factory.engines.select import Engines
 from factory.errors import ParamsError
 from factory.grading import Grader

@@ -4,7 +4,7 @@ from factory.engines.select import Engines
 from factory.params import Params
 from factory.schemas import Problem, Template, Trajectory, TrajectoryPair
 from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_rejects, write_rows
-from factory.trajectories import make_trajectories
+from factory.templates.trajectories import make_trajectories
 from pipelines import stage
 
 

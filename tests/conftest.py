@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from factory import coat, storage
+from factory import storage
+from factory.coat import grammar
 from factory.identity import row_id
+from factory.language.prompting import render
 from factory.params import Params, parse
-from factory.prompting import render
 from factory.schemas import CorpusText, Demonstration, Example, OrmPair, Problem, Restart, Rollout, Template, Trajectory, TrajectoryPair
 
 ROOT = Path(__file__).parents[1]
@@ -29,13 +30,13 @@ def rollout(parent: Problem, answer: int, ordinal: int) -> Rollout:
     completion = f"Try it.\n{answer - 7} + 7 = {answer}\n\\boxed{{{answer}}}"
     return Rollout(
         id=row_id("rollout", parent.id, ordinal), problem_id=parent.id, prompt=render("solve", problem=parent.problem),
-        completion=completion, steps=coat.split_steps(completion), answer=str(answer),
+        completion=completion, steps=grammar.split_steps(completion), answer=str(answer),
         verdict="correct" if str(answer) == parent.answer else "wrong", finish_reason="stop", tokens=12, **LINEAGE,
     )  # fmt: skip
 
 
 def restart(parent: Rollout, source: Problem, sign: str) -> Restart:
-    prefix, dropped = coat.cut(parent.completion, 1)
+    prefix, dropped = grammar.cut(parent.completion, 1)
     return Restart(
         id=row_id("restart", parent.id), problem_id=source.id, parent_id=parent.id, buffer=sign, backtrack=dropped, prompt=parent.prompt,
         prefix=prefix, prefix_has_answer=False, answer=source.answer, answer_kind="number", round="r1",

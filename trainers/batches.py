@@ -1,6 +1,6 @@
 """From text to token ids, labels and the order in which rows are trained on.
 
-A sequence is always ids(prompt) + ids(completion) + [eos], as engines and scorers make it (`factory.tokens`): it begins as the tokenizer
+A sequence is always ids(prompt) + ids(completion) + [eos], as engines and scorers make it (`language.tokens`): it begins as the tokenizer
 begins a text, and the boundary between the two is a token boundary, as it is when a model continues the prompt. The order is written out
 beforehand (epochs shuffled, rows of about the same length in one batch, batches shuffled), so that a budget in tokens is met exactly and
 every step is known before the first one.
@@ -17,7 +17,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from factory.errors import DataError
-from factory.tokens import offsets, prompt_ids, sequence_ids, text_ids, unknown_word
+from factory.language.tokens import offsets, prompt_ids, sequence_ids, text_ids, unknown_word
 
 IGNORED = -100  # the label of a token without loss
 POOL = 50  # batches among which rows are grouped by length

@@ -66,7 +66,7 @@ class Critic(nn.Module):
 
     @torch.no_grad()
     def logits(self, sequences: Sequence[Ids]) -> list[float]:
-        """The raw logit at the last token of each sequence; the reward standardises it (factory.rewards)."""
+        """The raw logit at the last token of each sequence; the reward standardises it (factory.coat.rewards)."""
         device = next(self.model.parameters()).device
         logits = [0.0] * len(sequences)
         lengths = [len(sequence) for sequence in sequences]

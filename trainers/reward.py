@@ -7,7 +7,7 @@
     python -m pipelines.orm r1
 
 A sequence is ids(prompt) + ids(completion) + [eos], and the logit is read at the eos. The saved tokenizer has no chat template, so that
-every reader (`factory.tokens.pair_ids`, vLLM) scores sequences too, whatever the policy was made from. `reward_mean` and `reward_std` of
+every reader (`language.tokens.pair_ids`, vLLM) scores sequences too, whatever the policy was made from. `reward_mean` and `reward_std` of
 the logits over the training completions are stored in config.json, so that a reader can normalise. A tenth of the problems is held out
 for the accuracy.
 """

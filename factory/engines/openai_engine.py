@@ -21,7 +21,6 @@ from typing import Any
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-from factory import control
 from factory.engines.answers import Id, completion
 from factory.engines.bodies import Failed, Refused, parsed
 from factory.engines.dialect import worded
@@ -29,6 +28,7 @@ from factory.engines.protocol import Completion, Request, failure
 from factory.engines.server import Server
 from factory.engines.servers import Servers
 from factory.errors import EngineError
+from factory.language.tokens import control
 from factory.params import Requests, Role
 
 PROMPTS = 4096  # whose token ids a scorer keeps: the samples of one prompt come together
@@ -105,7 +105,7 @@ class _TokenizerInfo(BaseModel):
 class OpenAIScorer(Servers[tuple[str, str], float]):
     """A reward model on vLLM (`vllm serve orm --convert classify --enable-tokenizer-info-endpoint`): the raw logit of its one label.
 
-    The server sees the token ids that training saw (`factory.tokens`): with a chat template the pair goes to /classify as a conversation,
+    The server sees the token ids that training saw (`language.tokens`): with a chat template the pair goes to /classify as a conversation,
     else as ids(prompt) + ids(completion) + [end of sequence], made by the server's /tokenize. The logit is read at the last token, so a
     model without chat template whose server does not tell the end-of-sequence token (/tokenizer_info) is refused. A pair that spells a
     control token has no score: the server would read it as the token (the engine transformers reads it as text).

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import EngineError
-from factory.prompting import render
+from factory.language.prompting import render
 
 _OUTPUT = "_eval_output"
 _NUMBER = re.compile(r"-?\$?[\d,]*\.?\d+")

@@ -21,7 +21,7 @@ from factory.engines.protocol import Completion, Request, failure
 from factory.engines.recorded_critics import Judgements, read_judgements, surrogate
 from factory.errors import EngineError
 from factory.identity import digest, hash_files
-from factory.prompting import render
+from factory.language.prompting import render
 
 CONVENTION = 1  # part of the model's revision: raise when `normalise` changes
 

@@ -18,7 +18,7 @@ from factory.engines.flow import Ask
 from factory.engines.protocol import Completion, Request, failure
 from factory.errors import ParamsError
 from factory.identity import seed_for
-from factory.prompting import render
+from factory.language.prompting import render
 
 ATTEMPTS = 3  # the first answer and two repairs
 BEGINNINGS = 100  # brackets of an answer at which a document is looked for

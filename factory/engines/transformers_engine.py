@@ -6,7 +6,7 @@
     scorer.score([("Tom has 3 apples. …\\nSolve:\\n", "3 + 4 = 7\\n\\\\boxed{7}")])       → [1.83]
 
 The model is loaded at the first request: a stage whose answers all stand in the store never loads one. Text becomes ids as in training, by
-the same functions (`factory.tokens`): ids(prompt) + ids(completion) + [end of sequence], begun as the tokenizer begins a text, and no
+the same functions (`language.tokens`): ids(prompt) + ids(completion) + [end of sequence], begun as the tokenizer begins a text, and no
 control token where data spells one.
 """
 
@@ -16,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from factory import tokens
 from factory.engines.protocol import Completion, Request, SamplingParams, failure
 from factory.errors import EngineError
+from factory.language import tokens
 
 SCORE_TOKENS = 16384  # padded tokens of one forward pass
 

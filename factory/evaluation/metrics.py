@@ -14,7 +14,7 @@ Self-correction: Satori, section 5 (share of wrong → right among the changed a
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from factory.coat import REFLECT, before_reflection
+from factory.coat.grammar import REFLECT, before_reflection
 from factory.evaluation.statistics import paired_bootstrap, wilson
 from factory.grading import extract_answer, grade_answer
 from factory.identity import seed_for

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from factory.control import placed
 from factory.grading import SHARED, Task, clean_gold
 from factory.identity import digest, row_id
+from factory.language.tokens.control import placed
 from factory.params import Source
 from factory.problems.gold import CONTRADICTION, gold_solution, stated_answer
 from factory.problems.values import BadRow, literal_of, normalise, table_of, text_of

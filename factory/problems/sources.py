@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.control import strays
 from factory.errors import DataError
 from factory.files import MALFORMED, Record, no_rows, row_reader
+from factory.language.tokens.control import strays
 from factory.params import Problems, Source
 from factory.problems.hub import hub_rows
 from factory.problems.records import DUPLICATE, Raw, from_records, mapped_columns, rejected

@@ -20,11 +20,11 @@ from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
 from factory.grading import Grader, Task, normalise
 from factory.identity import row_id, seed_for
-from factory.interplay import guided_prompt
+from factory.language.prompting import render, version
 from factory.params import Params, Sampling
-from factory.prompting import render, version
 from factory.schemas import Problem, Reject, Rollout, Template
 from factory.storage import reject
+from factory.templates.interplay import guided_prompt
 from factory.templates.lint import lint_template
 
 _ANALYSIS = re.compile(

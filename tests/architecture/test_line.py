@@ -11,8 +11,8 @@ import grimp
 import pytest
 import yaml
 
-from factory.consistency import OF_LINE
 from factory.inputs import OWNERS
+from factory.params.consistency import OF_LINE
 
 ROOT = Path(__file__).parents[2]
 LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml"]
@@ -21,8 +21,8 @@ MODEL_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "vllm")
 ABOVE = {"claims", "readme"}  # run the line through DVC once a seed, and tell what it said: no stages of it
 # They make no rows: values of the params are tracked key by key, errors and the boundary only print.
 FRAME = {
-    "factory", "factory.errors", "factory.params", "factory.sections", "factory.consistency", "factory.names", "factory.yaml_file",
-    "pipelines", "pipelines.stage", "trainers",
+    "factory", "factory.errors", "factory.params", "factory.params.sections", "factory.params.consistency", "factory.params.names",
+    "factory.params.yaml_file", "pipelines", "pipelines.stage", "trainers",
 }  # fmt: skip
 CHANGE_NO_ROW = {"requests"}
 ALWAYS = {"inputs"}  # runs every time: what it depends on is what it hashes
@@ -126,7 +126,7 @@ def test_a_stage_lists_the_code_that_it_runs(line: Path) -> None:
         files = {module_file(module) for module in closure(f"pipelines.{name}")} - {None}
         covers = {item: {file for file in files if file == item or file.startswith(f"{item}/")} for item in listed}
         missing += [f"{name}: {file}" for file in sorted(files - set().union(*covers.values()))]
-        needless += [f"{name}: {item}" for item, covered in covers.items() if not covered and item != "factory/prompts"]
+        needless += [f"{name}: {item}" for item, covered in covers.items() if not covered and item != "factory/language/prompts"]
     assert not missing, "dvc.yaml: deps lack " + ", ".join(missing)
     assert not needless, "dvc.yaml: deps list code that is not imported: " + ", ".join(needless)
 
@@ -146,7 +146,7 @@ def test_a_stage_lists_the_files_that_its_code_reads(line: Path) -> None:
 
 def test_code_finds_files_beside_itself_in_no_other_way() -> None:
     """`__file__` in another form would escape the test above."""
-    known = {"factory.prompting", "factory.audit.expectations", "factory.audit.page", "factory.publish.card"}
+    known = {"factory.language.prompting", "factory.gate.expectations", "factory.reports.page", "factory.gate.card"}
     assert {module for module in graph().modules if module_file(module) and data_of(module)} >= known
     for module in graph().modules:
         text = (ROOT / str(module_file(module))).read_text()

@@ -1,4 +1,4 @@
-"""The reader of files where it is strict, as sources and benchmarks use it; tests/factory/test_cli_grade.py has the rest."""
+"""The reader of files where it is strict, as sources and benchmarks use it; tests/factory/cli/test_grade.py has the rest."""
 
 import gzip
 import json

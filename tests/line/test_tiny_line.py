@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from factory import coat, schemas
+from factory import schemas
+from factory.coat import grammar
 from factory.storage import read_rows, write_rows
 
 Line = Any  # the class of the fixture, in conftest.py
@@ -46,7 +47,7 @@ def test_every_row_leads_back_to_a_train_problem(line: Line) -> None:
     restarts = rows(line, "restarts_r1")
     assert all((restart.parent_id in rollouts) == (restart.buffer != "0") for restart in restarts)
     assert {demonstration.type for demonstration in rows(line, "demonstrations")} >= {"I", "III-I"}
-    assert all(coat.problems_of(demonstration.completion) == [] for demonstration in rows(line, "demonstrations"))
+    assert all(grammar.problems_of(demonstration.completion) == [] for demonstration in rows(line, "demonstrations"))
     assert all(row.request_ids and row.model and row.prompt_version for row in rows(line, "rollouts_base"))
 
 
@@ -154,7 +155,7 @@ def test_a_corrupted_dataset_stops_at_its_gate(line: Line) -> None:
     kept = table.read_bytes()
     restarts = rows(line, "restarts_r1")
     victim = next(row for row in restarts if row.buffer == "-")
-    broken = dataclasses.replace(victim, prefix=f"Never said.\n{coat.REFLECT}")
+    broken = dataclasses.replace(victim, prefix=f"Never said.\n{grammar.REFLECT}")
     table.unlink()
     write_rows(table, schemas.Restart, [broken if row is victim else row for row in restarts])
     assert line.run("dvc", "commit", "-f", "-q", "restarts@r1").returncode == 0

@@ -9,9 +9,9 @@ from factory import storage
 from factory.engines.ledger import stats
 from factory.engines.store import default_path
 from factory.evaluation.metrics import PLANNER_ARMS
+from factory.gate.release import release
 from factory.grading import SHARED, Grader
 from factory.params import Params
-from factory.publish.release import release
 from factory.schemas import Answer, Problem
 from pipelines import evaluate, report
 

@@ -12,10 +12,11 @@ import torch
 import yaml
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerBase
 
-from factory import coat, params, storage
-from factory.audit import training
+from factory import params, storage
+from factory.coat import grammar
+from factory.coat.rewards import Weights
 from factory.errors import DataError, ParamsError
-from factory.rewards import Weights
+from factory.reports import training
 from factory.schemas import Reject, Restart
 from pipelines import ppo
 from trainers import batches, policy, rollout, run, tokenizer
@@ -35,7 +36,7 @@ def restart(number: int, buffer: Any = "0", prefix: str = "") -> Restart:
 
 
 def words(extra: str = "") -> PreTrainedTokenizerBase:
-    return tokenizer.build([PROMPT + SOLVED, "But wait." + extra], coat.ACTIONS.values(), 64)
+    return tokenizer.build([PROMPT + SOLVED, "But wait." + extra], grammar.ACTIONS.values(), 64)
 
 
 def save_models(words: PreTrainedTokenizerBase, orm_words: PreTrainedTokenizerBase) -> None:

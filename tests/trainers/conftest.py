@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from factory import coat
+from factory.coat import grammar
 from trainers import run, tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))  # `zoo`, which several tests share
@@ -31,7 +31,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained causal model folder."""
     folder = tmp_path_factory.mktemp("models") / "base"
     texts = [prompt + completion for prompt, completion in additions(50)] + ["Plan:\nput together (add, total)\ntake away (left)"]
-    words = tokenizer.build(texts, coat.ACTIONS.values(), 128)
+    words = tokenizer.build(texts, grammar.ACTIONS.values(), 128)
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, tie_word_embeddings=True,

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from zoo import END, OTHER, byte_tokenizer, put
 
-from factory import coat
+from factory.coat import grammar
 from factory.engines.sampler import Sampler
 from factory.errors import DataError
 from trainers import adopt, run, tokenizer
@@ -19,7 +19,7 @@ PHI = "{% for turn in messages %}<|{{ turn.role }}|>\n{{ turn.content }}<|end|>\
 
 
 def take(hub_id: str = "hub", target: str = "base") -> tuple[Any, Any]:
-    adopt.adopt(hub_id, None, coat.ACTIONS.values(), sampling=Sampler, target=Path(target))
+    adopt.adopt(hub_id, None, grammar.ACTIONS.values(), sampling=Sampler, target=Path(target))
     return AutoModelForCausalLM.from_pretrained(target), AutoTokenizer.from_pretrained(target)
 
 

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, Gemma3Config, T5Config, T5ForConditionalGeneration
 from zoo import byte_tokenizer, put, small
 
-from factory import coat
+from factory.coat import grammar
 from factory.engines import sampler as sampler_module
 from factory.engines import supported
 from factory.engines.protocol import Request, SamplingParams
@@ -69,7 +69,7 @@ def one_thread() -> Iterator[None]:
 
 
 def adopted(hub_id: str = "hub") -> Path:
-    adopt.adopt(hub_id, None, coat.ACTIONS.values(), sampling=Sampler, target=Path("data/models/base"))
+    adopt.adopt(hub_id, None, grammar.ACTIONS.values(), sampling=Sampler, target=Path("data/models/base"))
     return Path("data/models/base")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
-from factory import coat
+from factory.coat import grammar
 from factory.errors import DataError
 from factory.schemas import CorpusText
 from trainers import base, batches, run, tokenizer
@@ -26,7 +26,7 @@ def corpus(texts: list[tuple[str, str]]) -> list[CorpusText]:
 
 
 def test_pretraining_learns_and_saves_a_qwen(pairs: list[tuple[str, str]]) -> None:
-    base.pretrain(corpus(pairs), coat.ACTIONS.values(), SETTINGS, seed=1, target=Path("base"), log=Path("base.csv"))
+    base.pretrain(corpus(pairs), grammar.ACTIONS.values(), SETTINGS, seed=1, target=Path("base"), log=Path("base.csv"))
     lines = list(csv.DictReader(Path("base.csv").read_text(encoding="utf-8").splitlines()))
     assert list(lines[0]) == ["step", "loss", "lr", "tokens_seen"]
     assert float(lines[-1]["loss"]) < 0.4 * float(lines[0]["loss"])
@@ -64,7 +64,7 @@ def test_the_schedule_rises_falls_in_a_line_and_stays_level() -> None:
 
 def test_a_run_of_one_step_has_an_early_model_too() -> None:
     settings = dataclasses.replace(SETTINGS, epochs=1)
-    base.pretrain(corpus([("", "Tom has 3")]), coat.ACTIONS.values(), settings, seed=1, target=Path("base"), log=Path("base.csv"))
+    base.pretrain(corpus([("", "Tom has 3")]), grammar.ACTIONS.values(), settings, seed=1, target=Path("base"), log=Path("base.csv"))
     assert run.load(Path("base/early"))[0].config.hidden_size == 32
 
 
@@ -79,9 +79,9 @@ def test_prompts_have_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(base, "Trainer", trainer)
     with pytest.raises(DataError, match="seen"):
-        base.pretrain(rows, coat.ACTIONS.values(), dataclasses.replace(SETTINGS, epochs=1), seed=1, target=Path("b"), log=Path("b.csv"))
+        base.pretrain(rows, grammar.ACTIONS.values(), dataclasses.replace(SETTINGS, epochs=1), seed=1, target=Path("b"), log=Path("b.csv"))
     (row,) = seen["rows"]
-    words = tokenizer.build([rows[0].prompt + rows[0].completion], coat.ACTIONS.values(), 128)
+    words = tokenizer.build([rows[0].prompt + rows[0].completion], grammar.ACTIONS.values(), 128)
     prompt, completion = (words(text)["input_ids"] for text in (rows[0].prompt, rows[0].completion))
     assert row["input_ids"] == [*prompt, *completion, words.eos_token_id]
     assert row["labels"] == [-100] * len(prompt) + [*completion, words.eos_token_id]
@@ -90,4 +90,4 @@ def test_prompts_have_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     settings = dataclasses.replace(SETTINGS, hidden=33)
     with pytest.raises(DataError, match=r"base_model.hidden is 33"):
-        base.pretrain(corpus([("", "Tom has 3")]), coat.ACTIONS.values(), settings, seed=1, target=Path("base"), log=Path("l.csv"))
+        base.pretrain(corpus([("", "Tom has 3")]), grammar.ACTIONS.values(), settings, seed=1, target=Path("base"), log=Path("l.csv"))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaForSequenceClassification
 from zoo import byte_tokenizer, config_of, put
 
-from factory import coat
+from factory.coat import grammar
 from factory.engines.sampler import Sampler
 from factory.errors import DataError
 from trainers import adopt
@@ -25,7 +25,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def take(hub_id: str = "hub", revision: str | None = None) -> None:
-    adopt.adopt(hub_id, revision, coat.ACTIONS.values(), sampling=Sampler, target=Path("base"))
+    adopt.adopt(hub_id, revision, grammar.ACTIONS.values(), sampling=Sampler, target=Path("base"))
 
 
 def refused(hub_id: str = "hub", revision: str | None = None) -> str:

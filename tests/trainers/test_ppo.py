@@ -14,9 +14,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
+from factory.coat.rewards import Reward
 from factory.engines.sampler import Sampled, Sampler
 from factory.errors import DataError, ParamsError
-from factory.rewards import Reward
 from factory.schemas import Restart
 from trainers import ppo
 from trainers.collate import Ids, collate, micro_batches

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from factory.coat.rewards import Reward
 from factory.errors import DataError
-from factory.rewards import Reward
 from factory.schemas import Restart
 from trainers.collate import action_mask, collate, micro_batches
 from trainers.rollout import TOO_LONG, Order, Response, Rollouts, Start, collect, start_states

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config
 
-from factory import coat
+from factory.coat import grammar
 from factory.errors import DataError
 from trainers import batches, tokenizer
 
@@ -22,7 +22,7 @@ WORDS = ["Tom", "has", "apples", "red", "how", "many", "Sam", "dog", "Solve", "B
 
 @pytest.fixture(scope="module")
 def words() -> PreTrainedTokenizerBase:
-    return tokenizer.build(TEXTS, coat.ACTIONS.values(), 128)
+    return tokenizer.build(TEXTS, grammar.ACTIONS.values(), 128)
 
 
 def test_tokens_are_words_single_digits_and_signs_and_no_space(words: PreTrainedTokenizerBase) -> None:
@@ -32,7 +32,7 @@ def test_tokens_are_words_single_digits_and_signs_and_no_space(words: PreTrained
 
 
 def test_special_ids_come_first_and_padding_is_left_and_nothing_is_added(words: PreTrainedTokenizerBase) -> None:
-    assert words.convert_ids_to_tokens(range(6)) == ["<pad>", "<eos>", "<unk>", *coat.ACTIONS.values()]
+    assert words.convert_ids_to_tokens(range(6)) == ["<pad>", "<eos>", "<unk>", *grammar.ACTIONS.values()]
     assert words.padding_side == "left"
     assert words("Tom")["input_ids"] == words("Tom", add_special_tokens=False)["input_ids"]
     assert words.decode([words.convert_tokens_to_ids("<|reflect|>")]) == "<|reflect|>"
@@ -52,7 +52,7 @@ SENTENCE = (
     .map(" ".join)
     .filter(lambda text: not any(a.isdigit() and b.isdigit() for a, b in _neighbours(text)))
 )
-STEP = st.tuples(st.sampled_from(["", *coat.ACTIONS.values()]), st.one_of(EQUATION, SENTENCE)).map("".join)
+STEP = st.tuples(st.sampled_from(["", *grammar.ACTIONS.values()]), st.one_of(EQUATION, SENTENCE)).map("".join)
 TEXT = st.tuples(st.lists(STEP, min_size=1, max_size=6).map("\n".join), st.sampled_from(["", "\n", "\n\\boxed{15}"])).map("".join)
 
 
@@ -94,7 +94,7 @@ def test_auto_tokenizer_reads_the_same_ids_beside_a_qwen_config(words: PreTraine
 @pytest.mark.parametrize("text", ["two  spaces", "apples .", "7 8 side by side", " begins with a space", "ends with one "])
 def test_a_text_that_cannot_come_back_is_named(text: str) -> None:
     with pytest.raises(DataError, match="cannot give back") as error:
-        tokenizer.build(["fine", text], coat.ACTIONS.values(), 128)
+        tokenizer.build(["fine", text], grammar.ACTIONS.values(), 128)
     assert text[:10] in str(error.value)
 
 
@@ -109,6 +109,6 @@ def test_a_word_without_a_token_is_named(words: PreTrainedTokenizerBase) -> None
 def test_a_control_token_that_was_spelled_is_no_missing_word(words: PreTrainedTokenizerBase, text: str) -> None:
     (ids,) = batches.encode(words, [text])
     assert words.unk_token_id in ids
-    assert {words.pad_token_id, words.eos_token_id, *words.convert_tokens_to_ids(list(coat.ACTIONS.values()))}.isdisjoint(ids)
+    assert {words.pad_token_id, words.eos_token_id, *words.convert_tokens_to_ids(list(grammar.ACTIONS.values()))}.isdisjoint(ids)
     with pytest.raises(DataError, match="no token for 'zebra'"):
         batches.encode(words, [f"{text} zebra"])

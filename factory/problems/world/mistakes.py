@@ -13,7 +13,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from factory.demonstrations.lead_ins import NOT_AGAIN
+from factory.coat.demonstrations.lead_ins import NOT_AGAIN
 from factory.problems.world.arithmetic import Equation, Slip, execute, slipped
 from factory.problems.world.model import FIRST, WAYS, Check, Task, attempt, boxed
 from factory.problems.world.strategies import RIVALS, operations

@@ -12,10 +12,11 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from factory.demonstrations.lead_ins import CRITIQUE, EXPLORE, VERIFY
-from factory.demonstrations.stitch import said
+from factory.coat.demonstrations.lead_ins import CRITIQUE, EXPLORE, VERIFY
+from factory.coat.demonstrations.stitch import said
 from factory.errors import ParamsError
 from factory.identity import row_id, seed_for
+from factory.language.prompting import render
 from factory.params import Corpus, World
 from factory.problems.world.arithmetic import Equation, execute, parse_equation, slipped
 from factory.problems.world.draw import fresh_tasks
@@ -23,7 +24,6 @@ from factory.problems.world.families import TRAINED
 from factory.problems.world.mistakes import Mistake, missed, mistaken, owners, redo, verdict, verify_last, wrong_guess
 from factory.problems.world.model import FIRST, WAYS, Task, boxed
 from factory.problems.world.strategies import PROCEDURES, RIVALS, STRATEGIES, operations
-from factory.prompting import render
 from factory.schemas import CorpusText
 
 GOLD_PLANS = 0.65  # the rest are plausible wrong ones: a planner tuned on filtered plans must have room to improve

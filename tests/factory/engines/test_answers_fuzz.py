@@ -15,6 +15,7 @@ import pytest
 from fault_server import FOR_EVER, Fault, FaultServer
 from served import SETTINGS
 
+from factory.coat.rollouts import _rollout
 from factory.engines import servers
 from factory.engines.answers import completion
 from factory.engines.bodies import Failed, Refused
@@ -23,7 +24,6 @@ from factory.engines.protocol import Completion, Request, SamplingParams, failur
 from factory.engines.requests import StoredEngine
 from factory.engines.server import Server, _cards
 from factory.engines.structured import conform, validator_of
-from factory.rollouts import _rollout
 from factory.schemas import Reject, Rollout
 from factory.storage import read_rows, reject, write_rows
 

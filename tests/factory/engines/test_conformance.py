@@ -22,8 +22,8 @@ from factory.engines.recorded_engine import RecordedEngine
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.store import Store
 from factory.engines.transformers_engine import TransformersEngine, TransformersScorer
+from factory.language.prompting import render
 from factory.params import Requests, Role
-from factory.prompting import render
 
 SETTINGS = Requests(timeout=60, retries=2, max_failed_share=0.0)
 GREEDY = SamplingParams(max_tokens=24, logprobs=True)

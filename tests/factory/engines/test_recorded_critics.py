@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.demonstrations.critics import CritiqueAsk, _critique_prompt
+from factory.coat.demonstrations.critics import CritiqueAsk, _critique_prompt
 from factory.engines.protocol import Request, SamplingParams
 from factory.engines.recorded_critics import critique_prompt, gold_answer, gold_solution, read_judgements
 from factory.engines.recorded_engine import RecordedEngine

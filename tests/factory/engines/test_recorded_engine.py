@@ -7,7 +7,7 @@ from factory.engines.protocol import Request, SamplingParams
 from factory.engines.recorded_engine import RecordedEngine, normalise, read_recorded
 from factory.errors import EngineError
 from factory.grading import grade
-from factory.prompting import render
+from factory.language.prompting import render
 
 SAMPLING = SamplingParams(max_tokens=64)
 EGGS = "A hen lays 4 eggs a day.  How many in 3 days?"

@@ -11,8 +11,8 @@ from factory.engines.protocol import Request, SamplingParams
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.select import Engines, cost, maker, model_revision
 from factory.errors import EngineError
+from factory.language.prompting import render
 from factory.params import Requests, Role
-from factory.prompting import render
 
 SETTINGS = Requests(timeout=5, retries=1, max_failed_share=0.5)
 

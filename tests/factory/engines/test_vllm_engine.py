@@ -16,8 +16,8 @@ from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.transformers_engine import TransformersEngine
 from factory.engines.vllm_engine import VllmEngine, _Queued
 from factory.errors import EngineError
+from factory.language.tokens import request_ids
 from factory.params import Parallel, Role
-from factory.tokens import request_ids
 
 ROOT = Path(__file__).parents[3]
 GREEDY = SamplingParams(max_tokens=8)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from factory.demonstrations.lead_ins import CRITIQUE, EXPLORE, LEAD_INS, VERIFY
+from factory.coat.demonstrations.lead_ins import CRITIQUE, EXPLORE, LEAD_INS, VERIFY
 from factory.errors import ParamsError
 from factory.params import Corpus, World
 from factory.problems.world import FAMILIES, STRATEGIES, draw_problems, role_texts

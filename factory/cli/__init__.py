@@ -1,0 +1,1 @@
+"""The command `factory`, a file a command group."""

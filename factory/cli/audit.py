@@ -1,0 +1,177 @@
+"""`factory audit`: what the demonstrations are, and how far a critic and the grader can be trusted.
+
+factory audit demonstrations
+factory audit critics --data ../shared/data
+factory audit grading rollouts_base -n 200
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from factory.errors import DataError
+
+if TYPE_CHECKING:
+    from factory.params import Grading, Params
+    from factory.reports.opinions import Attempt, Opinions
+    from factory.reports.page import Block
+    from factory.schemas import Rule
+
+ELSEWHERE = Path(__file__).parents[3] / "shared" / "data"
+
+audit = typer.Typer(no_args_is_help=True, help="What the demonstrations are, and how far a critic and the grader can be trusted.")
+Markdown = Annotated[bool, typer.Option("--markdown", help="As Markdown, for the docs.")]
+
+
+def show(title: str, blocks: "Iterable[Block]", markdown: bool) -> None:
+    """Tables and sentences; figures are the report's."""
+    from factory.cli.main import print_table
+    from factory.reports.page import Prose, Section, Table
+    from factory.reports.page import markdown as written
+    from factory.reports.readable import visible
+
+    found = tuple(blocks)
+    if markdown:
+        typer.echo(written(title, "", [Section("Tables", found)]))
+        return
+    for block in found:
+        if isinstance(block, Prose):
+            typer.echo(visible(block.text) + "\n")
+        elif isinstance(block, Table):
+            print_table(list(block.headers), [[visible(cell) for cell in row] for row in block.rows], visible(block.caption))
+
+
+@audit.command("demonstrations", epilog="Examples: factory audit demonstrations · factory audit demonstrations --markdown")
+def demonstrations_(markdown: Markdown = False) -> None:
+    """The demonstrations here: type mix, words, actions, lead-ins, yield and rejects, what hints give away, tokens and cost per row.
+
+    Reads data/tables, data/rejects and data/logs of the working directory. A low entropy of lead-ins or a type that is missing shows in
+    what a tuned model says; a reason with many rejects says which critic or prompt to correct first. The report has the same with charts.
+    """
+    from factory.reports.demonstrations import demonstrations
+    from factory.reports.report import critics
+
+    blocks = list(demonstrations())
+    if not blocks:
+        raise DataError(f"no demonstrations in {Path.cwd()}: `dvc repro demonstrations` makes them")
+    show("Demonstrations", [*critics(), *blocks], markdown)
+
+
+@audit.command("critics", epilog="Examples: factory audit critics · factory audit critics --data ../shared/data --markdown")
+def critics_(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of public data: recorded/, gsm8k/. Without it COAT_DATA, or ../shared/data.")
+    ] = None,
+    markdown: Markdown = False,
+) -> None:
+    """Critics on real solutions that people have labelled: coverage, agreement, false accepts, false alarms, the wrong step named right.
+
+    `reference` compares a solution's equations with the gold solution's, `arithmetic` only checks that they hold; both are free. Claude and
+    GPT-3.5 are recorded judgements of MR-GSM8K, asked through the engine `recorded`: their yield and rejects by reason follow. Low coverage
+    says that a free critic is not enough for such problems; false accepts, that wrong solutions would be taught as right.
+    """
+    from factory.reports.calibration import calibration
+
+    folder = data or Path(os.environ.get("COAT_DATA", ELSEWHERE))
+    if not (folder / "recorded").is_dir():
+        raise DataError(f"{folder}/recorded is no folder: say where the public data is with --data or COAT_DATA")
+    show("Critics", calibration(folder), markdown)
+
+
+@audit.command(
+    "grading", epilog="Examples: factory audit grading · factory audit grading rollouts_base -n 200 · factory audit grading a.jsonl"
+)
+def grading_(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME|FILE]", help="A rollouts table, or JSON lines: gold, answer or response, and kind, problem if there are."
+        ),
+    ] = None,
+    most: Annotated[int, typer.Option("-n", min=1, help="How many distinct answers to ask about at most.")] = 500,
+    rules: Annotated[
+        str | None,
+        typer.Option("--rules", help="What finds the answer in a response: rule,rule or all. Without it those of params.yaml, or box."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every opinion here, as JSON lines.")] = None,
+    markdown: Markdown = False,
+) -> None:
+    """Verdicts beside a second opinion: Math-Verify alone, a model with roles.judge in params.yaml; and the answers on which they differ.
+
+    Without a name all rollouts of data/tables. The shares say how often verdicts differ, and only the rows who is right: read those.
+    Math-Verify knows the kinds number and math; of the others only a judge says something. Nothing here changes a verdict.
+    """
+    from factory.params import load
+    from factory.reports.opinions import opinion_blocks
+    from factory.reports.page import Prose
+
+    params = load() if Path("params.yaml").exists() else None
+    limits = _limits(params, rules)
+    opinions = _opinions(_attempts(name, limits.rules), params, limits, most)
+    if not opinions.found:
+        raise DataError(f"no answers of the kinds {', '.join(opinions.kinds)} ({opinions.silent:,} rows hold no answer): nothing to judge")
+    if out:
+        _write(out, opinions)
+    notes = [] if opinions.judge else [Prose("No model was asked: there is no roles.judge in params.yaml.")]
+    show("Grading", [*notes, *opinion_blocks(opinions)], markdown)
+
+
+def _limits(params: "Params | None", rules: str | None) -> "Grading":
+    from factory.grading.grader import MEMORY_MB, SECONDS, WORKERS
+    from factory.grading.protocol import ALL_RULES, BOX
+    from factory.params import Grading
+
+    limits = params.grading if params else Grading(rules=list(BOX), seconds=SECONDS, memory_mb=MEMORY_MB, workers=WORKERS)
+    if rules is None:
+        return limits
+    named = list(ALL_RULES) if rules == "all" else [rule for rule in ALL_RULES if rule in rules.split(",")]
+    if unknown := set(rules.split(",")) - {*ALL_RULES, "all"}:
+        raise DataError(f"--rules: no rule {sorted(unknown)[0]!r}: expected all, or some of {', '.join(ALL_RULES)}")
+    return limits.model_copy(update={"rules": named})
+
+
+def _attempts(name: str | None, rules: "Sequence[Rule]") -> "Iterator[Attempt]":
+    """Raises DataError when there is no such file or table."""
+    from factory.reports.opinions import of_file, of_rollouts
+    from factory.schemas import Problem, Rollout
+    from factory.storage import TABLES, read_rows
+
+    if name and (Path(name).is_file() or name.endswith(".jsonl")):
+        yield from of_file(Path(name), rules)
+        return
+    there = sorted(TABLES.glob("rollouts_*.parquet"))
+    tables = [path for path in there if name in (None, path.stem)]
+    if not tables:
+        known = ", ".join(path.stem for path in there) or f"none in {TABLES.absolute()}, `dvc repro` makes them"
+        raise DataError(f"no rollouts table{f' or file {name!r}' if name else ''}: there is {known}")
+    problems = {problem.id: problem for problem in read_rows(TABLES / "problems.parquet", Problem)}
+    for path in tables:
+        yield from of_rollouts(read_rows(path, Rollout), problems)
+
+
+def _opinions(attempts: "Iterable[Attempt]", params: "Params | None", limits: "Grading", most: int) -> "Opinions":
+    from factory.engines.select import Engines
+    from factory.reports.opinions import second_opinions
+
+    role = params.roles.get("judge") if params else None
+    if not params or not role:
+        return second_opinions(attempts, limits, most=most)
+    with Engines(params.requests, "audit") as engines:
+        return second_opinions(attempts, limits, judge=engines.engine(role, "judge"), most=most)
+
+
+def _write(path: Path, opinions: "Opinions") -> None:
+    import orjson
+
+    from factory.storage import whole_file
+
+    rows = [dataclasses.asdict(opinion) | {"differs": opinion.differs} for opinion in opinions.found]
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,1 @@
+"""Satori: the COAT grammar, rollouts, demonstrations, restarts, preferences, rewards, distillation."""

@@ -1,0 +1,107 @@
+"""The COAT grammar (Satori §3.1): parse, render, validate, and cut a restart prefix. The action set is one table.
+
+A trajectory is steps joined by newlines. Each step but the first may start with a meta-action token; a step without one belongs to
+the action before it. The last step holds the final answer in `\\boxed{}`:
+
+    3 + 10 = 13
+    3 * 10 = 30
+    <|reflect|>But wait. 30 is not 36.
+    <|explore|>Try another pair.
+    <|continue|>Try 4 and 9.
+    …
+    \\boxed{4}
+
+`render(parse(text)) == text` for every text that parses.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from factory.errors import DataError
+from factory.language.tokens.control import ACTIONS
+
+CONTINUE, REFLECT, EXPLORE = ACTIONS["continue"], ACTIONS["reflect"], ACTIONS["explore"]
+
+_ACTION_OF = {token: action for action, token in ACTIONS.items()}
+_TOKEN = re.compile(r"<\|[^|<>\n]*\|>")
+_BREAK = re.compile(r"\n(?!\n|\Z)")  # the newline that ends a step: blank lines and a final newline stay with the step before
+
+
+class CoatError(DataError):
+    """A text that is no COAT trajectory."""
+
+
+@dataclass(frozen=True)
+class Step:
+    action: str | None  # a key of ACTIONS; None: plain
+    text: str  # without the token and without the newline that ends the step
+
+
+def parse(text: str) -> tuple[Step, ...]:
+    """Raises CoatError on an unknown token, a token inside a step, or a first step that has one."""
+    steps = []
+    for number, line in enumerate(_BREAK.split(text), start=1):
+        tokens = _TOKEN.findall(line)
+        for token in tokens:
+            if token not in _ACTION_OF:
+                raise CoatError(f"unknown token {token} in step {number}: expected one of {' '.join(_ACTION_OF)}")
+        if tokens and (len(tokens) > 1 or not line.startswith(tokens[0])):
+            raise CoatError(f"step {number} has a meta-action token elsewhere than at its start: {line[:60]!r}")
+        if tokens and number == 1:
+            raise CoatError(f"the first step carries the token {tokens[0]}")
+        steps.append(Step(_ACTION_OF[tokens[0]], line[len(tokens[0]) :]) if tokens else Step(None, line))
+    return tuple(steps)
+
+
+def render(steps: Sequence[Step]) -> str:
+    return "\n".join((ACTIONS[step.action] if step.action else "") + step.text for step in steps)
+
+
+def split_steps(text: str) -> tuple[str, ...]:
+    """The lines that are steps, tokens kept; works on any text, COAT or not. "\\n".join gives the text back."""
+    return tuple(_BREAK.split(text))
+
+
+def problems_of(text: str) -> list[str]:
+    """What is wrong with a finished trajectory, [] for a valid one: grammar, an explore that no continue follows, a missing box."""
+    try:
+        steps = parse(text)
+    except CoatError as error:
+        return [str(error)]
+    found = []
+    actions = [step.action for step in steps if step.action]
+    for number, action in enumerate(actions):
+        following = actions[number + 1] if number + 1 < len(actions) else None
+        if action == "explore" and following != "continue":
+            found.append("an explore is not followed by a continue")
+    found += [f"an empty {step.action} step" for step in steps if step.action and not step.text.strip()]
+    if r"\boxed{" not in steps[-1].text:
+        found.append("the last step has no \\boxed{}")
+    return found
+
+
+def unknown_tokens(text: str) -> list[str]:
+    """Tokens of the form `<|…|>` that are no meta-action; works on any text."""
+    return [token for token in _TOKEN.findall(text) if token not in _ACTION_OF]
+
+
+def action_counts(text: str) -> dict[str, int]:
+    """How often each meta-action token occurs."""
+    return {action: text.count(token) for action, token in ACTIONS.items()}
+
+
+def cut(text: str, backtrack: int) -> tuple[str, int]:
+    """A restart prefix (Satori Alg. 1): drop the last `backtrack` steps, append `<|reflect|>`.
+
+    Returns (prefix, steps really dropped): at least one step remains. What stands before "\\n<|reflect|>" is a prefix of `text`.
+    """
+    steps = split_steps(text)
+    dropped = min(backtrack, len(steps) - 1)
+    kept = "\n".join(steps[: len(steps) - dropped]).rstrip("\n")
+    return f"{kept}\n{REFLECT}", dropped
+
+
+def before_reflection(text: str) -> str:
+    """The part before the first `<|reflect|>`: the first attempt. The whole text when there is none."""
+    return text.split(REFLECT, 1)[0]

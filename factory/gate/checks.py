@@ -1,0 +1,297 @@
+"""What Great Expectations cannot see: the meaning of rows. Each check is a pure function of a row and its background; its answer becomes a
+column of the validation frame, and a suite states what the column must hold.
+
+    checks_of("restarts")["prefix_of_parent"](row, background)   → False for a prefix that its parent never wrote
+
+Sources: Satori appendix C (types), algorithm 1 (restarts), section 4.2 (pairs); ReasonFlux section 3.2 (plans, R).
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from factory.coat.grammar import ACTIONS, REFLECT, action_counts, problems_of, split_steps, unknown_tokens
+from factory.errors import DataError
+from factory.gate.background import Background
+from factory.gate.leakage import normalised
+from factory.grading import extract_answer, grade, normalise, parse_number
+from factory.language.tokens.control import placed, strays
+from factory.schemas import AnswerKind, Problem
+from factory.templates.interplay import plan_lines
+
+Check = Callable[[Any, Background], bool | float]
+
+GIVEN = {"problem", "prompt", "solution", "example_problem", "example_solution"}  # columns that hold no model's steps
+# Reflections and explorations of each type: (fewest, most).
+MANY = 99
+TYPES = {
+    "I": ((0, 0), (0, 0)), "II-I": ((1, 1), (0, 0)), "II-II": ((1, MANY), (1, MANY)),
+    "III-I": ((1, 1), (1, 1)), "III-II": ((2, 2), (2, 2)),
+}  # fmt: skip
+
+
+def control_tokens_in_place(row: Any, _: Background) -> bool:
+    """No text spells a control token, but for meta-action tokens at the start of a line in what a model wrote."""
+    for name, value in vars(row).items():
+        texts = [value] if isinstance(value, str) else [text for text in value if isinstance(text, str)] if isinstance(value, tuple) else []
+        if any(strays(text) or (name in GIVEN and placed(text)) for text in texts):
+            return False
+    return True
+
+
+# -- rows that belong to a problem
+
+
+def _problem_ids(row: Any, background: Background) -> list[str]:
+    """The problems that a row comes from: its own, else those among its parents, templates' parents included."""
+    if isinstance(row, Problem):
+        return [row.id]
+    if getattr(row, "problem_id", ""):
+        return [row.problem_id]
+    parents = list(row.parents)
+    for key in row.parents:
+        if key in background.templates:
+            parents += background.templates[key].parents
+    return [key for key in parents if key in background.problems]
+
+
+def problem_known(row: Any, background: Background) -> bool:
+    return row.problem_id in background.problems
+
+
+def split_is_train(row: Any, background: Background) -> bool:
+    found = [background.problems.get(key) for key in _problem_ids(row, background)]
+    return bool(found) and all(problem is not None and problem.split == "train" for problem in found)
+
+
+def on_one_side(row: Any, background: Background) -> bool:
+    return background.two_sided.isdisjoint(_problem_ids(row, background))
+
+
+def marked_audit(_: Any, background: Background) -> bool:
+    """A dataset of audit data gets the notice in a column of its own; without a notice nothing would mark its rows."""
+    return bool(background.notice.strip())
+
+
+def prompt_of_problem(row: Any, background: Background) -> bool:
+    return problem_known(row, background) and background.problems[row.problem_id].problem in row.prompt
+
+
+def _verdict(text: str, row: Any, background: Background) -> str:
+    problem = background.problems.get(row.problem_id)
+    return grade(text, problem.answer, problem.answer_kind, problem.decimals).verdict if problem else "unparsable"
+
+
+# -- COAT texts
+
+
+def tokens_known(row: Any, _: Background) -> bool:
+    return not unknown_tokens(row.completion)
+
+
+def token_free(row: Any, _: Background) -> bool:
+    return not any(action_counts(row.completion).values()) and not unknown_tokens(row.completion)
+
+
+def coat_valid(row: Any, _: Background) -> bool:
+    return not problems_of(row.completion)
+
+
+def explore_then_continue(row: Any, _: Background) -> bool:
+    """The next meta-action after an explore is a continue; plain steps between them belong to the explore."""
+    found = re.findall("|".join(map(re.escape, ACTIONS.values())), row.completion)
+    return all(after == ACTIONS["continue"] for token, after in zip(found, [*found[1:], ""], strict=False) if token == ACTIONS["explore"])
+
+
+def type_fits(row: Any, _: Background) -> bool:
+    counts = action_counts(row.completion)
+    (least_reflect, most_reflect), (least_explore, most_explore) = TYPES[row.type]
+    return least_reflect <= counts["reflect"] <= most_reflect and least_explore <= counts["explore"] <= most_explore
+
+
+def spans_inside(row: Any, _: Background) -> bool:
+    """Character offsets (start, end, start, end, …) in rising order within the completion."""
+    spans = list(row.wrong_spans)
+    return len(spans) % 2 == 0 and spans == sorted(spans) and all(0 <= at <= len(row.completion) for at in spans)
+
+
+def is_right(row: Any, background: Background) -> bool:
+    return _verdict(row.completion, row, background) == "correct"
+
+
+def verdict_true(row: Any, background: Background) -> bool:
+    return row.verdict == _verdict(row.completion, row, background)
+
+
+# -- restarts
+
+
+def prefix_of_parent(row: Any, background: Background) -> bool:
+    """What stands before the reflect token is the parent's completion, on the same problem, without its last `backtrack` steps;
+    a plain problem has no prefix."""
+    if row.buffer == "0":
+        return row.prefix == "" and row.parent_id is None
+    parent = background.rollouts.get(row.parent_id)
+    kept = row.prefix.removesuffix(REFLECT).removesuffix("\n")
+    if not parent or not kept or parent.problem_id != row.problem_id or not parent.completion.startswith(kept):
+        return False
+    at_step_end = parent.completion[len(kept) :][:1] in ("", "\n")
+    return at_step_end and len(split_steps(parent.completion)) - len(split_steps(kept)) == row.backtrack
+
+
+def ends_in_reflect(row: Any, _: Background) -> bool:
+    return row.prefix.endswith(f"\n{REFLECT}") if row.buffer != "0" else row.prefix == ""
+
+
+def sign_of_parent(row: Any, background: Background) -> bool:
+    """D+ prefixes come from right completions, D- from wrong ones."""
+    if row.buffer == "0":
+        return True
+    parent = background.rollouts.get(row.parent_id)
+    return bool(parent and parent.verdict == {"+": "correct", "-": "wrong"}[row.buffer])
+
+
+def box_marked(row: Any, _: Background) -> bool:
+    return row.prefix_has_answer == (extract_answer(row.prefix) is not None)
+
+
+def answer_of_problem(row: Any, background: Background) -> bool:
+    problem = background.problems.get(row.problem_id)
+    return bool(problem and (problem.answer, problem.answer_kind, problem.decimals) == (row.answer, row.answer_kind, row.decimals))
+
+
+# -- pairs
+
+
+def chosen_differs(row: Any, _: Background) -> bool:
+    return row.chosen != row.rejected
+
+
+def signs_differ(row: Any, background: Background) -> bool:
+    """The chosen completion is graded correct, the rejected one is not."""
+    return _verdict(row.chosen, row, background) == "correct" != _verdict(row.rejected, row, background)
+
+
+def pair_of_parents(row: Any, background: Background) -> bool:
+    """Both completions are the rollouts whose ids the pair carries, of this problem."""
+    parents = [background.rollouts.get(key) for key in (row.chosen_id, row.rejected_id)]
+    texts = [parent.completion for parent in parents if parent and parent.problem_id == row.problem_id]
+    return texts == [row.chosen, row.rejected]
+
+
+def rewards_differ(row: Any, _: Background) -> bool:
+    return row.reward_chosen > row.reward_rejected
+
+
+def rewards_of_parents(row: Any, background: Background) -> bool:
+    """Chosen and rejected are plans of this problem's trajectories, with their rewards."""
+    found = [background.trajectories[key] for key in row.parents if key in background.trajectories]
+    known = {(parent.plan, parent.reward) for parent in found if parent.problem_id == row.problem_id}
+    return {(row.chosen, row.reward_chosen), (row.rejected, row.reward_rejected)} <= known
+
+
+def plans_readable(row: Any, background: Background) -> bool:
+    return all(_readable_plan(text) for text in (row.chosen, row.rejected))
+
+
+# -- templates, plans
+
+
+def plan_readable(row: Any, _: Background) -> bool:
+    return _readable_plan(row.completion)
+
+
+def _readable_plan(text: str) -> bool:
+    try:
+        return bool(plan_lines(text))
+    except DataError:
+        return False
+
+
+def plan_in_library(row: Any, background: Background) -> bool:
+    """Every line names an accepted template."""
+    accepted = {normalise(template.name) for template in background.templates.values() if template.status == "accepted"}
+    try:
+        return all(normalise(name) in accepted for name, _ in plan_lines(row.completion))
+    except DataError:
+        return False
+
+
+def describes_template(row: Any, background: Background) -> bool:
+    """The completion holds description and scope of an accepted template that the prompt names."""
+    return any(
+        template.name in row.prompt and template.description in row.completion and template.scope in row.completion
+        for template in background.templates.values()
+        if template.status == "accepted"
+    )
+
+
+def has_steps(row: Any, _: Background) -> bool:
+    return len(row.steps) > 0 and all(step.strip() for step in row.steps)
+
+
+def has_tags(row: Any, _: Background) -> bool:
+    return len(row.tags) > 0 and all(tag.strip() for tag in row.tags)
+
+
+def example_right(row: Any, _: Background) -> bool:
+    """The worked example reaches its answer: boxed, or (a source's solution without boxes) anywhere."""
+    if extract_answer(row.example_solution) is None:
+        return normalise(row.example_answer) in normalise(row.example_solution)
+    kinds: tuple[AnswerKind, ...] = ("text", "math") if parse_number(row.example_answer) is None else ("number",)
+    return any(grade(row.example_solution, row.example_answer, kind).correct for kind in kinds)
+
+
+def example_from_train(row: Any, background: Background) -> bool:
+    return background.sides.unseen_text(row.example_problem)
+
+
+def proven(row: Any, _: Background) -> bool:
+    """An accepted template has solved at least one of its source problems again."""
+    return row.status != "accepted" or (row.resolved > 0 and (row.solve_rate or 0.0) > 0)
+
+
+# -- problems, corpus
+
+
+def instance_disjoint(row: Any, background: Background) -> bool:
+    return background.sides.new_instance(row.instance)
+
+
+def text_disjoint(row: Any, background: Background) -> bool:
+    return background.sides.new_text(row.prompt + row.completion)
+
+
+def text_tokens_known(row: Any, _: Background) -> bool:
+    return not unknown_tokens(row.completion)
+
+
+def words(row: Any, _: Background) -> float:
+    return float(len(normalised(row.completion).split()))
+
+
+_ANY = (marked_audit, control_tokens_in_place)
+_MADE = (split_is_train, on_one_side, *_ANY)
+_OF_PROBLEM = (problem_known, prompt_of_problem, *_MADE)
+_COAT = (tokens_known, coat_valid, explore_then_continue, is_right, words)
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "problems": (on_one_side, *_ANY),
+    "corpus": (instance_disjoint, text_disjoint, text_tokens_known, *_ANY),
+    "rollouts": (*_OF_PROBLEM, verdict_true),
+    "demonstrations": (*_OF_PROBLEM, *_COAT, type_fits, spans_inside),
+    "cot_demonstrations": (*_OF_PROBLEM, *_COAT, token_free),
+    "restarts": (*_OF_PROBLEM, prefix_of_parent, ends_in_reflect, sign_of_parent, box_marked, answer_of_problem),
+    "orm_pairs": (*_OF_PROBLEM, chosen_differs, signs_differ, pair_of_parents),
+    "distillation": (*_OF_PROBLEM, *_COAT),
+    "templates": (*_MADE, has_steps, has_tags, example_right, example_from_train, proven),
+    "structure": (*_MADE, describes_template),
+    "plans": (*_OF_PROBLEM, plan_readable, plan_in_library),
+    "trajectories": _OF_PROBLEM,
+    "trajectory_pairs": (*_OF_PROBLEM, chosen_differs, rewards_differ, rewards_of_parents, plans_readable),
+}
+
+
+def checks_of(kind: str) -> dict[str, Check]:
+    """Column name → check, {} for a table without any."""
+    return {check.__name__: check for check in CHECKS.get(kind, ())}

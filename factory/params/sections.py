@@ -1,0 +1,174 @@
+"""The sections of `params.yaml` about models and their data: pretraining, sampling, COAT, rounds, the planner, evaluation.
+
+    ppo: {iterations: 60, batch: 128, minibatch: 128, epochs: 1, lr: 2.0e-4, …}   → Ppo(iterations=60, …)
+
+Bounds of one key stand here; what several keys must agree on stands in `factory.params.consistency`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+CORPUS_ROLES = ("solve", "read", "check", "retry", "continue", "verify", "critique", "plan", "follow", "analyse", "compute", "describe")
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Corpus(Strict):
+    texts: int = Field(ge=100)
+    roles: dict[str, Annotated[float, Field(ge=0)]]  # relative weights of CORPUS_ROLES
+
+
+class BaseModelParams(Strict):
+    hub_id: str | None  # null: pretrain from scratch on `corpus`
+    revision: str | None
+    hidden: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    intermediate: int = Field(ge=1)
+    max_length: int = Field(ge=1)
+    init: float = Field(gt=0)  # standard deviation of the first weights
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    lr: float = Field(gt=0)  # AdamW's: embeddings and norms
+    muon_lr: float = Field(gt=0)  # of the hidden matrices
+
+
+class Sampling(Strict):
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    max_tokens: int = Field(ge=1)
+
+
+class Rollouts(Strict):
+    problems: int = Field(ge=1)  # of the train split
+    samples: int = Field(ge=1)
+    sampling: Sampling
+
+
+class OrmPairs(Strict):
+    per_problem: int = Field(ge=1)
+    margin: float = Field(ge=0)  # τ (2 in Satori)
+
+
+class Orm(Strict):
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=2)
+    lr: float = Field(gt=0)
+
+
+class Demonstrations(Strict):
+    keep: int = Field(ge=1)  # solutions kept a problem, of each verdict (4 in Satori)
+    critics: list[Literal["llm", "reference"]]  # tried in this order
+    max_reference_share: Fraction
+    checkable_critiques: bool  # a critique must state something about numbers, which needs no gold solution to be seen
+    step_check: Literal["none", "equations", "rollouts"]  # of the first wrong step that a critique claims
+    step_rollouts: int = Field(ge=1)  # rollouts: solutions from before it and from after it, as many of each
+    critique_rounds: int = Field(ge=1, le=2)  # m
+    continuations: int = Field(ge=1)  # samples a continuation
+    after_answer_share: Fraction  # II-I that verify after the final answer and box it again
+    keep_box_share: Fraction  # III that keep the wrong attempt up to its box
+    generator: Sampling
+    critic: Sampling
+
+
+class Sft(Strict):
+    """Supervised fine-tuning. `tokens` is the budget in trained-on sequence tokens, so that arms can be compared."""
+
+    tokens: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    mask_wrong: bool = False  # no loss on wrong steps (demonstrations only)
+
+
+class Restarts(Strict):
+    max_backtrack: int = Field(ge=0)  # T (2 in Satori)
+    plain: int = Field(ge=0)  # problems in buffer 0
+    per_sign: int = Field(ge=0)  # quota of D+ and of D-
+
+
+class Round(Strict):
+    start: str  # a model under data/models
+    restarts: bool
+    temperature: float = Field(gt=0)
+    samples: int = Field(ge=1)  # a prompt
+
+
+class Policy(Strict):
+    """`part`: which `rollouts.problems` train problems it is sampled on, from 0. A round needs problems that its start was not tuned on."""
+
+    model: str
+    part: int = Field(ge=0)
+
+
+class Distilled(Strict):
+    """A round whose policy is distilled into the base: nothing to say of it yet, `r1: {}`."""
+
+
+class Ppo(Strict):
+    iterations: int = Field(ge=1)
+    batch: int = Field(ge=1)  # rollouts an iteration
+    minibatch: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    lr: float = Field(ge=0)
+    critic_lr: float = Field(ge=0)
+    warmup_share: Fraction
+    critic_warmup: int = Field(ge=0)  # first iterations that train only the critic
+    clip: float = Field(gt=0)
+    value_clip: float = Field(gt=0)
+    gamma: float = Field(gt=0, le=1)
+    lam: float = Field(ge=0, le=1)
+    baselines: list[Literal["critic", "siblings"]]  # what a reward is compared with: Satori's critic, the mean of a start's other samples
+    kl: float = Field(ge=0)  # 0: no reference model is loaded
+    beta: float = Field(ge=0)  # the restart bonus
+    orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori
+    max_tokens: int = Field(ge=1)
+    max_grad_norm: float = Field(gt=0)
+
+
+class Distillation(Strict):
+    problems: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    keep: int = Field(ge=1)  # rows: right, and of the problems with the lowest empirical pass rate
+    sampling: Sampling
+
+
+class Templates(Strict):
+    problems: int = Field(ge=1)
+    min_support: int = Field(ge=1)  # problems whose analyses name the template
+    resolve: int = Field(ge=1)  # source problems solved again under it
+    min_solve_rate: Fraction  # below it a template is quarantined
+    labeller: Sampling
+
+
+class Plans(Strict):
+    problems: int = Field(ge=1)
+    max_templates: int = Field(ge=1)
+    labeller: Sampling
+
+
+class Trajectories(Strict):
+    problems: int = Field(ge=1)
+    samples: int = Field(ge=2)
+    similar: int = Field(ge=1)  # |X_sim|, the problem included
+    decodes: int = Field(ge=1)  # a similar problem
+    min_gap: Fraction  # of R between chosen and rejected
+    pairs_per_problem: int = Field(ge=1)
+    planner: Sampling
+    inference: Sampling
+
+
+class Dpo(Strict):
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    beta: float = Field(gt=0)
+
+
+class Evaluate(Strict):
+    n: int = Field(ge=1)  # problems a split
+    max_tokens: int = Field(ge=1)
+    bootstrap: int = Field(ge=100)

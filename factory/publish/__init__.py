@@ -1,1 +1,0 @@
-"""From an audited table to a Hugging Face dataset folder."""

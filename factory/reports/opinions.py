@@ -1,0 +1,273 @@
+"""A second opinion on verdicts: Math-Verify alone and, where a model is configured for it, a judge, beside the grader.
+
+    second_opinions([Attempt(gold="1/3", answer="0.333333", kind="math")], grading)
+    → Opinions((Opinion("1/3", "0.333333", "math", ours="wrong", reason="different values", by="fast", mathverify="correct", …),), …)
+
+All are given the answer that our rules found, so that only the comparison differs; what they say changes no verdict. Of many attempts a
+sample of distinct (gold, answer, kind) is asked about, in the order of their hashes. Run: `factory audit grading`.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import orjson
+
+from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.errors import DataError
+from factory.grading.extraction import extract
+from factory.grading.grader import Grader, Task, gold_answer
+from factory.grading.protocol import KINDS
+from factory.grading.workers import Pool
+from factory.identity import digest
+from factory.language.prompting import render
+from factory.params import Grading, Params
+from factory.reports.agreement import Share
+from factory.reports.page import Block, Prose, Table
+from factory.schemas import AnswerKind, Problem, Rollout, Rule, Verdict
+from factory.storage import TABLES, iter_rows, read_rows
+
+MATHVERIFY = "factory.grading.symbolic:mathverify_alone"
+MATHS: tuple[AnswerKind, ...] = ("number", "math")  # the kinds that Math-Verify knows
+WORD = SamplingParams(max_tokens=8)  # greedy
+LONGEST_CELL = 100  # characters
+_WORD = re.compile(r"\s*(same|different)(?=[\s.,;:!]|$)", re.IGNORECASE)
+
+Said = Literal["same", "different", "unparsable"]
+
+
+class Attempt(NamedTuple):
+    """An answer beside its gold answer, both extracted. `answer` is None where none was found; `verdict`, where one is on record."""
+
+    gold: str
+    answer: str | None
+    kind: AnswerKind
+    problem: str = ""
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What is said of one (gold, answer, kind). `rows` attempts say it; `stale` of them have another verdict than the grader gives now."""
+
+    gold: str
+    answer: str
+    kind: AnswerKind
+    problem: str
+    ours: Verdict
+    reason: str
+    by: Literal["fast", "worker"]
+    mathverify: Verdict | None  # None: not of a kind that it knows
+    judge: Said | None  # None: there is no judge, or it was not asked
+    rows: int
+    stale: int
+
+    def right(self, voice: str) -> bool | None:
+        """Whether one of VOICES calls the answer correct rather than anything else. None: it says nothing of this one."""
+        if voice == "grader":
+            return self.ours == "correct"
+        if voice == "fast path":
+            return self.ours == "correct" if self.by == "fast" else None
+        if voice == "math-verify":
+            return self.mathverify == "correct" if self.mathverify else None
+        return self.judge == "same" if self.judge in ("same", "different") else None
+
+    @property
+    def differs(self) -> bool:
+        return len({self.right(voice) for voice in VOICES} - {None}) > 1
+
+
+VOICES = ("grader", "fast path", "math-verify", "judge")
+PAIRS = [pair for pair in combinations(VOICES, 2) if pair != ("grader", "fast path")]
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """`distinct` (gold, answer, kind) of `kinds` there were, in `rows` attempts; `silent` attempts more held no answer."""
+
+    found: tuple[Opinion, ...]
+    kinds: tuple[AnswerKind, ...]
+    distinct: int
+    rows: int
+    silent: int
+    judge: str  # the model, "" for none
+
+
+def second_opinions(attempts: Iterable[Attempt], grading: Grading, *, judge: Engine | None = None, most: int = 500) -> Opinions:
+    """Of `most` distinct (gold, answer, kind) or fewer, within the limits of `grading`; without a judge only the kinds of Math-Verify.
+
+    Raises EngineError when a worker cannot be started or the judge cannot be reached.
+    """
+    kinds = KINDS if judge else MATHS
+    same: dict[tuple[str, str, AnswerKind], list[Attempt]] = {}
+    silent = 0
+    for attempt in attempts:
+        if attempt.kind in kinds:
+            if attempt.answer is None or not attempt.answer.strip():
+                silent += 1
+            else:
+                same.setdefault((gold_answer(attempt.gold, attempt.kind), attempt.answer, attempt.kind), []).append(attempt)
+    drawn = sorted(same, key=lambda key: digest(*key))[:most]
+    problems = [min(attempt.problem for attempt in same[key]) for key in drawn]
+    with Grader.of(grading) as grader:
+        grades = grader.grade_answers(Task(answer, gold, kind) for gold, answer, kind in drawn)
+    theirs = _mathverify(drawn, grading)
+    said = _judged(judge, drawn, problems) if judge else [None] * len(drawn)
+    found = []
+    for key, problem, grade, word in zip(drawn, problems, grades, said, strict=True):
+        stale = sum(attempt.verdict not in (None, grade.verdict) for attempt in same[key])
+        opinion = Opinion(*key, problem, grade.verdict, grade.reason, grade.by, theirs.get(key), word, len(same[key]), stale)
+        found.append(opinion)
+    return Opinions(tuple(found), kinds, len(same), sum(map(len, same.values())), silent, judge.model if judge else "")
+
+
+def _mathverify(drawn: Sequence[tuple[str, str, AnswerKind]], grading: Grading) -> dict[tuple[str, str, AnswerKind], Verdict]:
+    asked = [key for key in drawn if key[2] in MATHS]
+    if not asked:
+        return {}
+    with Pool(grading.workers, grading.seconds, grading.memory_mb, MATHVERIFY) as pool:
+        answers = pool.run([(gold, answer) for gold, answer, _ in asked])
+    return {key: verdict for key, (verdict, _) in zip(asked, answers, strict=True)}
+
+
+def _judged(judge: Engine, drawn: Sequence[tuple[str, str, AnswerKind]], problems: Sequence[str]) -> list[Said | None]:
+    requests = [
+        Request(render("judge", problem=problem, gold=gold, answer=answer), WORD)
+        for (gold, answer, _), problem in zip(drawn, problems, strict=True)
+    ]
+    return [read_word(completion) for completion in judge.generate(requests)]
+
+
+def read_word(completion: Completion) -> Said | None:
+    """The first word of a judge's answer, when it is one of the two. None: the request failed."""
+    if completion.finish_reason == "error":
+        return None
+    match = _WORD.match(completion.text)
+    if not match:
+        return "unparsable"
+    return "same" if match[1].lower() == "same" else "different"
+
+
+# What there is to judge
+
+
+def of_rollouts(rollouts: Iterable[Rollout], problems: Mapping[str, Problem]) -> Iterator[Attempt]:
+    """Raises DataError for a rollout of an unknown problem."""
+    for rollout in rollouts:
+        if (problem := problems.get(rollout.problem_id)) is None:
+            raise DataError(f"rollout {rollout.id}: its problem {rollout.problem_id} is not in problems.parquet: `dvc repro rollouts`")
+        yield Attempt(problem.answer, rollout.answer, problem.answer_kind, problem.problem, rollout.verdict)
+
+
+def of_line(params: Params) -> Iterator[Attempt]:
+    """Rollouts of all policies that have some."""
+    paths = [path for name in params.policies if (path := TABLES / f"rollouts_{name}.parquet").exists()]
+    if paths:
+        problems = {problem.id: problem for problem in read_rows(TABLES / "problems.parquet", Problem)}
+        for path in paths:
+            yield from of_rollouts(iter_rows(path, Rollout), problems)
+
+
+def of_file(path: Path, rules: Sequence[Rule]) -> Iterator[Attempt]:
+    """JSON lines with gold, and answer or response (its answer is found by `rules`); kind (else `math`) and problem if there are.
+
+    Raises DataError naming the line that has not this form.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _attempt(line, f"{path}:{number}", rules)
+
+
+def _attempt(line: bytes, at: str, rules: Sequence[Rule]) -> Attempt:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"{at} is no JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{at} is no JSON object")
+    if "gold" not in row or not row.keys() & {"answer", "response"}:
+        raise DataError(f"{at} has the columns {', '.join(row) or 'none'}: expected gold, and answer or response")
+    gold, kind, problem = row["gold"], row.get("kind") or "math", row.get("problem") or ""
+    answer = row["answer"] if "answer" in row else row["response"]
+    for name, value in (("gold", gold), ("problem", problem), ("answer" if "answer" in row else "response", answer or "")):
+        if not isinstance(value, str):
+            raise DataError(f"{at}: {name} is {str(value)[:40]!r}: expected a text")
+    if kind not in KINDS:
+        raise DataError(f"{at}: kind is {str(kind)[:40]!r}: expected one of {', '.join(KINDS)}")
+    if "answer" not in row and answer is not None:
+        found = extract(answer, rules, kind)
+        answer = found.text if found else None
+    return Attempt(gold, answer, kind, problem)
+
+
+# What they say, for people
+
+
+def opinion_blocks(opinions: Opinions, listed: int | None = None) -> Iterator[Block]:
+    """Sentences, a line a pair of opinions, and the answers that not all agree on (at most `listed`)."""
+    if not opinions.found:
+        return
+    yield Prose(_sample(opinions))
+    lines = [line for pair in PAIRS if (line := _pair(opinions.found, *pair))]
+    headers = ("one", "other", "answers", "differ", "differ, 95 % interval", "only one: correct", "only other: correct", "rows that differ")
+    if lines:
+        yield Table(headers, tuple(lines), "Verdicts that differ, over distinct answers: correct, or anything else")
+    apart = [opinion for opinion in opinions.found if opinion.differs]
+    shown = apart[:listed]
+    if shown:
+        rest = f" (the first {len(shown)} of {len(apart)})" if len(shown) < len(apart) else ""
+        yield Table(
+            ("kind", "gold", "answer", "rows", "grader", "reason", "by", "math-verify", "judge"),
+            tuple(
+                (row.kind, _cell(row.gold), _cell(row.answer), f"{row.rows:,}", row.ours, _cell(row.reason), row.by, row.mathverify or "",
+                 row.judge or "")
+                for row in shown
+            ),
+            f"Every answer on which verdicts differ{rest}",
+        )  # fmt: skip
+
+
+def _sample(opinions: Opinions) -> str:
+    found, judged = opinions.found, [row.judge for row in opinions.found if row.judge]
+    rows, stale = sum(row.rows for row in found), sum(row.stale for row in found)
+    whole = len(found) == opinions.distinct
+    parts = [
+        f"{'All' if whole else f'{len(found):,} of'} {opinions.distinct:,} distinct (gold, answer, kind) of the kinds "
+        f"{_listed(row.kind for row in found)}, {f'{rows:,}' if whole else f'which stand for {rows:,} of {opinions.rows:,}'} rows; "
+        f"{opinions.silent:,} rows more hold no answer."
+    ]
+    if stale:
+        parts.append(f"{stale:,} rows have another verdict on record than the grader gives now.")
+    if opinions.judge:
+        unread, failed = judged.count("unparsable"), len(found) - len(judged)
+        parts.append(f"Judge: {opinions.judge}; {unread:,} of its answers say neither same nor different, {failed:,} requests failed.")
+    return " ".join(parts)
+
+
+def _listed(kinds: Iterable[AnswerKind]) -> str:
+    there: Collection[AnswerKind] = set(kinds)
+    return ", ".join(kind for kind in KINDS if kind in there)
+
+
+def _pair(found: Sequence[Opinion], one: str, other: str) -> tuple[str, ...] | None:
+    said = [(row, row.right(one), row.right(other)) for row in found]
+    both = [(row, first, second) for row, first, second in said if first is not None and second is not None]
+    if not both:
+        return None
+    only_one = sum(first and not second for _, first, second in both)
+    only_other = sum(second and not first for _, first, second in both)
+    rows = sum(row.rows for row, first, second in both if first != second)
+    share = Share(only_one + only_other, len(both))
+    return one, other, f"{share.of:,}", f"{share.hits:,}", share.percent, f"{only_one:,}", f"{only_other:,}", f"{rows:,}"
+
+
+def _cell(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_CELL else line[: LONGEST_CELL - 1] + "…"

@@ -1,0 +1,88 @@
+"""The planner's two supervised views: describe a template (L_struct), and plan a problem.
+
+    structure   "Name: put together\\nTags: add, total\\nDescribe:\\n"   → "Description: Two amounts are joined.\\nScope: Something joins …"
+    plans       "Tom has 3 apples. …\\nPlan:\\n"                         → "put together (add, total)\\ngive away (subtract, left)"
+
+Plan targets are proposals of the labelling role filtered for form only: what works has to be learned from R (`trajectories`), and a
+gold strategy never enters. Source: papers/reasonflux, "Structure-based fine-tuning" and the end of "Trajectory preference learning".
+"""
+
+from collections.abc import Sequence
+
+from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.grading import normalise
+from factory.identity import row_id, seed_for
+from factory.language.prompting import render, version
+from factory.params import Params
+from factory.schemas import Example, Problem, Reject, Template
+from factory.storage import reject
+from factory.templates.interplay import PlanError, parse_plan, plan_lines, plan_text
+
+
+def structure_examples(templates: Sequence[Template]) -> list[Example]:
+    """One row an accepted template: name and tags in the prompt, description and scope to be learned."""
+    return [
+        Example(
+            id=row_id("structure", template.id), model=template.model, request_ids=template.request_ids,
+            prompt_version=version("describe"), seed=template.seed, round=template.round, parents=(template.id,), problem_id="",
+            prompt=render("describe", name=template.name, tags=template.tags),
+            completion=f"Description: {template.description}\nScope: {template.scope}",
+        )
+        for template in templates
+        if template.status == "accepted"
+    ]  # fmt: skip
+
+
+def draw_train(problems: Sequence[Problem], count: int, *seed: object) -> list[Problem]:
+    """`count` problems of the train split (all, when there are fewer), drawn by their ids."""
+    train = [problem for problem in problems if problem.split == "train"]
+    return sorted(train, key=lambda problem: seed_for(*seed, problem.id))[:count]
+
+
+def check_form(text: str, templates: Sequence[Template], max_templates: int) -> list[Template]:
+    """The plan's templates when its form is right. Raises PlanError: malformed, too long, or a name that the library lacks."""
+    plan = parse_plan(text, templates, max_templates)
+    for (name, _), template in zip(plan_lines(text), plan, strict=True):
+        if normalise(name) != normalise(template.name):
+            raise PlanError("no template of that name")
+    return plan
+
+
+def plan_examples(
+    problems: Sequence[Problem], templates: Sequence[Template], labeller: Engine, params: Params
+) -> tuple[list[Example], list[Reject]]:
+    """Ask the labeller for one plan a problem; keep what has the right form, in the library's own names and tags."""
+    section = params.require("plans")
+    accepted = [template for template in templates if template.status == "accepted"]
+    chosen = draw_train(problems, section.problems, params.seed, "plans")
+    sampling = SamplingParams(section.labeller.max_tokens, section.labeller.temperature, section.labeller.top_p)
+    requests = [
+        Request(render("plan", problem=problem.problem), sampling, seed=seed_for(params.seed, "plans", problem.id)) for problem in chosen
+    ]
+    examples, rejects = [], []
+    for problem, request, completion in zip(chosen, requests, labeller.generate(requests), strict=True):
+        try:
+            plan = check_form(finished_text(completion), accepted, section.max_templates)
+        except PlanError as error:
+            row = {"problem_id": problem.id, "text": completion.text, "request_id": completion.request_id, "error": completion.error}
+            rejects.append(reject("plans", row, str(error), problem.id))
+            continue
+        examples.append(
+            Example(
+                id=row_id("plans", problem.id, completion.request_id, 0), model=labeller.model, request_ids=(completion.request_id,),
+                prompt_version=version("plan"), seed=request.seed, round="base",
+                parents=(problem.id, *dict.fromkeys(template.id for template in plan)), problem_id=problem.id,
+                prompt=str(request.prompt), completion=plan_text(plan),
+            )
+        )  # fmt: skip
+    assert len(examples) + len(rejects) == len(chosen)
+    return examples, rejects
+
+
+def finished_text(completion: Completion) -> str:
+    """The text of a finished completion. Raises PlanError for a failed or truncated one."""
+    if completion.finish_reason == "error":
+        raise PlanError("request failed")
+    if completion.finish_reason == "length":
+        raise PlanError("truncated plan")
+    return completion.text

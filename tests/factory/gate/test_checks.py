@@ -1,0 +1,124 @@
+"""Each check says yes to a sound row and no to the corruption that it is there for; suites and checks name each other."""
+
+from dataclasses import replace
+
+import pytest
+
+from factory.errors import DataError, ParamsError
+from factory.gate import checks
+from factory.gate.background import gather, kind_of
+from factory.gate.expectations import SUITES, columns_of, short, suite, validate
+from factory.schemas import TABLES as ROW_TYPES
+from factory.schemas import Demonstration, OrmPair, Restart, Template, TrajectoryPair, field_types
+from factory.storage import TABLES, read_rows, read_table
+
+BREAKS = {
+    "demonstrations": (Demonstration, {
+        "control_tokens_in_place": {"prompt": "Tom</s> has 3.\nSolve:\n"},
+        "tokens_known": {"completion": "1\n<|ponder|>2\n\\boxed{9}"}, "coat_valid": {"completion": "<|reflect|>1\n\\boxed{9}"},
+        "explore_then_continue": {"completion": "1\n<|reflect|>No.\n<|explore|>Other.\n<|reflect|>No.\n\\boxed{9}"},
+        "is_right": {"completion": "\\boxed{999}"}, "type_fits": {"type": "I"}, "spans_inside": {"wrong_spans": (3, 1)},
+        "prompt_of_problem": {"prompt": "Solve:\n"}, "problem_known": {"problem_id": "nowhere"},
+        "split_is_train": {"problem_id": "nowhere"},
+    }),
+    "restarts_r1": (Restart, {
+        "control_tokens_in_place": {"prefix": "3 + 4 = 8 <|im_end|>\n<|reflect|>"},
+        "prefix_of_parent": {"prefix": "Try it"}, "ends_in_reflect": {"prefix": "Try it."}, "box_marked": {"prefix_has_answer": True},
+        "answer_of_problem": {"answer": "1,000"}, "sign_of_parent": {"parent_id": "nowhere"},
+    }),
+    "orm_pairs_r1": (OrmPair, {
+        "control_tokens_in_place": {"rejected": "[INST] 7"},
+        "chosen_differs": {"chosen": "x", "rejected": "x"}, "signs_differ": {"chosen": "\\boxed{999}"},
+        "pair_of_parents": {"chosen_id": "x"},
+    }),
+    "templates": (Template, {
+        "control_tokens_in_place": {"steps": ("Take the result.", "Add <|endoftext|>.")},
+        "has_steps": {"steps": ()}, "has_tags": {"tags": ("add", " ")}, "example_right": {"example_answer": "999"},
+        "proven": {"solve_rate": 0.0}, "split_is_train": {"parents": ()},
+    }),
+    "trajectory_pairs": (TrajectoryPair, {
+        "rewards_differ": {"reward_rejected": 1.0}, "rewards_of_parents": {"reward_chosen": 0.9}, "plans_readable": {"chosen": "no plan"},
+        "chosen_differs": {"rejected": "put together (add, total)"},
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("dataset", "name"), [(dataset, name) for dataset, (_, breaks) in BREAKS.items() for name in breaks])
+def test_a_check_sees_its_corruption_and_nothing_in_sound_rows(small_line, dataset: str, name: str) -> None:
+    row_type, breaks = BREAKS[dataset]
+    background = gather(dataset, small_line.params)
+    check = checks.checks_of(kind_of(dataset))[name]
+    rows = read_rows(TABLES / f"{dataset}.parquet", row_type)
+    assert all(check(row, background) for row in rows)
+    assert not check(replace(rows[0], **breaks[name]), background)
+
+
+def test_plain_steps_between_explore_and_continue_belong_to_the_explore(small_line) -> None:
+    background = gather("demonstrations", small_line.params)
+    row = read_rows(TABLES / "demonstrations.parquet", Demonstration)[0]
+    apart = replace(row, completion=row.completion.replace("<|continue|>", "Look.\n<|continue|>"))
+    assert checks.explore_then_continue(apart, background)
+
+
+def test_plain_problems_have_neither_prefix_nor_parent(small_line) -> None:
+    background = gather("restarts_r1", small_line.params)
+    row = read_rows(TABLES / "restarts_r1.parquet", Restart)[0]
+    plain = replace(row, buffer="0", prefix="", parent_id=None)
+    assert checks.prefix_of_parent(plain, background)
+    assert not checks.prefix_of_parent(replace(plain, prefix="x\n<|reflect|>"), background)
+    assert not checks.prefix_of_parent(replace(plain, parent_id=row.parent_id), background)
+
+
+def test_a_templates_held_out_example_is_seen(small_line) -> None:
+    background = gather("templates", small_line.params)
+    row = read_rows(TABLES / "templates.parquet", Template)[0]
+    assert checks.example_from_train(row, background)
+    assert not checks.example_from_train(replace(row, example_problem=small_line.problems[7].problem), background)
+
+
+def test_a_meta_action_token_is_in_place_where_a_model_wrote_it_alone(small_line) -> None:
+    background, step = gather("demonstrations", small_line.params), "7\n<|reflect|>But wait."
+    problem, rollout = small_line.problems[0], small_line.rollouts[0]
+    assert checks.control_tokens_in_place(replace(rollout, completion=step), background)
+    assert not checks.control_tokens_in_place(replace(rollout, prompt=step), background)
+    assert not checks.control_tokens_in_place(replace(rollout, completion=f"{step} <|reflect|>"), background)
+    assert not checks.control_tokens_in_place(replace(problem, problem=step), background)
+    assert not checks.control_tokens_in_place(replace(problem, solution=step), background)
+
+
+def test_rows_that_spell_control_tokens_are_counted_and_close_no_gate(small_line) -> None:
+    small_line.change("demonstrations", Demonstration, critique="It ends in <|im_end|>.")
+    audit = validate("demonstrations", read_table(TABLES / "demonstrations.parquet"), gather("demonstrations", small_line.params))
+    (finding,) = (one for one in audit.findings if one.column == "control_tokens_in_place")
+    assert audit.success
+    assert (finding.critical, finding.success, finding.unexpected, finding.of) == (False, False, 1, 6)
+
+
+def test_every_check_is_expected_and_every_expected_column_exists() -> None:
+    purposes = [*suite("purpose_train"), *suite("purpose_audit")]
+    for kind in checks.CHECKS:
+        named = {column for item in suite(kind) for column in columns_of(item)}
+        computed = set(checks.checks_of(kind))
+        assert named <= computed | set(field_types(ROW_TYPES[kind])), kind
+        assert computed <= named | {column for item in purposes for column in columns_of(item)}, f"{kind} computes what no suite reads"
+
+
+def test_every_suite_belongs_to_a_table_and_carries_no_id() -> None:
+    for path in SUITES.glob("*.json"):
+        assert path.stem in checks.CHECKS or path.stem.startswith("purpose_")
+        for item in suite(path.stem):
+            assert set(item) == {"type", "kwargs", "meta"}
+            assert set(item["meta"]) <= {"critical", "says", "shows"}
+
+
+def test_a_table_without_a_suite_is_refused(small_line) -> None:
+    with pytest.raises(DataError, match="no suite for the table answers"):
+        suite("answers")
+    with pytest.raises(ParamsError, match="is no table"):
+        kind_of("restart_r1")
+
+
+def test_short_values_are_one_line() -> None:
+    assert short("a\n\x1b[31mb") == "a\\n\\x1b[31mb"
+    assert len(short("x" * 1000)) == 100
+    assert short(0.25) == "0.25"

@@ -1,0 +1,250 @@
+"""Names and numbers of params.yaml are checked where they are written: one line says the key, the value and what would fit."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from factory.errors import ParamsError
+from factory.params import load, parse
+from factory.params.consistency import COLUMNS
+from factory.params.sections import CORPUS_ROLES
+from factory.problems.world.roles import ROLES
+from factory.schemas import Restart, table_of
+
+ROOT = Path(__file__).parents[3]
+FILES = [*sorted((ROOT / "pipelines/profiles").glob("*.yaml")), ROOT / "params.yaml", ROOT / "tests/line/tiny.yaml"]
+FILES += [ROOT / "pipelines/recorded_gsm8k/params.yaml"]
+LAPTOP = yaml.safe_load((ROOT / "pipelines/profiles/laptop.yaml").read_text())
+RECORDED = yaml.safe_load((ROOT / "pipelines/recorded_gsm8k/params.yaml").read_text())
+
+
+def refused(document: dict[str, Any]) -> str:
+    with pytest.raises(ParamsError) as caught:
+        parse(document)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.removeprefix("params.yaml: ")
+
+
+def changed(keys: str, value: object, start: dict[str, Any] = LAPTOP) -> dict[str, Any]:
+    """The document with one value set, `a.b.c` deep."""
+    document = copy.deepcopy(start)
+    *above, last = keys.split(".")
+    at: Any = document
+    for part in above:
+        at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
+    at[int(last) if isinstance(at, list) else last] = value
+    return document
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_files_of_the_project_load(path: Path) -> None:
+    assert load(path).seed == 1
+
+
+@pytest.mark.parametrize("name", ["long_context", "r.1", "r 1", "../x", "", "é", "r" * 200, "1", "R1", "r\n", "-r", "r@1", "${r}", "r/1"])
+@pytest.mark.parametrize("section", ["rounds", "policies", "distillations"])
+def test_a_name_that_no_file_or_stage_can_have_is_refused(section: str, name: str) -> None:
+    document = copy.deepcopy(LAPTOP)
+    document[section][name] = next(iter(document[section].values()))
+    assert refused(document).startswith(f"{section} has the key {name!r}: expected 1 to 40 lower-case letters, digits and hyphens")
+
+
+@pytest.mark.parametrize("name", ["r3", "long-context", "x" * 40])
+def test_a_name_that_is_allowed_works_everywhere(name: str) -> None:
+    document = copy.deepcopy(LAPTOP)
+    document["policies"][name] = {"model": "distilled_r1", "part": 3}
+    document["rounds"][name] = {"start": "distilled_r1", "restarts": True, "temperature": 1.0, "samples": 4}
+    document["datasets"] |= {f"orm_pairs_{name}": {"parents": f"rollouts_{name}"}, f"restarts_{name}": {"parents": f"rollouts_{name}"}}
+    assert name in parse(document).rounds
+    assert table_of(f"restarts_{name}") is Restart
+
+
+def test_a_table_that_nothing_knows_is_named() -> None:
+    with pytest.raises(Exception, match="restart_r1 is no table: expected one of problems, corpus"):
+        table_of("restart_r1")
+
+
+@pytest.mark.parametrize(("keys", "says"), [
+    ("restarts.max_backtrak", "unknown key restarts.max_backtrak, did you mean max_backtrack?"),
+    ("evalute", "unknown key evalute, did you mean evaluate?"),
+    ("policies.r1.modle", "unknown key policies.r1.modle, did you mean model?"),
+    ("problems.sources.0.colums", "unknown key problems.sources.0.colums, did you mean columns?"),
+    ("demonstrations.critic.temprature", "unknown key demonstrations.critic.temprature, did you mean temperature?"),
+    ("distillations.r1.keep", "unknown key distillations.r1.keep"),
+    ("ppo.zzz", "unknown key ppo.zzz"),
+])  # fmt: skip
+def test_an_unknown_key_says_which_was_meant(keys: str, says: str) -> None:
+    assert refused(changed(keys, 1)) == says
+
+
+@pytest.mark.parametrize(("keys", "value"), [
+    ("problems.near_duplicate", 50), ("problems.near_duplicate", 0), ("problems.max_reject_share", 1.01), ("ppo.warmup_share", -0.1),
+    ("demonstrations.keep_box_share", 75), ("trajectories.min_gap", 2), ("requests.max_failed_share", 5), ("templates.min_solve_rate", -1),
+    ("orm.lr", float("inf")), ("base_model.lr", float("nan")), ("grading.seconds", float("inf")), ("ppo.clip", float("inf")),
+    ("orm_pairs.margin", float("nan")), ("base_model.muon_lr", 0), ("base_model.lr", -1), ("base_model.hidden", 0),
+    ("base_model.layers", -1), ("base_model.heads", 0), ("base_model.batch", 0), ("base_model.epochs", 0), ("base_model.intermediate", 0),
+    ("base_model.max_length", 0), ("seed", -1), ("seed", 2**63), ("seed", True), ("seed", "1"), ("seed", 1.5), ("rollouts.samples", "4"),
+    ("rollouts.samples", True), ("orm.lr", "1e-3"), ("orm.lr", False), ("rounds.r1.restarts", 1), ("rounds.r1.restarts", "yes"),
+    ("corpus.roles.solve", -1), ("release.licence", ""), ("release.name", "../x"), ("release.name", "a/b"), ("release.name", ".."),
+    ("problems.split_shares.train", 80), ("problems.sources", []), ("grading.rules", []),
+])  # fmt: skip
+def test_a_value_out_of_its_range_names_its_key(keys: str, value: object) -> None:
+    assert refused(changed(keys, value)).startswith(f"{keys} is {value!r}: ")
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"base_model.hidden": 145}, "base_model.hidden is 145: expected an even number of times base_model.heads, 4"),
+    ({"base_model.hidden": 12}, "base_model.hidden is 12: expected an even number"),
+    ({"ppo.batch": 126}, "ppo.minibatch is 128: expected at most ppo.batch, 126"),
+    ({"ppo.batch": 130}, "ppo.batch is 130: expected a multiple of rounds.r1.samples, 4"),
+    ({"ppo.critic_warmup": 3}, "ppo.critic_warmup is 3: expected 0, ppo.baselines names no critic"),
+    ({"ppo.critic_warmup": 60, "ppo.baselines": ["critic"]}, "ppo.critic_warmup is 60: expected less than ppo.iterations, 60"),
+    ({"rounds.r2.samples": 1}, "rounds.r2.samples is 1, but ppo.baselines names siblings"),
+    ({"policies.r2.part": 4}, "policies.r2.part is 4: with rollouts.problems 900 it needs 4500 train problems"),
+    ({"rollouts.problems": 1201}, "policies.r2.part is 2: with rollouts.problems 1201 it needs 3603 train problems"),
+    ({"distillation.problems": 901}, "distillation.problems is 901: they are of a part of rollouts.problems, 900"),
+    ({"evaluate.n": 1001}, "evaluate.n is 1001: the splits have 1000"),
+    ({"ppo.max_tokens": 448}, "ppo.max_tokens is 448: expected less than base_model.max_length, 448"),
+    ({"trajectories.planner.max_tokens": 500}, "trajectories.planner.max_tokens is 500: expected less than"),
+    ({"problems.split_shares": {"train": 0.8, "dev": 0.1}}, "problems.split_shares sums to 0.9: expected 1"),
+    ({"problems.split_shares": {"train": 0.9, "heldot": 0.1}}, "problems.split_shares.heldot is no split"),
+    ({"problems.split_shares": {}}, "problems.split_shares sums to 0: expected 1"),
+    ({"corpus.roles.slove": 1}, "corpus.roles.slove is no role"),
+])  # fmt: skip
+def test_values_that_do_not_fit_together_name_both_keys(changes: dict[str, object], says: str) -> None:
+    document = LAPTOP
+    for keys, value in changes.items():
+        document = changed(keys, value, document)
+    assert refused(document).startswith(says)
+
+
+@pytest.mark.parametrize(("keys", "value", "says"), [
+    ("policies.base.model", "bsae", "policies.base.model is bsae: no stage makes it, did you mean base?"),
+    ("policies.more", {"model": "distilled_r2", "part": 3}, "policies.more.model is distilled_r2: no stage makes it, did you mean"),
+    ("rounds.r1.start", "orm_base", "rounds.r1.start is orm_base: no stage makes it"),
+    ("rounds.r9", {"start": "base", "restarts": True, "temperature": 1.0, "samples": 4}, "rounds.r9 has no policies.r9: {model: base}"),
+    ("distillations.r2", {}, "distillations.r2: no round starts from distilled_r2; the last round has no distillation"),
+    ("distillations.r9", {}, "distillations.r9 has no rounds.r9"),
+    ("datasets.restart_r1", {"parents": "rollouts_r1"}, "datasets.restart_r1 is no table that a stage makes, did you mean restarts_r1?"),
+    ("datasets.restarts_r9", {"parents": "rollouts_r1"}, "datasets.restarts_r9 is no table that a stage makes"),
+    ("datasets.to /x", {"parents": "problems"}, "datasets.to /x is no table that a stage makes"),
+    ("datasets.plans.parents", "tempaltes", "datasets.plans.parents is tempaltes, a table that no stage makes, did you mean templates?"),
+    ("roles.critic.model", "data/models/bsae", "roles.critic.model is data/models/bsae, did you mean base?"),
+    ("roles.critic.model", "./data/models/policy_r1", "roles.critic.model is ./data/models/policy_r1: it is made after"),
+    ("roles.reward_model.model", "data/models/base", "roles.reward_model.model is data/models/base: it is made after"),
+    ("roles.labeller.model", "~/models/x", "roles.labeller.model is '~/models/x': ~ is another folder for everybody"),
+    ("roles.labeller.model", "", "roles.labeller.model is '': a path of printable characters is expected"),
+    ("base_model.hub_id", "~/qwen", "base_model.hub_id is '~/qwen': ~ is another folder"),
+    ("problems.benchmarks", ["a\0b"], "problems.benchmarks.0 is 'a\\x00b': a path of printable characters"),
+])  # fmt: skip
+def test_a_name_that_nothing_makes_is_refused_with_what_was_meant(keys: str, value: object, says: str) -> None:
+    assert refused(changed(keys, value)).startswith(says)
+
+
+def test_a_round_that_starts_from_itself_is_refused() -> None:
+    document = changed("rounds.r1.start", "policy_r2")
+    document["policies"]["r1"]["model"] = "policy_r2"
+    assert refused(document) == "rounds.r1.start is policy_r2, which is made from round r1 itself: start from an earlier model"
+
+
+@pytest.mark.parametrize("dataset", ["corpus", "restarts_r1", "orm_pairs_base", "distillation_r1", "templates", "trajectory_pairs"])
+def test_a_dataset_that_a_stage_needs_cannot_be_left_out(dataset: str) -> None:
+    document = copy.deepcopy(LAPTOP)
+    del document["datasets"][dataset]
+    assert refused(document).startswith(f"datasets lacks {dataset}, which ")
+
+
+@pytest.mark.parametrize("role", ["generator", "labeller", "inference", "critic"])
+def test_a_role_that_a_stage_asks_cannot_be_left_out(role: str) -> None:
+    document = copy.deepcopy(LAPTOP)
+    del document["roles"][role]
+    assert f"roles.{role}" in refused(document)
+
+
+SERVER = {"engine": "openai", "model": "llama@1", "base_url": "http://gpu:8000/v1"}
+
+
+@pytest.mark.parametrize(("role", "value", "says"), [
+    ("generator", SERVER, "roles.generator is a server, which cannot sample policies.base, data/models/base"),
+    ("inference", SERVER, "roles.inference is a server, which cannot sample the planner, data/models/planner_sft"),
+    ("generator", {"engine": "recorded", "model": "a.jsonl", "models": ["m"]}, "roles.generator is a file of recorded answers"),
+    ("inference", {"engine": "recorded", "model": "a.jsonl", "models": ["m"]}, "roles.inference is a file of recorded answers"),
+    ("generator", {"engine": "recorded", "model": "a.jsonl"}, "roles.generator.models is empty"),
+    ("reward_model", {"engine": "vllm", "model": "data/models/orm_base"}, "roles.reward_model.engine is vllm: expected transformers"),
+    ("writer", SERVER, "roles has the key 'writer': expected 'generator', 'critic'"),
+])  # fmt: skip
+def test_a_role_whose_stages_ask_for_a_model_that_its_engine_has_not_is_refused(role: str, value: dict, says: str) -> None:
+    assert refused(changed(f"roles.{role}", value)).startswith(says)
+
+
+@pytest.mark.parametrize("role", ["critic", "labeller", "reward_model", "judge"])
+def test_roles_that_are_asked_for_their_own_model_may_be_servers(role: str) -> None:
+    assert parse(changed(f"roles.{role}", SERVER))
+
+
+def source(**values: object) -> dict[str, object]:
+    return {"name": "mine", "kind": "jsonl", "path": "mine.jsonl", **values}
+
+
+@pytest.mark.parametrize(("sources", "says"), [
+    ([source(), source(path="other.jsonl")], "problems.sources.mine stands twice"),
+    ([source(), source(name="MINE")], "problems.sources.MINE stands twice"),
+    ([source(name="world")], "problems.sources.world is of kind jsonl: the name world"),
+    ([{"name": "procedural", "kind": "world"}], "problems.sources.procedural is of kind world: the name world"),
+    ([source(path=None)], "problems.sources.mine has no path"),
+    ([source(path="~/x.jsonl")], "problems.sources.mine.path is '~/x.jsonl'"),
+    ([source(columns={"famliy": "topic"})], "problems.sources.mine.columns.famliy is no field of ours, expected some of problem, answer"),
+    ([source(columns={"Problem": "q"})], "problems.sources.mine.columns.Problem is no field of ours"),
+    ([source(columns={"": "q"})], "problems.sources.mine.columns. is no field of ours"),
+    ([source(name="../x")], "problems.sources.0.name is '../x'"),
+    ([source(name="")], "problems.sources.0.name is ''"),
+    ([source(name="a b")], "problems.sources.0.name is 'a b'"),
+])  # fmt: skip
+def test_sources_have_names_and_columns_of_ours(sources: list[dict], says: str) -> None:
+    assert refused(changed("problems.sources", sources)).startswith(says)
+
+
+def test_every_column_of_ours_may_be_mapped() -> None:
+    assert parse(changed("problems.sources", [source(columns=dict.fromkeys(COLUMNS, "theirs"))]))
+
+
+def test_the_roles_of_the_corpus_are_those_that_the_world_plays() -> None:
+    assert sorted(CORPUS_ROLES) == sorted(ROLES)
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    (b"seed: 1\nppo: {lr: 1, clip: 2}\nseed: 2\n", ":3: the key seed stands twice: keep one of the two"),
+    (b"ppo:\n  lr: 1\n  clip: 2\n  lr: 3\n", ":4: the key lr stands twice"),
+    (b"policies: {r1: {},\n  r1: {}}\n", ":2: the key r1 stands twice"),
+    ("seed: 1\n".encode("utf-16"), " is not UTF-8 (byte 0 is 0xff): save it as UTF-8"),
+    ("notice: é\n".encode("latin-1"), " is not UTF-8 (byte 8 is 0xe9): save it as UTF-8"),
+    (b"ppo:\n\tlr: 1\n", ":2: not YAML: found character '\\t'"),
+    (b"a: b: c\n", ":1: not YAML: mapping values"),
+    (b"rounds: {1: {}}\n", ": the key 1 below rounds is no text"),
+    (b"rounds: {true: {}}\n", ": the key true below rounds is no text"),
+    (b"rounds: {~: {}}\n", ": the key null below rounds is no text"),
+    (b"seed: " + b"9" * 5000, " is not YAML: Exceeds the limit"),
+    (b"seed: " + b"[" * 5000, " is not YAML: maximum recursion"),
+    (b"a: &x [*x]\n", " is not YAML: maximum recursion"),
+    (b"- a\n", ": expected a mapping of sections, got list"),
+    (b"", ": expected a mapping of sections, got NoneType"),
+])  # fmt: skip
+def test_a_file_that_is_no_params_file_is_one_line(tmp_path: Path, text: bytes, says: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text)
+    with pytest.raises(ParamsError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}{says}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_and_write_floats_without_a_point(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text().replace("lr: 1.0e-3}", "lr: 1e-3}")
+    assert "1e-3}" in text
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load(path) == load(ROOT / "params.yaml")

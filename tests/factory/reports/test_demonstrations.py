@@ -1,0 +1,111 @@
+"""The audit of demonstrations, on rows that are counted by hand."""
+
+import xml.etree.ElementTree as ET
+from math import log
+
+import pytest
+
+from factory import storage
+from factory.reports.agreement import Share
+from factory.reports.demonstrations import LeadIns, demonstrations, grouped, lead_ins_of, p90, types_of, words, yield_of
+from factory.reports.page import Figure, Prose, Table
+from factory.schemas import CriticJudgement, Demonstration, Problem, Reject
+
+PLAIN = "12 + 7 = 19\n\\boxed{19}"
+VERIFIED = "12 + 7 = 19\n<|reflect|>Let me check. 12 + 7 is 19. Right.\n<|continue|>\\boxed{19}"
+CORRECTED = "12 + 7 = 18\n<|reflect|>But wait: 12 + 7 is not 18.\n<|explore|>This time, add 7.\n<|continue|>12 + 7 = 19\n\\boxed{19}"
+
+
+def row(number: int, kind: str, completion: str, critic: str = "none") -> Demonstration:
+    return Demonstration(
+        id=str(number), problem_id="p", type=kind, prompt="…", completion=completion, score=0.0, critic=critic, model="m@1",
+        prompt_version="solve@1", seed=1, round="base",
+    )  # fmt: skip
+
+
+def reject(number: int, reason: str, parent: str) -> Reject:
+    return Reject(id=str(number), stage="demonstrations", parent_id=parent, reason=reason, row="{}")
+
+
+def problem() -> Problem:
+    return Problem(
+        id="p", source="world", family="tally", group="procedures", split="train", instance="i", problem="Tom has 12 and finds 7.",
+        answer="19", answer_kind="number", solution=PLAIN,
+    )  # fmt: skip
+
+
+def table(blocks: list, caption: str) -> Table:
+    return next(block for block in blocks if isinstance(block, Table) and block.caption.startswith(caption))
+
+
+def test_words_count_an_action_as_one() -> None:
+    assert words("2 + 3 = 5\n<|continue|>\\boxed{5}") == 5 + 2
+    assert p90(range(1, 11)) == 9  # nine of ten are at most 9
+    assert p90([4]) == 4
+
+
+def test_types_with_lengths_and_actions() -> None:
+    rows = [row(1, "I", PLAIN), row(2, "I", "a b\n" + PLAIN), row(3, "III-I", CORRECTED, "reference")]
+    plain, corrected = types_of(rows)
+    assert (plain.type, plain.rows, plain.of, plain.by_reference, plain.reflect) == ("I", 2, 3, 0, 0.0)
+    assert (plain.words_median, plain.words_p90, plain.steps_median) == (7, 8, 2.5)  # 6 and 8 words; 2 and 3 lines
+    assert (corrected.reflect, corrected.explore, corrected.go_on, corrected.by_reference) == (1.0, 1.0, 1.0, 1)
+
+
+def test_lead_ins_by_what_they_are_for() -> None:
+    rows = [row(1, "II-I", VERIFIED), row(2, "II-I", VERIFIED.replace("Let me check.", "Is this right?")), row(3, "III-I", CORRECTED)]
+    rows.append(row(4, "III-I", CORRECTED.replace("But wait:", "Hm.")))
+    verify, criticise, explore = lead_ins_of(rows)
+    assert verify.counts == {"Let me check.": 1, "Let me stop here and check.": 0, "Is this right?": 1}
+    assert verify.entropy == pytest.approx(log(2) / log(3))  # two of three phrases, alike
+    assert (criticise.situation, criticise.counts["But wait:"], criticise.other, criticise.entropy) == ("criticise", 1, 1, 0.0)
+    assert explore.counts["This time,"] == 2
+    assert LeadIns("verify", {"a": 5, "b": 5, "c": 5}, 0).entropy == pytest.approx(1.0)
+    assert LeadIns("verify", {"a": 0}, 3).entropy == 0.0
+
+
+def test_yield_is_of_candidates_and_rollouts_are_apart() -> None:
+    rejects = [reject(1, "the same text", "p"), reject(2, "still wrong", "rollout"), reject(3, "still wrong", "other")]
+    found = yield_of(2, rejects, [problem()])
+    assert found.refused == (("the same text", 1),)
+    assert found.accepted == Share(2, 4)
+    assert found.rejects == (("still wrong", 2),)
+
+
+def test_a_long_tail_of_reasons_is_one_line() -> None:
+    rejects = [reject(n, f"no COAT trajectory: step {n}", "r") for n in range(3)] + [reject(9, "still wrong", "r"), reject(8, "leaks", "r")]
+    assert grouped(rejects, most=2) == (("no COAT trajectory", 3), ("still wrong", 1), ("1 other reasons", 1))
+    assert len(grouped(rejects, most=5)) == 5  # few reasons stay as they are
+
+
+def test_the_section_has_every_table(small_line) -> None:
+    small_line.write("problems", Problem, [problem()])
+    small_line.write("demonstrations", Demonstration, [row(1, "I", PLAIN), row(2, "III-I", CORRECTED, "llm")])
+    judged = CriticJudgement(
+        id="j", critic="llm", kind="critique", problem_id="p", parent_id="r", request_id="q", parsed=True, leaks=True, said_step=1,
+        text="In Step 1: 12 + 7 is not 18.\nAlternatively: it is 19.", reference_step=1, compared=True, accepted=False,
+        reason="the hint leaks the answer", verdict="wrong",
+    )  # fmt: skip
+    small_line.write("critic_judgements", CriticJudgement, [judged])
+    storage.write_rows(storage.REJECTS / "demonstrations.parquet", Reject, [reject(1, "the hint leaks the answer", "r")])
+    storage.LOGS.mkdir(parents=True, exist_ok=True)
+    (storage.LOGS / "demonstrations_usage.csv").write_text(
+        "role,model,requests,failed,prompt_tokens,completion_tokens,dollars\ncritic,m@1,4,1,300,100,0.5\ngenerator,base@1,2,0,60,40,\n"
+    )
+    blocks = list(demonstrations())
+    assert [len(list(ET.fromstring(block.svg).iter())) > 5 for block in blocks if isinstance(block, Figure)] == [True, True]
+    assert table(blocks, "Types").rows[0][:5] == ("I", "1", "50.0 %", "0", "6")
+    assert next(block.text for block in blocks if isinstance(block, Prose)).startswith("Yield: 2 of 3 (66.7 %) of the candidates")
+    assert table(blocks, "Hints").rows == (
+        ("llm, all asked", "1", "1 of 1 (100.0 %)", "0", "1 of 1 (100.0 %)", ""),
+        ("in accepted rows", "1", "0 of 1 (0.0 %)", "0", "0 of 1 (0.0 %)", "0 of 1 (0.0 %)"),
+    )
+    assert table(blocks, "Tokens and cost").rows == (
+        ("critic", "m@1", "4", "1", "300", "100", "200", "0.50", "0.2500"),  # 400 tokens and half a dollar over 2 rows
+        ("generator", "base@1", "2", "0", "60", "40", "50", "", ""),
+    )
+
+
+def test_nothing_is_said_without_demonstrations(small_line) -> None:
+    (storage.TABLES / "demonstrations.parquet").unlink()
+    assert list(demonstrations()) == []

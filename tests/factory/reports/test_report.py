@@ -1,0 +1,215 @@
+"""The page: complete, self-contained, and harmless whatever the rows say."""
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from factory import storage
+from factory.errors import DataError
+from factory.evaluation.metrics import compute, settling
+from factory.gate.release import release
+from factory.grading import grade
+from factory.identity import row_id
+from factory.problems.world import spaces
+from factory.reports.agreement import Share, critic_records, graded
+from factory.reports.charts import Bar, bars, curves, histogram
+from factory.reports.page import Figure, Prose, Sample, Section, Table, html, markdown
+from factory.reports.readable import fields_of, visible
+from factory.reports.report import sections_of
+from factory.schemas import Answer, CriticJudgement, Demonstration, Problem, Restart
+
+ATTACK = "<script>alert(1)</script>"
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+def answers(line, model: str, right: int, arm: str = "policy") -> list[Answer]:
+    rows = []
+    for number, problem in enumerate(row for row in line.problems if row.split in ("heldout", "unseen")):
+        rows.append(answer(problem, model, f"\\boxed{{{problem.answer if number < right else 'x'}}}", arm))
+    return rows
+
+
+def answer(problem: Problem, model: str, text: str, arm: str = "policy") -> Answer:
+    return Answer(
+        id=row_id(model, arm, problem.id), model=f"{model}@1", arm=arm, problem_id=problem.id, split=problem.split,
+        family=problem.family, group=problem.group, completion=text, verdict=grade(text, problem.answer, "number").verdict,
+        finish_reason="stop", tokens=3, calls=1,
+    )  # fmt: skip
+
+
+def evaluated(line) -> None:
+    rows = answers(line, "base", 1) + answers(line, "policy_r1", 3) + answers(line, "base", 2, "direct")
+    dev = next(problem for problem in line.problems if problem.split == "dev")
+    early, end = ([answer(dev, "base", text)] for text in ("\\boxed{x}", f"\\boxed{{{dev.answer}}}"))
+    block = {"settling": settling(early, end, resamples=100, seed=1)}
+    storage.write_json(Path("data/evaluation/metrics.json"), compute(rows, line.problems, resamples=100, seed=1) | block)
+
+
+def test_the_report_has_every_part_that_has_run(small_line) -> None:
+    evaluated(small_line)
+    release("restarts_r1", small_line.params)
+    rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
+    refused = [storage.reject("demonstrations", row, "the critic's remark was not understood") for row in rows[:2]]
+    storage.write_rejects("demonstrations", refused)
+    storage.LOGS.mkdir(parents=True)
+    with (storage.LOGS / "policy_r1.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("iteration", "reward"), (1, -0.5), (2, ""), (3, -0.1)])
+    sections = {section.title: section for section in sections_of(small_line.params)}
+    assert list(sections) == [
+        "Headline", "Differences", "Self-correction", "Planner", "Training", "World", "Stages", "Audits", "Demonstrations",
+        "Rows to read",
+    ]  # fmt: skip
+    table = next(block for block in sections["Headline"].blocks if isinstance(block, Table))
+    assert ("policy_r1", "heldout", "1.000", "0.342 to 1.000", "1.000", "", "2") in table.rows
+    stages, reasons = sections["Stages"].blocks
+    assert ("demonstrations", "6 demonstrations, 6 cot_demonstrations", "2", "75.0 %") in stages.rows
+    assert reasons.rows == (("demonstrations", "the critic's remark was not understood", "2"),)
+    settled, *figures, ends, _ = sections["Training"].blocks
+    assert settled.text == (
+        "On dev (n 1) the last fifth of the base's pretraining, at a low and level learning rate, took greedy pass@1 from 0.000 to 1.000: "
+        "+100.0 points [+100.0, +100.0]."
+    )
+    assert [figure.caption for figure in figures] == ["Mean reward of the rollouts, by iteration"]
+    assert ends.rows == (("policy_r1", "reward", "-0.5", "-0.1", "2"),)
+    (families,) = sections["World"].blocks
+    assert [row[0] for row in families.rows] == ["tally"]  # the only family of these problems
+    space = spaces(small_line.params.problems.world, [])["tally"][0]
+    assert families.rows[0][1:] == (f"{space:,}", "10", f"{1000 / space:.1f} %")
+    assert [block.caption.split(":")[0] for block in sections["Audits"].blocks] == ["restarts_r1"]
+    assert len([block for block in sections["Rows to read"].blocks if block.title.startswith("demonstrations ")]) == 3
+
+
+def test_a_report_of_nothing_but_problems(small_line) -> None:
+    for path in storage.TABLES.glob("*.parquet"):
+        if path.stem != "problems":
+            path.unlink()
+    assert [section.title for section in sections_of(small_line.params)] == ["World", "Stages"]
+    elsewhere = small_line.params.problems.model_copy(update={"world": None})
+    params = small_line.params.model_copy(update={"problems": elsewhere})
+    assert [section.title for section in sections_of(params)] == ["Stages"]
+
+
+def test_the_page_loads_nothing_and_runs_nothing(small_line) -> None:
+    small_line.change("demonstrations", Demonstration, completion=f"{ATTACK}\n<img src=x onerror=alert(1)>", critique=ATTACK)
+    evaluated(small_line)
+    page = html("title & more", f"notice {ATTACK}", sections_of(small_line.params))
+    tags = Tags(page).seen
+    assert "script" not in {tag for tag, _ in tags}
+    assert "img" not in {tag for tag, _ in tags}
+    assert not any(name.startswith("on") or name == "src" for _, attrs in tags for name in attrs)
+    assert all(attrs["href"].startswith("#") for tag, attrs in tags if tag == "a")
+    assert "url(" not in page
+    assert "&lt;script&gt;" in page
+    ids = {attrs["id"] for _, attrs in tags if "id" in attrs}
+    assert {attrs["href"].removeprefix("#") for tag, attrs in tags if tag == "a"} <= ids
+
+
+def test_markdown_shows_text_literally() -> None:
+    section = Section(
+        "A | B",
+        (Prose("a *b* <i> policy_r1 _c_"), Table(("x",), (("1|2\n3",),)), Sample("row", (("text", "```\n# no"),)), Figure("<svg></svg>")),
+    )
+    text = markdown("t", "", [section])
+    assert "a \\*b\\* &lt;i&gt; policy_r1 \\_c\\_" in text
+    assert "| 1\\|2 3 |" in text
+    assert "    text:\n      ```\n      # no" in text
+    assert "<svg" not in text
+
+
+def test_charts_are_well_formed_and_to_scale() -> None:
+    chart = ET.fromstring(bars([Bar("a<b", "heldout", 0.5, 0.4, 0.6), Bar("a<b", "unseen", 0.25, 0.2, 0.3)]))
+    tall, short = (float(box.attrib["height"]) for box in chart.iter("rect") if float(box.attrib["height"]) != 10)
+    assert abs(tall - 2 * short) < 0.2
+    line = ET.fromstring(curves({"one": [(1, 0.0), (2, 1.0)], "two": [(1, 0.5), (2, 0.5)]}))
+    assert len(list(line.iter("polyline"))) == 2
+    ET.fromstring(curves({"flat": [(1, 0.5)]}))
+    boxes = [float(box.attrib["height"]) for box in ET.fromstring(histogram([0.0, 0.05, 1.0])).iter("rect")]
+    assert boxes[0] == max(boxes)
+    assert boxes[9] > 0 == boxes[5]
+    ET.fromstring(histogram([]))
+
+
+def test_control_characters_are_shown_not_sent() -> None:
+    assert visible("a\x1b[31mb\x07\n\u202ec\x9b") == "a\\x1b[31mb\\x07\n\\u202ec\\x9b"
+    assert visible("é ∑ 中\t|") == "é ∑ 中    |"
+
+
+def test_fields_leave_lineage_out_unless_asked(small_line) -> None:
+    row = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)[0]
+    assert "model" not in dict(fields_of(row))
+    assert dict(fields_of(row, lineage=True))["model"] == "base@3fa9"
+    assert dict(fields_of(row))["score"] == "1.5"
+    restart = storage.read_rows(storage.TABLES / "restarts_r1.parquet", Restart)[0]
+    assert "parent_id" not in dict(fields_of(replace(restart, parent_id=None)))
+
+
+def judgement(number: int, said: int | None, reference: int | None, **values: object) -> CriticJudgement:
+    fields = {"parsed": True, "leaks": False, "compared": True, "accepted": True} | values
+    return CriticJudgement(
+        id=str(number), critic="llm", kind="critique", problem_id="p", parent_id="r", request_id="q", text="t", said_step=said,
+        reference_step=reference, reason="", verdict="wrong", **fields,
+    )  # fmt: skip
+
+
+def test_critics_are_counted_beside_the_reference() -> None:
+    rows = [judgement(1, 2, 2), judgement(2, 1, 2), judgement(3, None, 2), judgement(4, None, None, accepted=False)]
+    rows += [judgement(5, None, 1, parsed=False), judgement(6, 1, None, compared=False, leaks=True)]
+    record = critic_records(rows)[0]
+    assert (record.remarks, record.unparsed, record.leaks, record.compared, record.accepted) == (6, 1, 1, 4, 5)
+    assert record.agree == Share(2, 4)
+    assert record.false_accepts == Share(1, 3)
+    assert record.named == Share(1, 3)  # of the three with a wrong step, the first
+    assert record.grader == Share(3, 5)  # critiques are of wrong attempts: two of five parsed remarks find no fault
+    assert (record.agree.text, record.agree.percent) == ("2 of 4 (50.0 %)", "50.0 % (15.0 to 85.0)")
+    assert (Share(0, 0).text, Share(0, 0).percent) == ("", "")
+
+
+def test_published_labels_beside_our_verdicts(small_line) -> None:
+    problem = small_line.problems[0]
+    right, wrong = (row for row in small_line.rollouts if row.problem_id == problem.id)
+    texts = {name: row.completion.rsplit("\n", 1)[0] + f"\nA: {row.answer}" for name, row in (("6b", right), ("175b", wrong))}
+    found = graded(
+        {f" {problem.problem}": texts}, {f" {problem.problem}": {"6b": True, "175b": True}}, small_line.problems, small_line.rollouts
+    )
+    assert [(row.model, row.label, row.verdict, row.agrees) for row in sorted(found, key=lambda row: row.model)] == [
+        ("175b", True, "wrong", False),
+        ("6b", True, "correct", True),
+    ]
+    titles = {section.title: section for section in sections_of(small_line.params, found)}
+    assert re.match(r"1 of 2 published labels agree", titles["Grading"].blocks[0].text)
+    assert len(titles["Grading"].blocks[2].rows) == 1
+
+
+def test_two_models_that_wrote_the_same_are_both_counted(small_line) -> None:
+    problem = small_line.problems[0]
+    row = next(row for row in small_line.rollouts if row.problem_id == problem.id and row.verdict == "correct")
+    text = row.completion.rsplit("\n", 1)[0] + f"\nA: {row.answer}"
+    labels = {problem.problem: {"6b": True, "175b": False}}
+    twins = [row, replace(row, id="twin")]
+    found = graded({problem.problem: {"6b": text, "175b": text}}, labels, small_line.problems, twins)
+    assert sorted((entry.model, entry.agrees) for entry in found) == [("175b", False), ("6b", True)]
+
+
+def test_an_unreadable_metrics_file_is_one_line(small_line) -> None:
+    path = Path("data/evaluation/metrics.json")
+    path.parent.mkdir(parents=True)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"metrics\.json is no JSON document"):
+        sections_of(small_line.params)
+    path.write_text(json.dumps({}), encoding="utf-8")
+    sections_of(small_line.params)

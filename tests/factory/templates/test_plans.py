@@ -1,0 +1,59 @@
+"""The planner's supervised views: form is checked, gold strategies are never seen, every problem is a row or a reject."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from factory.templates.interplay import PlanError
+from factory.templates.plans import check_form, draw_train, plan_examples, structure_examples
+
+
+def test_structure_has_accepted_templates_only(planner_kit):
+    library = [*planner_kit.library(), planner_kit.template("other", status="quarantined"), planner_kit.template("old", status="retired")]
+    rows = structure_examples(library)
+    assert len(rows) == 3
+    row = next(row for row in rows if "put together" in row.prompt)
+    assert row.prompt == "Name: put together\nTags: add, gain\nDescribe:\n"
+    assert row.completion == "Description: Add what comes in.\nScope: There is a gain."
+    assert row.problem_id == ""
+    assert row.parents == (planner_kit.template("put together").id,)
+
+
+def test_form_needs_the_name_of_an_accepted_template(planner_kit):
+    library = planner_kit.library()
+    assert [t.name for t in check_form("Take Away (sum)", library, 4)] == ["take away"]
+    with pytest.raises(PlanError, match="no template of that name"):
+        check_form("take some (subtract, loss)", library, 4)
+
+
+def test_drawing_takes_train_problems_by_their_ids(planner_kit):
+    problems = [planner_kit.problem(f"Tom has {n}. Gets 7.", "+", split="train" if n % 2 else "dev") for n in range(20)]
+    drawn = draw_train(problems, 4, 1, "plans")
+    assert all(problem.split == "train" for problem in drawn)
+    assert drawn == draw_train(problems[::-1], 4, 1, "plans")
+    assert drawn == draw_train(problems, 10, 1, "plans")[:4]
+    assert len(draw_train(problems, 100, 1)) == 10
+
+
+def test_every_problem_is_a_plan_or_a_reject_with_its_reason(planner_kit):
+    said = ["Put together (add)\ntake away (loss, subtract)", "take away", "zebra (stripes)", "!", "take away (loss)!", "take aways (loss)"]
+    problems = [planner_kit.problem(f"Tom has {n}. Gets 7. Loses 3.", "++") for n in range(6)]
+    order = [problem.problem for problem in draw_train(problems, 6, 1, "plans")]
+    engine = planner_kit.RuleEngine(lambda request: said[order.index(str(request.prompt).split("\nPlan:")[0])])
+    rows, rejects = plan_examples(problems, planner_kit.library(), engine, planner_kit.params(plans={"problems": 6}))
+    assert [row.completion for row in rows] == ["put together (add, gain)\ntake away (subtract, loss)"]
+    assert rows[0].prompt == order[0] + "\nPlan:\n"
+    assert rows[0].parents == (rows[0].problem_id, planner_kit.template("put together").id, planner_kit.template("take away").id)
+    assert rows[0].request_ids == (engine.generate(engine.asked[:1])[0].request_id,)
+    assert Counter(item.reason for item in rejects) == {
+        "malformed plan": 1, "no template retrieved": 1, "request failed": 1, "truncated plan": 1, "no template of that name": 1,
+    }  # fmt: skip
+
+
+def test_the_gold_strategy_and_the_answer_change_nothing(planner_kit):
+    problem = planner_kit.problem("Tom has 3. Gets 7.", "+")
+    other = replace(problem, strategy=("take away",), solution=None, answer="0")
+    engine, params = planner_kit.RuleEngine(lambda request: "put together (add, gain)"), planner_kit.params()
+    assert plan_examples([problem], planner_kit.library(), engine, params) == plan_examples([other], planner_kit.library(), engine, params)
+    assert len({request.seed for request in engine.asked}) == 1
