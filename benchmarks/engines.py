@@ -31,12 +31,15 @@ from factory.engines.protocol import StreamingEngine
 from factory.engines.requests import StoredEngine
 from factory.engines.store import Store
 from factory.identity import row_id
-from factory.language.prompting import render
+from factory.language.prompting import Prompts
+from factory.language.tokens import prompt_ids
 from factory.params import Requests, Role, Sampling
 from factory.schemas import Problem
 
 PROMPTS, SAMPLES, TOKENS, WORDS = 512, 4, 128, 60
 CONCURRENCY = 256
+ASKED = Prompts.of("laptop")
+FLAT = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"  # the laptop's
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1"}
 
 
@@ -49,7 +52,8 @@ def make_model(folder: Path) -> None:
     words = ["<pad>", "<eos>", "<unk>", "Solve:", "\\boxed{15}", "?", *(f"w{number}" for number in range(494))]
     backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>").save_pretrained(folder)
+    named = {"pad_token": "<pad>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=FLAT, **named).save_pretrained(folder)
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=256, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
@@ -90,7 +94,7 @@ def factory_run(engine: StreamingEngine, asked: list[Problem], seed: int) -> flo
         stored = StoredEngine(Forced(engine), store, "rollouts")
         started = time.perf_counter()
         sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=TOKENS)
-        rows, rejects = rollouts.sample(stored, asked, sampling, SAMPLES, seed=seed, stage="rollouts", round="base")
+        rows, rejects = rollouts.sample(stored, asked, sampling, SAMPLES, prompts=ASKED, seed=seed, stage="rollouts", round="base")
         seconds = time.perf_counter() - started
         store.close()
     assert not rejects, rejects[0].reason
@@ -121,8 +125,7 @@ def vllm_pairs(folder: Path, asked: list[Problem], pairs: int) -> None:
     options = engine_options(role, str(folder), None, current_platform.is_cpu())
     llm, engine = LLM(**options), VllmEngine(role, "tiny@1")
     engine.engine, engine.tokenizer = llm.llm_engine, llm.get_tokenizer()  # the very same engine
-    tokenizer = engine.tokenizer
-    prompts = [tokenizer(render("solve", problem=problem.problem)).input_ids for problem in asked]
+    prompts = prompt_ids(engine.tokenizer, [ASKED.render("solve", problem=problem.problem) for problem in asked])
 
     def ours(seed: int) -> float:
         engine.engine.reset_prefix_cache()
@@ -190,17 +193,18 @@ def openai_pairs(folder: Path, asked: list[Problem], pairs: int) -> None:
     with served(folder) as url:
         role = Role(engine="openai", model="tiny@1", base_url=f"{url}/v1", concurrency=CONCURRENCY)
         engine = OpenAIEngine(role, Requests(timeout=600, retries=2, max_failed_share=0))
-        prompts = [render("solve", problem=problem.problem) for problem in asked]
+        conversations = [ASKED.render("solve", problem=problem.problem) for problem in asked]
+        prompts = [[{"role": role, "content": content} for role, content in conversation] for conversation in conversations]
 
         async def clients(seed: int) -> int:
             places, connector = asyncio.Semaphore(CONCURRENCY), aiohttp.TCPConnector(limit=0)
 
             async def one(session: aiohttp.ClientSession, number: int) -> int:
                 document = {
-                    "model": "tiny", "prompt": prompts[number // SAMPLES], "max_tokens": TOKENS, "temperature": 1.0, "ignore_eos": True,
+                    "model": "tiny", "messages": prompts[number // SAMPLES], "max_tokens": TOKENS, "temperature": 1.0, "ignore_eos": True,
                     "seed": seed * PROMPTS * SAMPLES + number, "return_token_ids": True, "skip_special_tokens": False,
                 }  # fmt: skip
-                async with places, session.post(f"{url}/v1/completions", json=document) as answer:
+                async with places, session.post(f"{url}/v1/chat/completions", json=document) as answer:
                     return (await answer.json())["usage"]["completion_tokens"]
 
             async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=600)) as session:

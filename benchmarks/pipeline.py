@@ -26,6 +26,7 @@ from factory.engines.protocol import Request, SamplingParams
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.select import Engines
 from factory.params import Requests, Role
+from factory.schemas import Message
 
 SERVER = Path(__file__).parents[1] / "tests/factory/engines/fault_server.py"
 DELAY, CALLS = 0.05, 3
@@ -34,7 +35,7 @@ PROBLEM = "Tom has {number} apples. " + "He gives some away and finds others. " 
 
 @contextmanager
 def served() -> Iterator[str]:
-    process = subprocess.Popen([sys.executable, str(SERVER), "--delay", str(DELAY), "--chat"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, str(SERVER), "--delay", str(DELAY)], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
     process.kill()
@@ -42,9 +43,10 @@ def served() -> Iterator[str]:
 
 
 def row(generator: StoredEngine, critic: StoredEngine, scorer: StoredScorer, number: int) -> Flow[float]:
-    prompt = PROBLEM.format(number=number) + "\nSolve:\n"
+    prompt = (Message("user", PROBLEM.format(number=number)),)
     (draft,) = yield Ask(generator, [Request(prompt, SamplingParams(64, 1.0), seed=number)])
-    asked = (("system", "You are a critic."), ("user", f"{prompt}{draft.text}\nFind the first wrong step."))
+    words = f"{prompt[0].content}\n{draft.text}\nFind the first wrong step."
+    asked = (Message("system", "You are a critic."), Message("user", words))
     (remark,) = yield Ask(critic, [Request(asked, SamplingParams(64, 0.2), seed=number)])
     assert draft.finish_reason != "error" != remark.finish_reason
     (score,) = yield Ask(scorer, [(prompt, draft.text)])

@@ -16,6 +16,7 @@ from pathlib import Path
 from factory.engines.keys import request_fields, request_key
 from factory.engines.protocol import Request, SamplingParams
 from factory.engines.store import Answered, Store
+from factory.schemas import Message
 
 COMMITS = (1, 16, 256)
 PART = 25_000  # rows of one measurement
@@ -23,7 +24,8 @@ LOOKUPS = 20_000
 
 
 def answered(number: int, rng: random.Random) -> Answered:
-    request = Request(prompt=f"{rng.choices(PROMPTS)[0]} {number}\nSolve:\n", sampling=SamplingParams(128, 1.0), seed=number)
+    asked = (Message("user", f"{rng.choices(PROMPTS)[0]} {number}\nSolve:\n"),)
+    request = Request(prompt=asked, sampling=SamplingParams(128, 1.0), seed=number)
     document = {"text": rng.choices(TEXTS)[0], "token_ids": rng.choices(range(32_000), k=128), "finish_reason": "stop"}
     return Answered(request_key("vllm", "m@1", request), request_fields("vllm", "m@1", request), document, 110, 128)
 

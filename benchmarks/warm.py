@@ -19,6 +19,7 @@ from factory.engines.protocol import Completion, Request
 from factory.engines.requests import StoredEngine
 from factory.engines.store import Store
 from factory.identity import row_id
+from factory.language.prompting import Prompts
 from factory.params import Sampling
 from factory.schemas import Problem
 from pipelines.stage import expect_many_rows
@@ -54,7 +55,7 @@ def run(path: Path, problems: list[Problem]) -> float:
     started = time.perf_counter()
     rows, rejects = rollouts.sample(
         StoredEngine(Instant(), store, "rollouts"), problems, Sampling(temperature=1.0, top_p=1.0, max_tokens=128), SAMPLES,
-        seed=1, stage="rollouts", round="base",
+        prompts=Prompts.of("laptop"), seed=1, stage="rollouts", round="base",
     )  # fmt: skip
     seconds = time.perf_counter() - started
     store.close()

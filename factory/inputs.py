@@ -3,6 +3,7 @@
     data/inputs/problems.json    {"../shared/gsm8k/test.jsonl": "9d1c…"}: files of the sources and the benchmarks
                /base_model.json  {"models/qwen": "51aa…"}: the folder of base_model.hub_id, {} for a Hub id, whose revision is in the params
                /recorded.json    the generator's recorded answers: rollouts and report read them
+               /prompts.json     the folders of prompts that are your own
                /generator.json, critic.json, reward_model.json, labeller.json, inference.json: a role's folder, or its recorded answers
 
 DVC cannot name files whose number only the params know. What the line makes itself (data/models) is a dependency of its own. A hash is
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from factory.errors import DataError, EngineError
+from factory.errors import DataError, EngineError, ParamsError
 from factory.identity import hash_files
+from factory.language.prompting import SETS, Prompts
 from factory.params import Params, Role
 from factory.params.names import model_of_line
 from factory.storage import whole_file, write_json
@@ -26,22 +28,29 @@ from factory.storage import whole_file, write_json
 FOLDER = Path("data/inputs")
 KNOWN = Path(".factory/hashes.json")
 ROLES = ("generator", "critic", "reward_model", "labeller", "inference")  # the judge is asked by no stage
-OWNERS = ("problems", "base_model", "recorded", *ROLES)
+OWNERS = ("problems", "base_model", "recorded", "prompts", *ROLES)
 SETTLED = 2.0  # seconds: a file that is younger may change again within one tick of its clock, unseen
 
 
 @dataclass(frozen=True)
 class Input:
-    """`key`: where the params name it. `kind`: what of it counts, a file, all files of a folder, or those that decide a model's answers."""
+    """`key`: where the params name it. `kind`: what of it counts, a file, all files of a folder, its prompts, or those that decide a
+    model's answers."""
 
     owner: str
     key: str
     path: str
-    kind: Literal["file", "folder", "model"]
+    kind: Literal["file", "folder", "model", "prompts"]
 
 
 def write(params: Params) -> int:
-    """One file an owner under data/inputs; returns how many inputs there are. Raises DataError naming the key of a missing one."""
+    """One file an owner under data/inputs; returns how many inputs there are. Raises DataError naming the key of a missing one, and
+    ParamsError for a role's prompts that cannot be used: before anything runs."""
+    for name, role in params.roles.items():
+        try:
+            Prompts.of(role.prompts)
+        except ParamsError as error:
+            raise ParamsError(f"roles.{name}.{error}" if str(error).startswith("prompts: ") else str(error)) from None
     before, kept = _known(), dict[str, dict[str, str]]()
     found: dict[str, dict[str, str]] = {owner: {} for owner in OWNERS}
     for item in inputs_of(params):
@@ -71,6 +80,8 @@ def inputs_of(params: Params) -> Iterator[Input]:
     for name in ROLES:
         if name in params.roles:
             yield from _of_role(name, params.roles[name])
+        if name in params.roles and params.roles[name].prompts not in SETS:
+            yield Input("prompts", f"roles.{name}.prompts", params.roles[name].prompts, "prompts")
 
 
 def _of_role(name: str, role: Role) -> Iterator[Input]:
@@ -107,7 +118,7 @@ def _files(item: Input, path: Path) -> list[Path]:
     if not path.is_dir():
         hub = ", or pin a Hub id by its revision" if item.kind == "model" else ""
         raise DataError(f"{item.key} is {item.path}: no such folder. Correct the path in params.yaml{hub}")
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = sorted(path.glob("*.j2")) if item.kind == "prompts" else sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise DataError(f"{item.key} is {item.path}: the folder is empty")
     return files

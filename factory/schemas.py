@@ -3,24 +3,25 @@
 Arrow schemas, Hugging Face `Features` and the structural part of the Great Expectations suites derive from these
 dataclasses. Every row that a model helped to make is a `Made` row and carries its lineage. Example:
 
-    Restart(id="8c1f…", problem_id="a07b…", parent_id="51aa…", buffer="-", backtrack=1, prompt="Tom has 12 apples. …\\nSolve:\\n",
+    Restart(id="8c1f…", problem_id="a07b…", parent_id="51aa…", buffer="-", backtrack=1, prompt=(Message("user", "Tom has 12 apples. …"),),
             prefix="12 + 7 = 18\\n<|reflect|>", prefix_has_answer=False, answer="15", answer_kind="number")
 
-Columns are what TRL reads (`prompt`/`completion`, `prompt`/`chosen`/`rejected`/`margin`), so that any trainer can use them.
+Columns are what TRL reads (`prompt`/`completion`, `prompt`/`chosen`/`rejected`/`margin`), so that any trainer can use them. Prompts are
+conversations; the answers to them are the assistant's words in tables, and in a released dataset a conversation of that one message, so
+that every trainer renders both with its own model's chat template.
 """
 
 import dataclasses
 import types
 import typing
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from factory.errors import DataError
 
 Split = Literal["train", "dev", "heldout", "unseen"]
-Group = Literal["procedures", "search", "none"]
 AnswerKind = Literal["number", "math", "choice", "label", "literal", "table", "text"]
 Rule = Literal["box", "hash", "tag", "final_answer", "answer_is", "last_line", "last_maths"]  # which finds an answer: docs/grading.md
 Verdict = Literal["correct", "wrong", "unparsable", "timeout"]
@@ -28,6 +29,19 @@ FinishReason = Literal["stop", "length", "error"]
 DemonstrationType = Literal["I", "II-I", "II-II", "III-I", "III-II"]
 Buffer = Literal["0", "+", "-"]
 TemplateStatus = Literal["accepted", "quarantined", "retired"]
+
+
+TURNS = ("system", "user", "assistant")
+
+
+class Message(NamedTuple):
+    """One turn: `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+Conversation = tuple[Message, ...]  # an assistant's message at its end is a turn begun: the model goes on with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +63,13 @@ class Made(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem(Row):
-    """`instance` is the canonical instance (family and sorted parameters, whatever the wording) by which splits are made. `decimals`: the
-    tolerance that the problem states (2: to the nearest hundredth), None for exact answers."""
+    """`instance` is the canonical instance (family and sorted parameters, whatever the wording) by which splits are made. `group`: a
+    label that reports split by, of any kind; no code decides by it. `decimals`: the tolerance that the problem states (2: to the nearest
+    hundredth), None for exact answers."""
 
     source: str
     family: str
-    group: Group
+    group: str
     split: Split
     instance: str
     problem: str
@@ -78,11 +93,13 @@ class CorpusText(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Made):
-    """One graded completion of a problem, sampled by a policy or recorded. `verdict` and `reason` are the grader's."""
+    """One graded completion of a problem, sampled by a policy or recorded. `verdict` and `reason` are the grader's. `reasoning` is what a
+    thinking model thought before it: never graded."""
 
     problem_id: str
-    prompt: str
+    prompt: Conversation
     completion: str
+    reasoning: str | None = None
     steps: tuple[str, ...]
     answer: str | None
     verdict: Verdict
@@ -99,7 +116,7 @@ class Demonstration(Made):
 
     problem_id: str
     type: DemonstrationType
-    prompt: str
+    prompt: Conversation
     completion: str
     wrong_spans: tuple[int, ...] = ()
     score: float
@@ -133,7 +150,7 @@ class Example(Made):
     """A supervised pair: distillation, structure and plans."""
 
     problem_id: str
-    prompt: str
+    prompt: Conversation
     completion: str
 
 
@@ -145,7 +162,7 @@ class Restart(Row):
     parent_id: str | None
     buffer: Buffer
     backtrack: int
-    prompt: str
+    prompt: Conversation
     prefix: str
     prefix_has_answer: bool
     answer: str
@@ -159,7 +176,7 @@ class OrmPair(Row):
     """A Bradley-Terry pair of two graded completions of one prompt."""
 
     problem_id: str
-    prompt: str
+    prompt: Conversation
     chosen: str
     rejected: str
     margin: float
@@ -193,7 +210,7 @@ class Trajectory(Made):
     """A planned template trajectory and its reward R (ReasonFlux §3.2): mean accuracy of the guided inference model over X_sim."""
 
     problem_id: str
-    prompt: str
+    prompt: Conversation
     plan: str
     template_ids: tuple[str, ...]
     similar_ids: tuple[str, ...]
@@ -210,7 +227,7 @@ class TrajectoryPair(Made):
     """Two plans of one problem, the chosen one with the higher reward R (ReasonFlux §3.2)."""
 
     problem_id: str
-    prompt: str
+    prompt: Conversation
     chosen: str
     rejected: str
     reward_chosen: float
@@ -229,7 +246,7 @@ class Answer(Row):
     problem_id: str
     split: Split
     family: str
-    group: Group
+    group: str
     completion: str
     verdict: Verdict
     finish_reason: FinishReason
@@ -246,6 +263,8 @@ class Reject(Row):
     reason: str
     row: str
 
+
+ANSWERS = ("completion", "chosen", "rejected")  # columns of the assistant's words, beside a conversation `prompt`
 
 R = TypeVar("R", bound=Row)
 
@@ -285,9 +304,17 @@ def arrow_type(hint: Any) -> pa.DataType:
         return arrow_type(next(arg for arg in typing.get_args(hint) if arg is not type(None)))
     if typing.get_origin(hint) is Literal:
         return pa.string()
+    if hint is Message:
+        return pa.struct([pa.field(name, pa.string()) for name in Message._fields])
     if typing.get_origin(hint) is tuple:
         return pa.list_(arrow_type(typing.get_args(hint)[0]))
     return {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[hint]
+
+
+def released_answers(row: type[Row]) -> list[str]:
+    """The columns that a released dataset holds as conversations of one message, and a table as text."""
+    types = field_types(row)
+    return [name for name in ANSWERS if name in types and types.get("prompt") == Conversation]
 
 
 def arrow_schema(row: type[Row]) -> pa.Schema:

@@ -30,7 +30,20 @@ import pyarrow.parquet as pq
 
 from factory.errors import DataError
 from factory.identity import row_id
-from factory.schemas import R, Reject, Row, arrow_schema, arrow_type, choices, field_types, nullable
+from factory.schemas import (
+    TURNS,
+    Conversation,
+    Message,
+    R,
+    Reject,
+    Row,
+    arrow_schema,
+    arrow_type,
+    choices,
+    field_types,
+    nullable,
+    released_answers,
+)
 
 TABLES = Path("data/tables")
 DATASETS = Path("data/datasets")
@@ -90,8 +103,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def _size(row: Row) -> int:
     """Characters of the texts of a row, 8 for every other value."""
-    values = itertools.chain.from_iterable(value if isinstance(value, tuple) else (value,) for value in vars(row).values())
-    return sum(len(value) if isinstance(value, str) else 8 for value in values)
+    return sum(map(_characters, vars(row).values()))
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, tuple):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, str) else 8
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -109,6 +127,10 @@ def _groups(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 def _fault(value: Any, hint: Any) -> str:
     """Why a value cannot stand in a column, "" when it can. Arrow alone would cut 1.5 to 1 and take "abc" for a list of letters."""
     kind = arrow_type(hint)
+    if hint == Conversation:
+        if not _is_conversation(value):
+            return "expected a conversation: Messages of system, user or assistant with words"
+        value = [turn._asdict() for turn in value]
     if value is None:
         return "" if nullable(hint) else "a value must be there"
     if (allowed := choices(hint)) and value not in allowed:
@@ -124,12 +146,22 @@ def _fault(value: Any, hint: Any) -> str:
     return ""
 
 
+def _is_conversation(value: object) -> bool:
+    return (
+        isinstance(value, tuple) and bool(value)
+        and all(isinstance(turn, Message) and turn.role in TURNS and isinstance(turn.content, str) for turn in value)
+    )  # fmt: skip
+
+
 def _column(rows: Sequence[Row], name: str, hint: Any) -> pa.Array:
     """Raises DataError with the first row whose value the column cannot hold."""
     values, kind, allowed = [getattr(row, name) for row in rows], arrow_type(hint), choices(hint)
     suspicious = {float} if pa.types.is_integer(kind) else {str} if pa.types.is_list(kind) else set()
-    with contextlib.suppress(ValueError, TypeError, OverflowError, pa.ArrowException):
-        array = pa.array(values, kind)
+    with contextlib.suppress(AttributeError, ValueError, TypeError, OverflowError, pa.ArrowException):
+        if hint == Conversation and not all(map(_is_conversation, values)):
+            raise ValueError
+        given = [[turn._asdict() for turn in value] for value in values] if hint == Conversation else values
+        array = pa.array(given, kind)
         if not (
             suspicious & set(map(type, values)) or (array.null_count and not nullable(hint)) or (allowed and not set(values) <= {*allowed})
         ):
@@ -247,15 +279,22 @@ def _rows(file: pq.ParquetFile, path: Path, row_type: type[R], group: int, batch
     """The rows of one row group, `batch` at once."""
     types = field_types(row_type)
     schema = _chosen(file, path, types)
+    released = {name for name in released_answers(row_type) if schema.field(name).type == arrow_type(Conversation)}
     for name, hint in types.items():
-        if (found := schema.field(name).type) != arrow_type(hint):
+        if (found := schema.field(name).type) != arrow_type(hint) and name not in released:
             raise DataError(f"{path}: the column {name} is {found}, expected {arrow_type(hint)}: `dvc repro` makes the table again")
     for part in _parts(file, schema.names, group, batch):
-        columns = [
-            map(tuple, values) if pa.types.is_list(arrow_type(types[name])) else values
-            for name, values in ((name, part.column(name).to_pylist()) for name in types)
-        ]
+        columns = [values_of(part.column(name).to_pylist(), "released" if name in released else hint) for name, hint in types.items()]
         yield [row_type(**dict(zip(types, values))) for values in zip(*columns, strict=True)]
+
+
+def values_of(values: list[Any], hint: Any) -> Iterable[Any]:
+    """A column's values as a row holds them. `hint` "released": conversations of one message, of which the row holds the words."""
+    if hint == "released":
+        return [None if turns is None else "".join(turn["content"] or "" for turn in turns) for turns in values]
+    if hint == Conversation:
+        return [turns if turns is None else tuple(Message(**turn) for turn in turns) for turns in values]
+    return [value if value is None else tuple(value) for value in values] if pa.types.is_list(arrow_type(hint)) else values
 
 
 def iter_rows(path: Path, row_type: type[R]) -> Iterator[R]:
@@ -305,6 +344,8 @@ def _plain(value: object, depth: int = 0) -> object:
     """The value in what JSON has, nothing lost where it can be said: bytes are text or base64, dates ISO 8601, huge integers base 16."""
     if depth > DEEPEST:
         return f"(nested deeper than {DEEPEST})"
+    if isinstance(value, Message):
+        return value._asdict()
     if isinstance(value, dict):
         return {str(key): _plain(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -17,8 +17,10 @@ from pathlib import Path
 import yaml
 
 from factory.errors import FactoryError, ParamsError
-from factory.evaluation.claims import CLAIMS, Evidence, by_group, group_table, judge, table
+from factory.evaluation.claims import Evidence, by_group, group_table, judge, table
+from factory.evaluation.metrics import groups_of
 from factory.params import load
+from factory.problems.world import CLAIMS
 from factory.schemas import Answer, Problem
 from factory.storage import TABLES, read_rows, whole_file
 
@@ -39,7 +41,8 @@ def main(seeds: list[int], jobs: int = 1) -> None:
         for seed, folder in folders.items()
     }
     text = table(judge(evidence, CLAIMS, resamples=resamples))
-    text += "\n\nThe same differences by group:\n\n" + group_table(judge(evidence, by_group(CLAIMS), resamples=resamples))
+    if groups := groups_of(row for answers, _ in evidence.values() for row in answers):
+        text += "\n\nThe same differences by group:\n\n" + group_table(judge(evidence, by_group(CLAIMS, groups), resamples=resamples))
     with whole_file(RESULT) as path:
         path.write_text(text + "\n")
     print(f"\n{text}\n\nin {RESULT}")

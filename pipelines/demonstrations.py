@@ -10,26 +10,33 @@ from factory.coat.demonstrations.selection import accepted, controls, sources
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.select import Engines
 from factory.errors import DataError, ParamsError
+from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.schemas import CriticJudgement, Demonstration, Problem, Reject, Rollout
 from factory.storage import LOGS, REJECTS, TABLES, read_rows, write_rejects, write_rows
 from pipelines import stage
 
 STAGE = "demonstrations"
+CRITIC_ASKS = ("verify", "critique", "critique_again")
 
 
 def main(params: Params) -> None:
     """Raises DataError when nothing is accepted, after writing why."""
     settings, policy = params.require(STAGE), first_policy(params)
     rollouts = read_rows(TABLES / f"rollouts_{policy}.parquet", Rollout)
-    kept, invalid, not_drawn = sources(read_rows(TABLES / "problems.parquet", Problem), rollouts, keep=settings.keep, seed=params.seed)
+    problems, asking = read_rows(TABLES / "problems.parquet", Problem), Prompts.of(params.asked_with("generator"))
+    kept, invalid, not_drawn = sources(
+        problems, rollouts, keep=settings.keep, seed=params.seed, steps=params.steps, thinking=settings.thinking
+    )
     with Engines(params.requests, STAGE) as engines:
         generator = _generator(params, engines)
-        workshop = Workshop(settings, _critics(params, engines), generator, seed=params.seed)
+        workshop = Workshop(settings, _critics(params, engines), generator, asking, seed=params.seed, steps=params.steps)
         drafts = workshop.make(kept)
+        judging = Prompts.of(params.asked_with("critic"))
+        versions = {"solve": asking.version("solve"), **{name: judging.version(name) for name in CRITIC_ASKS}}.__getitem__
         rows, refused = accepted(
             drafts, _scorer(params, engines), max_reference_share=settings.max_reference_share, seed=params.seed, round=policy,
-            model=generator.model if generator else None,
+            model=generator.model if generator else None, versions=versions, steps=params.steps,
         )  # fmt: skip
         plain = controls(kept, rows, seed=params.seed)
         rejects = [*invalid, *workshop.rejects, *refused]
@@ -64,10 +71,13 @@ def _critics(params: Params, engines: Engines) -> list[Critic]:
     for name in settings.critics:
         if name == "llm" and "critic" not in params.roles:
             raise ParamsError("demonstrations.critics names llm but params.yaml has no roles.critic: add it, or use [reference]")
-        llm = name == "llm"
-        critics.append(
-            LlmCritic(engines.engine(params.roles["critic"], "critic"), settings.critic, params.seed) if llm else ReferenceCritic()
-        )
+        if name == "reference":
+            critics.append(ReferenceCritic())
+        else:
+            role = params.roles["critic"]
+            critics.append(
+                LlmCritic(engines.engine(role, "critic"), Prompts.of(role.prompts), settings.critic, params.seed, settings.repairs)
+            )
     return critics
 
 

@@ -5,6 +5,7 @@ from factory.coat.distillation import hardest
 from factory.engines.select import Engines
 from factory.errors import ParamsError
 from factory.grading import Grader
+from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.schemas import Example, Problem
 from factory.storage import MODELS, TABLES, read_rows, write_rejects, write_rows
@@ -21,10 +22,11 @@ def main(params: Params, item: str) -> None:
     with Engines(params.requests, f"distillation_{item}") as engines, Grader.of(params.grading) as grader:
         engine = engines.engine(role, "generator")
         sampled, failed = rollouts.sample(
-            engine, problems, settings.sampling, settings.samples, seed=params.seed, stage="distillation", round=item,
+            engine, problems, settings.sampling, settings.samples, prompts=Prompts.of(role.prompts), steps=params.steps, seed=params.seed,
+            stage="distillation", round=item,
             grader=grader,
         )  # fmt: skip
-        rows, rejects = hardest(sampled, keep=settings.keep, seed=params.seed, round=item)
+        rows, rejects = hardest(sampled, keep=settings.keep, seed=params.seed, round=item, steps=params.steps)
         write_rows(TABLES / f"distillation_{item}.parquet", Example, rows)
         write_rejects(f"distillation_{item}", [*failed, *rejects])
     print(f"{rollouts.summary(sampled, failed)}; {len(rows):,} kept of {len({row.problem_id for row in rows}):,} problems")

@@ -14,6 +14,7 @@ from factory.errors import DataError
 from factory.evaluation import arms
 from factory.evaluation.metrics import SPLITS, compute, settling
 from factory.grading import Grader
+from factory.language.prompting import Prompts
 from factory.params import Params, Role
 from factory.schemas import Answer, Problem, Template
 from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_json, write_rows
@@ -51,24 +52,26 @@ def questions(params: Params, problems: list[Problem]) -> list[Problem]:
 def planner_answers(params: Params, asked: list[Problem], base: list[Answer], grader: Grader) -> list[Answer]:
     max_tokens = params.require("evaluate").max_tokens
     library = [row for row in read_rows(DATASETS / "templates", Template) if row.status == "accepted"]
-    shared = params.roles["inference"].model == str(MODELS / "base")
+    shared = params.roles["inference"].model == str(MODELS / "base") and params.asked_with("inference") == params.asked_with("generator")
+    asking, planning = Prompts.of(params.asked_with("inference")), Prompts.of(params.asked_with("labeller"))
     with Engines(params.requests, "evaluate") as engines:
         inference = engines.engine(params.roles["inference"], "inference")
-        answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens, grader)
-        answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens, grader)
+        answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens, asking, grader)
+        answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens, asking, grader)
         for arm in ("sft", "dpo"):
             planner = engines.engine(role_of(params, f"planner_{arm}"), arm)
-            plans = arms.planned(planner, asked, library, params.require("trajectories").planner.max_tokens)
-            answers += arms.follow(inference, arm, plans, max_tokens, grader)
+            plans = arms.planned(planner, asked, library, params.require("trajectories").planner.max_tokens, planning)
+            answers += arms.follow(inference, arm, plans, max_tokens, asking, grader)
         if all(problem.strategy for problem in asked):
-            answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens, grader)
+            answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens, asking, grader)
     return answers
 
 
 def greedy_answers(params: Params, model: str, asked: list[Problem], grader: Grader) -> list[Answer]:
     """One model in memory at a time."""
+    prompts, max_tokens = Prompts.of(params.asked_with("generator")), params.require("evaluate").max_tokens
     with Engines(params.requests, "evaluate") as engines:
-        return arms.solve(engines.engine(role_of(params, model), model), "policy", asked, params.require("evaluate").max_tokens, grader)
+        return arms.solve(engines.engine(role_of(params, model), model), "policy", asked, max_tokens, prompts, grader)
 
 
 def settled(params: Params, problems: list[Problem], grader: Grader) -> dict[str, object]:

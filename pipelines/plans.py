@@ -1,6 +1,7 @@
 """Stage `plans`: the planner's supervised views, describe a template and plan a problem. Run: python -m pipelines.plans"""
 
 from factory.engines.select import Engines
+from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.schemas import Example, Problem, Template
 from factory.storage import DATASETS, TABLES, read_rows, write_rejects, write_rows
@@ -11,7 +12,7 @@ from pipelines import stage
 def main(params: Params) -> None:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     templates = read_rows(DATASETS / "templates", Template)
-    structure = structure_examples(templates)
+    structure = structure_examples(templates, Prompts.of(params.asked_with("labeller")))
     with Engines(params.requests, "plans") as engines:
         plans, rejects = plan_examples(problems, templates, engines.engine(params.roles["labeller"], "labeller"), params)
         write_rows(TABLES / "structure.parquet", Example, structure)

@@ -4,8 +4,8 @@ data/models/orm_<round> → data/models/policy_<round>, data/logs/policy_<round>
 python -m pipelines.ppo r1
 
 The trainer is given the two things that it may not know: the sampler, on the live actor, and the reward, which grades the response and
-asks the frozen outcome reward model about prompt + prefix + response, read from their text as in its training. The policy is trained on
-the ids that were sampled.
+asks the frozen outcome reward model about the conversation in which the assistant says prefix + response, read from their text as in its
+training. The policy is trained on the ids that were sampled; the one end that it may sample is the end of turn of its chat template.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ from functools import partial
 
 from factory.coat.grammar import ACTIONS
 from factory.coat.rewards import Reward, Weights, reward
+from factory.engines import thinking
 from factory.engines.sampler import Sampled, Sampler
 from factory.errors import DataError, ParamsError
 from factory.identity import seed_for
 from factory.language import tokens
 from factory.params import Params
-from factory.schemas import Restart
+from factory.schemas import Message, Restart
 from factory.storage import DATASETS, LOGS, MODELS, write_rejects
 from pipelines import stage
 from trainers import batches, diagnostics, policy, ppo, rollout, run
@@ -33,16 +34,18 @@ def main(params: Params, item: str) -> None:
     settings = ppo.Settings(**trained, samples=turn.samples, temperature=turn.temperature, seed=seed_for(params.seed, "ppo", item))
     rows = run.load_dataset_rows(DATASETS / f"restarts_{item}", Restart)
     state, tokenizer = ppo.open_state(MODELS / turn.start, orm, settings)
-    limit = state.actor.model.config.max_position_embeddings - section.max_tokens - 1  # the reward model reads an end behind the response
+    reader = run.load_tokenizer(orm)
+    behind = len(_closing(reader))  # the reward model reads what ends the conversation too
+    limit = state.actor.model.config.max_position_embeddings - section.max_tokens - behind
     starts, rejects = rollout.start_states(rows, partial(batches.start_ids, tokenizer), limit, f"ppo_{item}")
     write_rejects(f"ppo_{item}", rejects)
     print(f"{name}: {len(starts)} start states, {len(rejects)} rejected as longer than {limit} tokens", flush=True)
     sample = _sampling(state.actor, tokenizer, section.max_tokens)
     frozen = policy.load_critic(orm).to(state.actor.model.device)
     weights = Weights(section.beta, section.orm_weight, frozen.mean, frozen.std)
-    rewards = _rewards(frozen, run.load_tokenizer(orm), weights)
+    rewards = _rewards(frozen, reader, weights)
     log = ppo.train(
-        state, starts, sample, rewards, settings, eos=tokenizer.eos_token_id, action_ids=_action_ids(tokenizer),
+        state, starts, sample, rewards, settings, eos=tokens.turn_end(tokenizer), action_ids=_action_ids(tokenizer),
         report=lambda line: print(f"{name}: {line}", flush=True),
     )  # fmt: skip
     diagnostics.write_csv(LOGS / f"{name}.csv", log)
@@ -51,10 +54,10 @@ def main(params: Params, item: str) -> None:
 
 def _sampling(actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, max_tokens: int) -> rollout.Sample:
     sampler = Sampler(actor.model, tokenizer)
-    if sampler.ends != [tokenizer.eos_token_id]:
+    if sampler.ends != [end := tokens.turn_end(tokenizer)]:
         raise DataError(
-            f"the start model stops at the tokens {sampler.ends}, expected only its tokenizer's {tokenizer.eos_token_id}: PPO has to know "
-            "which end was sampled; the stage that made it saves one end only, run that again"
+            f"the start model stops at the tokens {sampler.ends}, expected only {end}, with which its chat template ends an answer: PPO "
+            "has to know which end was sampled; the stage that made it saves one end only, run that again"
         )
 
     def sample(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
@@ -64,8 +67,9 @@ def _sampling(actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, max_t
 
 
 def _rewards(orm: policy.Critic, tokenizer: run.PreTrainedTokenizerBase, weights: Weights) -> rollout.Rewards:
-    """The reward model reads every response closed by an end of sequence, which is no action; `tokenizer`: its own. A text that needs more
-    tokens than were sampled, and more than its context, is read without what stands before the end."""
+    """The reward model reads every response closed as its chat template closes an answer, which is no action; `tokenizer`: its own. A text
+    that needs more tokens than were sampled, and more than its context, is read without what stands before the closing."""
+    closing = _closing(tokenizer)
 
     def read(starts: Sequence[rollout.Start], texts: Sequence[str]) -> list[Ids]:
         pairs = [(start.row.prompt, start.row.prefix + text) for start, text in zip(starts, texts, strict=True)]
@@ -73,15 +77,28 @@ def _rewards(orm: policy.Critic, tokenizer: run.PreTrainedTokenizerBase, weights
         if reason := next((reason for _, reason in found if reason), None):
             raise DataError(f"the reward model cannot read a response: {reason}")
         most = orm.model.config.max_position_embeddings
-        return [(*ids[: most - 1], ids[-1]) if len(ids) > most else tuple(ids) for ids, _ in found]
+        return [(*ids[: most - len(closing)], *closing) if len(ids) > most else tuple(ids) for ids, _ in found]
 
     def rewards(starts: Sequence[rollout.Start], responses: Sequence[rollout.Response]) -> list[Reward]:
         ids = [list(response.token_ids) for response in responses]
         texts = tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         logits = orm.logits(read(starts, texts)) if weights.orm_weight else [0.0] * len(texts)
-        return [reward(start.row, text, logit, weights) for start, text, logit in zip(starts, texts, logits, strict=True)]
+        answers = [thinking.split(text)[1] for text in texts]  # thoughts are never graded
+        return [reward(start.row, text, logit, weights) for start, text, logit in zip(starts, answers, logits, strict=True)]
 
     return rewards
+
+
+def _closing(tokenizer: run.PreTrainedTokenizerBase) -> Ids:
+    """What the chat template writes behind an answer, up to the end of the conversation: the ids in which two answers agree."""
+    asked = (Message("user", "12 + 7?"),)
+    (one, reason), (other, _) = tokens.pair_ids(tokenizer, [(asked, "12"), (asked, "7")])
+    if reason:
+        raise DataError(f"the reward model cannot read a conversation: {reason}")
+    same = 0
+    while same < min(len(one), len(other)) and one[-1 - same] == other[-1 - same]:
+        same += 1
+    return tuple(one[len(one) - same :])
 
 
 def _action_ids(tokenizer: run.PreTrainedTokenizerBase) -> dict[str, int]:

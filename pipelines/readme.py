@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import DataError, FactoryError
-from factory.schemas import Row, table_of
+from factory.problems.world import WRONG
+from factory.schemas import Message, Row, table_of
 from factory.storage import TABLES, count_rows, iter_rows, whole_file
 from pipelines.claims import RESULT
 from pipelines.evaluate import METRICS
@@ -34,12 +35,11 @@ FIELDS = {
 }
 TELLING: dict[str, Callable[[Any], bool]] = {  # a row that shows what the dataset is for; of the others one serves as well as another
     "corpus": lambda row: row.role == "verify",
-    "demonstrations": lambda row: row.type == "III-I" and "Wrong." in row.completion,
+    "demonstrations": lambda row: row.type == "III-I" and WRONG in row.completion,
     "restarts_r1": lambda row: row.buffer == "-",
     "templates": lambda row: row.status == "accepted" and len(row.steps) > 1,
 }
 MODELS = ("base", "cot_control", "policy_cot", "format_tuned", "policy_r1", "distilled_r1", "policy_r2")
-COLUMNS = "held-out | unseen families | held-out procedures | held-out search |\n|---|---|---|---|---|"
 
 
 def rows() -> str:
@@ -56,7 +56,9 @@ def rows() -> str:
 
 
 def _line(value: object) -> str:
-    text = (" | ".join(map(str, value)) if isinstance(value, tuple) else str(value)).replace("\n", " ⏎ ")
+    turns = isinstance(value, tuple) and all(isinstance(item, Message) for item in value)
+    parts = (item.content if turns else str(item) for item in (value if isinstance(value, tuple) else (value,)))
+    text = " | ".join(parts).replace("\n", " ⏎ ")
     return text if len(text) <= WIDTH else f"{text[:WIDTH]} …"
 
 
@@ -88,10 +90,13 @@ def accuracies(metrics: Mapping[str, Any]) -> str:
 
 
 def _table(head: str, measured: Mapping[str, Any]) -> str:
-    lines = [f"| {head} | {COLUMNS}"]
+    groups = sorted({group for found in measured.values() for group in found["heldout"]["groups"]})
+    columns = ["held-out", "unseen families", *(f"held-out {group}" for group in groups)]
+    lines = [f"| {head} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for name, found in measured.items():
-        groups = found["heldout"]["groups"]
-        cells = [_percent(cell) for cell in (found["heldout"], found["unseen"], groups["procedures"], groups["search"])]
+        own = found["heldout"]["groups"]
+        cells = [_percent(cell) for cell in (found["heldout"], found["unseen"])]
+        cells += [_percent(own[group]) if group in own else "" for group in groups]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from factory.coat import rollouts
 from factory.engines.select import Engines
 from factory.errors import ParamsError
 from factory.grading import Grader
+from factory.language.prompting import Prompts
 from factory.params import Params, Role
 from factory.schemas import Problem, Rollout
 from factory.storage import MODELS, TABLES, read_rows, write_rejects, write_rows
@@ -20,6 +21,8 @@ def main(params: Params, item: str) -> None:
             problems,
             settings.sampling,
             samples,
+            prompts=Prompts.of(role.prompts),
+            steps=params.steps,
             seed=params.seed,
             stage="rollouts",
             round=item,

@@ -9,11 +9,12 @@ import yaml
 from factory import storage
 from factory.coat import grammar
 from factory.identity import row_id
-from factory.language.prompting import render
+from factory.language.prompting import Prompts
 from factory.params import Params, parse
 from factory.schemas import CorpusText, Demonstration, Example, OrmPair, Problem, Restart, Rollout, Template, Trajectory, TrajectoryPair
 
 ROOT = Path(__file__).parents[1]
+render = Prompts("laptop").render
 LINEAGE = {"model": "base@3fa9", "prompt_version": "solve@1f0c9a27", "seed": 7, "round": "r1"}
 
 

@@ -3,24 +3,25 @@
     adopt("Qwen/Qwen2.5-0.5B-Instruct", "7ae557604adf67be50417f59c2c2f167def9a775", ACTIONS.values(), sampling=Sampler, target=…)
     base: the end is <|im_end|> alone; <|endoftext|> ended texts too, and no longer does
 
-Whatever a model brings, what is saved has one end of sequence (its tokenizer's; of a chat model the end of a turn), so that training,
-sampling and PPO mean the same; a padding token of its own, since an outcome reward model looks for the last token that is none; the
-meta-action tokens, each starting from the mean of the embeddings (Satori §3.2 adds three tokens and does not say how; the mean keeps the
-first logits ordinary); and no sampling values. A model with which a later stage could not work is refused here.
+Whatever a model brings, what is saved has a chat template (its own, or the laptop's, to which a conversation is plain text); one end of
+sequence, the token that the template writes behind an answer, so that training, sampling and PPO mean the same; a padding token of its
+own, since an outcome reward model looks for the last token that is none; the meta-action tokens, each starting from the mean of the
+embeddings (Satori §3.2 adds three tokens and does not say how; the mean keeps the first logits ordinary); and no sampling values. A model
+with which a later stage could not work is refused here.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from jinja2 import TemplateError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from factory.errors import DataError
+from factory.language.tokens import plain_sequence_ids, turn_end
 from trainers import origin, run, trial
+from trainers.tokenizer import CHAT_TEMPLATE
 
 PAD = "<|pad|>"
-_SAID = "Nineteen."  # an answer, to see what a chat template writes behind it
 
 
 def adopt(hub_id: str, revision: str | None, meta_tokens: Iterable[str], *, sampling: trial.Sampling, target: Path) -> None:
@@ -38,18 +39,22 @@ def adopt(hub_id: str, revision: str | None, meta_tokens: Iterable[str], *, samp
 
 
 def one_end(hub_id: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the tokenizer's end of sequence the model's only one, and say which others there were. Raises DataError when there is none."""
+    """Make the end of a turn the tokenizer's and the model's only one, and say which others there were. Raises DataError when there is
+    none."""
     declared = _declared(model, tokenizer)
-    if (turn := _end_of_turn(tokenizer)) in declared:
-        tokenizer.eos_token = turn
-    elif tokenizer.eos_token is None and declared:
+    if tokenizer.eos_token is None and declared:
         tokenizer.eos_token = declared[0]
-    if tokenizer.eos_token is None:
+    elif tokenizer.eos_token is not None:
+        declared.append(tokenizer.eos_token)
+    give_template(hub_id, tokenizer)
+    try:
+        tokenizer.eos_token = str(tokenizer.convert_ids_to_tokens(turn_end(tokenizer)))
+    except DataError:
         raise DataError(
-            f"{hub_id} has no end of sequence: neither its tokenizer nor its configs name a token of the vocabulary; copy it to a folder, "
-            "set eos_token in tokenizer_config.json there and name that folder"
-        )
-    if dropped := [token for token in declared if token != tokenizer.eos_token]:
+            f"{hub_id} has no end of sequence: neither its tokenizer, its chat template nor its configs name a token of the vocabulary; "
+            "copy it to a folder, set eos_token in tokenizer_config.json there and name that folder"
+        ) from None
+    if dropped := [token for token in dict.fromkeys(declared) if token != tokenizer.eos_token]:
         print(f"base: the end is {tokenizer.eos_token} alone; {', '.join(dropped)} ended texts too, and no longer does", flush=True)
     model.config.eos_token_id = tokenizer.eos_token_id
 
@@ -63,17 +68,17 @@ def _declared(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> lis
     return list(dict.fromkeys(found))
 
 
-def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The first special token that the chat template writes behind an answer."""
-    if tokenizer.chat_template is None:
-        return None
-    turns = [{"role": "user", "content": "12 + 7?"}, {"role": "assistant", "content": _SAID}]
+def give_template(hub_id: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """To a tokenizer without a chat template the laptop's, behind what it puts before every text (BOS), and say so."""
     try:
-        _, said, behind = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(_SAID)
-    except (TemplateError, TypeError, ValueError):
-        return None
-    special = [token for token in tokenizer.added_tokens_encoder if said and token in behind]
-    return min(special, key=behind.index, default=None)
+        ((lead, _),) = plain_sequence_ids(tokenizer, [""], [""])
+    except DataError as error:
+        raise DataError(f"{hub_id}: {error}") from None
+    if tokenizer.chat_template is not None:
+        return
+    begin = "".join(tokenizer.convert_ids_to_tokens(lead))
+    tokenizer.chat_template = ("{{ bos_token }}" if begin == tokenizer.bos_token else begin) + CHAT_TEMPLATE
+    print(f"base: {hub_id} has no chat template; it gets the plain one: what is said, one after the other", flush=True)
 
 
 def add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, meta_tokens: Iterable[str]) -> None:

@@ -1,8 +1,10 @@
 """The base model of the laptop: pretrained from scratch on the corpus (`adopt` takes one from the Hub instead).
 
-A corpus row is one text of one role; the loss is on all its tokens and the eos behind it:
+A corpus row is raw text of one role, without turns; the loss is on its completion and the eos behind it:
 
-    "Tom has 12 apples. He buys 7. How many apples are there?\\nSolve:\\n12 + 7 = 19\\n\\\\boxed{19}"
+    "Tom has 12 apples. He buys 7. How many apples are there?\\nSolve:\\n"   "12 + 7 = 19\\n\\\\boxed{19}"
+
+To the tokenizer's chat template (`trainers.tokenizer`) a conversation is the same text, so that the base answers what it was taught.
 
     python -m pipelines.base_model
 
@@ -56,7 +58,7 @@ def pretrain(corpus: Sequence[CorpusText], meta_tokens: Iterable[str], settings:
     """Build the tokenizer, train a Qwen3 on every row `epochs` times, save both. Raises DataError for a text that the tokenizer cannot
     give back, and when training diverges."""
     tokenizer = build([row.prompt + row.completion for row in corpus], meta_tokens, settings.max_length)
-    rows = batches.completion_only(tokenizer, [row.prompt for row in corpus], [row.completion for row in corpus])
+    rows = batches.plain(tokenizer, [row.prompt for row in corpus], [row.completion for row in corpus])
     rows = [rows[i] for i in run.fitting(target.name, [len(row.ids) for row in rows], settings.max_length)]
     lengths = [len(row.ids) for row in rows]
     order = batches.order(lengths, settings.batch, seed, epochs=settings.epochs)

@@ -1,11 +1,11 @@
-"""From text to token ids, labels and the order in which rows are trained on.
+"""From conversations to token ids, labels and the order in which rows are trained on.
 
-A sequence is always ids(prompt) + ids(completion) + [eos], as engines and scorers make it (`language.tokens`): it begins as the tokenizer
-begins a text, and the boundary between the two is a token boundary, as it is when a model continues the prompt. The order is written out
-beforehand (epochs shuffled, rows of about the same length in one batch, batches shuffled), so that a budget in tokens is met exactly and
-every step is known before the first one.
+    Tokens(ids=[41, 7, 12, 1], labels=[-100, -100, 12, 1])      # two prompt tokens, one of the completion, the end of turn
 
-    Tokens(ids=[41, 7, 12, 1], labels=[-100, -100, 12, 1])      # two prompt tokens, one of the completion, eos
+A sequence is always ids(prompt) + ids(completion) + [end of turn], as engines make it with the start model's own chat template
+(`language.tokens`): the prompt up to where the model answers, and the boundary between the two is a token boundary, as it is when a model
+goes on. The order is written out beforehand (epochs shuffled, rows of about the same length in one batch, batches shuffled), so that a
+budget in tokens is met exactly and every step is known before the first one.
 """
 
 import random
@@ -17,7 +17,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from factory.errors import DataError
-from factory.language.tokens import offsets, prompt_ids, sequence_ids, text_ids, unknown_word
+from factory.language.tokens import offsets, pair_ids, plain_sequence_ids, prompt_ids, sequence_ids, text_ids, unknown_word
+from factory.schemas import Conversation
 
 IGNORED = -100  # the label of a token without loss
 POOL = 50  # batches among which rows are grouped by length
@@ -35,39 +36,65 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
     """Ids without any added token. Raises DataError when a word is missing from the vocabulary: it would be trained on as `<unk>`. (A
     control token that data spells may become that.)"""
     rows = text_ids(tokenizer, texts)
-    _assert_known(tokenizer, texts, rows)
+    _assert_known(tokenizer, [(text,) for text in texts], rows)
     return rows
 
 
-def sequences(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], completions: Sequence[str]) -> list[tuple[list[int], list[int]]]:
-    """(ids of the prompt, ids of the completion and eos) of each row. Raises DataError as `encode`."""
+def sequences(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Conversation], completions: Sequence[str]
+) -> list[tuple[list[int], list[int]]]:
+    """(ids of the prompt, ids of the completion and the end of turn) of each row. Raises DataError as `encode`, and for a conversation
+    that the chat template refuses."""
     rows = sequence_ids(tokenizer, prompts, completions)
-    _assert_known(tokenizer, prompts, [head for head, _ in rows])
-    _assert_known(tokenizer, completions, [tail for _, tail in rows])
+    _assert_known(tokenizer, [_contents(prompt) for prompt in prompts], [head for head, _ in rows])
+    _assert_known(tokenizer, [(completion,) for completion in completions], [tail for _, tail in rows])
     return rows
 
 
-def start_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prefixes: Sequence[str]) -> list[tuple[int, ...]]:
-    """What a policy continues: each prompt with its prefix. Raises DataError as `encode`."""
+def wholes(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[list[int]]:
+    """What a reward model reads: each conversation as the chat template writes it, its end too. Raises DataError as `sequences`."""
+    found = pair_ids(tokenizer, list(zip(prompts, completions, strict=True)), "the start model")
+    if reason := next((reason for _, reason in found if reason), None):
+        raise DataError(reason)
+    rows = [ids for ids, _ in found]
+    _assert_known(tokenizer, [(*_contents(prompt), words) for prompt, words in zip(prompts, completions, strict=True)], rows)
+    return rows
+
+
+def start_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Conversation], prefixes: Sequence[str]) -> list[tuple[int, ...]]:
+    """What a policy continues: each prompt with its prefix. Raises DataError as `sequences`."""
     heads = prompt_ids(tokenizer, prompts)
-    _assert_known(tokenizer, prompts, heads)
+    _assert_known(tokenizer, [_contents(prompt) for prompt in prompts], heads)
     return [(*head, *tail) for head, tail in zip(heads, encode(tokenizer, prefixes), strict=True)]
 
 
-def _assert_known(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
-    for text, ids in zip(texts, rows, strict=True):
-        if tokenizer.unk_token_id in ids and (word := unknown_word(tokenizer, text)):
-            raise DataError(f"the tokenizer has no token for {word!r} in {text[:80]!r}: the corpus must show every word of the line")
+def _contents(prompt: Conversation) -> tuple[str, ...]:
+    return tuple(message.content for message in prompt)
+
+
+def _assert_known(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[str]], ids: Sequence[Sequence[int]]) -> None:
+    """`rows`: the texts of data in each of `ids`."""
+    for texts, found in zip(rows, ids, strict=True):
+        for text in texts if tokenizer.unk_token_id in found else ():
+            if word := unknown_word(tokenizer, text):
+                raise DataError(f"the tokenizer has no token for {word!r} in {text[:80]!r}: the corpus must show every word of the line")
+
+
+def plain(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], completions: Sequence[str]) -> list[Tokens]:
+    """Pretraining's: loss on the completion and the end of sequence, no turns. Raises DataError as `encode`."""
+    rows = plain_sequence_ids(tokenizer, prompts, completions)
+    _assert_known(tokenizer, list(zip(prompts, completions, strict=True)), [head + tail for head, tail in rows])
+    return [Tokens(head + tail, [IGNORED] * len(head) + tail) for head, tail in rows]
 
 
 def completion_only(
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
+    prompts: Sequence[Conversation],
     completions: Sequence[str],
     wrong_spans: Sequence[tuple[int, ...]] | None = None,
 ) -> list[Tokens]:
-    """Loss on the completion and its eos. `wrong_spans` are character offsets (start, end, start, end, …) into each completion; a
-    token that touches one gets no loss."""
+    """Loss on the completion and the end of turn; none on the prompt, nor on words with which its answer begins. `wrong_spans` are
+    character offsets (start, end, start, end, …) into each completion; a token that touches one gets no loss."""
     rows = []
     for number, (head, tail) in enumerate(sequences(tokenizer, prompts, completions)):
         labels = list(tail)

@@ -1,6 +1,6 @@
 """Direct preference optimisation of the planner on pairs of template trajectories (ReasonFlux §3.2, eq. 5; Rafailov et al. 2023, eq. 7).
 
-    prompt "Tom has 12 apples. …\\nPlan:\\n"   chosen "put together (add, total)"   rejected "take away (subtract, left)"
+    prompt [user: "Tom has 12 apples. …\\nPlan:\\n"]   chosen "put together (add, total)"   rejected "take away (subtract, left)"
 
     loss = -log σ(β (log π(chosen)/π_ref(chosen) - log π(rejected)/π_ref(rejected)))
 
@@ -67,7 +67,7 @@ def prefer(rows: Sequence[TrajectoryPair], settings: Settings, *, seed: int, sta
 
 
 def tokenise(rows: Sequence[TrajectoryPair], tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[int], list[int]]]:
-    """(prompt, chosen and eos, rejected and eos) of each pair."""
+    """(prompt, chosen and end of turn, rejected and end of turn) of each pair."""
     prompts = [row.prompt for row in rows]
     chosen, rejected = (batches.sequences(tokenizer, prompts, [getattr(row, side) for row in rows]) for side in ("chosen", "rejected"))
     return [(head, right, wrong) for (head, right), (_, wrong) in zip(chosen, rejected, strict=True)]

@@ -152,11 +152,13 @@ def build_state(actor: Actor, critic: Critic | None, settings: Settings) -> Stat
 
 def open_state(start: Path, orm: Path, settings: Settings) -> tuple[State, PreTrainedTokenizerBase]:
     """The round's start model as actor, its outcome reward model as critic (if `baselines` names one), and their tokenizer. Raises
-    DataError when one cannot be read or they do not read the same tokens."""
+    DataError when one cannot be read or they do not read conversations as the same tokens."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, tokenizer = run.load(start)
-    if run.load_tokenizer(orm).get_vocab() != tokenizer.get_vocab():
-        raise DataError(f"{orm} has another vocabulary than {start}: train the reward model of a round from its start model")
+    reader = run.load_tokenizer(orm)
+    if (reader.get_vocab(), reader.chat_template) != (tokenizer.get_vocab(), tokenizer.chat_template):
+        other = "vocabulary" if reader.get_vocab() != tokenizer.get_vocab() else "chat template"
+        raise DataError(f"{orm} has another {other} than {start}: train the reward model of a round from its start model")
     critic = load_critic(orm).to(device) if "critic" in settings.baselines else None
     return build_state(Actor(model, settings.temperature).to(device), critic, settings), tokenizer
 

@@ -1,15 +1,15 @@
 """The outcome reward model: Bradley-Terry with a margin on graded pairs, from the weights of the policy that wrote them.
 
-    prompt "Tom has 12 apples. …\\nSolve:\\n"   chosen "12 + 7 = 19\\n\\\\boxed{19}"   rejected "12 - 7 = 5\\n\\\\boxed{5}"   margin 2.0
+    prompt [user: "Tom has 12 apples. …"]   chosen "12 + 7 = 19\\n\\\\boxed{19}"   rejected "12 - 7 = 5\\n\\\\boxed{5}"   margin 2.0
 
     loss = -log σ(r(chosen) - r(rejected) - margin)                                     (Satori §3.3, τ = 2)
 
     python -m pipelines.orm r1
 
-A sequence is ids(prompt) + ids(completion) + [eos], and the logit is read at the eos. The saved tokenizer has no chat template, so that
-every reader (`language.tokens.pair_ids`, vLLM) scores sequences too, whatever the policy was made from. `reward_mean` and `reward_std` of
-the logits over the training completions are stored in config.json, so that a reader can normalise. A tenth of the problems is held out
-for the accuracy.
+A sequence is the whole conversation as the policy's chat template writes it (`language.tokens.pair_ids`), and the logit is read at its
+last token: the end of turn, or what the template writes behind it. The saved tokenizer keeps that template, so that every reader (PPO,
+`TransformersScorer`, vLLM's /classify) reads the same ids at the same place. `reward_mean` and `reward_std` of the logits over the
+training completions are stored in config.json, so that a reader can normalise. A tenth of the problems is held out for the accuracy.
 """
 
 import statistics
@@ -45,7 +45,6 @@ class Pair:
 def fit(rows: Sequence[OrmPair], settings: Settings, *, seed: int, start: Path, target: Path, log: Path) -> None:
     """Train and save a reward model. Raises DataError when training diverges."""
     tokenizer = run.load_tokenizer(start)
-    tokenizer.chat_template = None
     model = from_policy(start, tokenizer)
     train, heldout = split(rows, seed)
     pairs = tokenise(train, tokenizer)
@@ -92,8 +91,8 @@ def split(rows: Sequence[OrmPair], seed: int) -> tuple[list[OrmPair], list[OrmPa
 
 def tokenise(rows: Sequence[OrmPair], tokenizer: PreTrainedTokenizerBase) -> list[Pair]:
     prompts = [row.prompt for row in rows]
-    chosen, rejected = (batches.sequences(tokenizer, prompts, [getattr(row, side) for row in rows]) for side in ("chosen", "rejected"))
-    return [Pair(right[0] + right[1], wrong[0] + wrong[1], row.margin) for row, right, wrong in zip(rows, chosen, rejected, strict=True)]
+    chosen, rejected = (batches.wholes(tokenizer, prompts, [getattr(row, side) for row in rows]) for side in ("chosen", "rejected"))
+    return [Pair(right, wrong, row.margin) for row, right, wrong in zip(rows, chosen, rejected, strict=True)]
 
 
 def dataset(pairs: Sequence[Pair]) -> Dataset:

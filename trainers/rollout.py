@@ -1,11 +1,11 @@
 """Acting: which start states, in which order, and what came back. The sampler and the reward are callables given by the caller.
 
-    Restart(buffer="-", prompt="Tom has 12 apples. …\\nSolve:\\n", prefix="12 + 7 = 18\\n<|reflect|>", …)
+    Restart(buffer="-", prompt=(Message("user", "Tom has 12 apples. …\\nSolve:\\n"),), prefix="12 + 7 = 18\\n<|reflect|>", …)
     → Start(row=…, ids=(17, 4, …, 2))                      # the prompt of PPO is prompt + prefix, never cut
     → Response(token_ids=(88, 31, …), actions=(88, 31, …, 1), finished=True)
 
-A response's actions are the tokens that the policy chose. The end-of-sequence token is one of them only when it was sampled: a response
-that ran into the token limit has no invented end; its reward stands at its last token, and nothing is bootstrapped behind it.
+A response's actions are the tokens that the policy chose. The end of turn is one of them only when it was sampled: a response that ran
+into the token limit has no invented end; its reward stands at its last token, and nothing is bootstrapped behind it.
 """
 
 import random
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from factory.errors import DataError
 from factory.identity import seed_for
-from factory.schemas import Reject, Restart
+from factory.schemas import Conversation, Reject, Restart
 from factory.storage import reject
 from trainers.collate import Ids, action_mask
 
@@ -27,7 +27,7 @@ TOO_LONG = "prompt and prefix leave no room for a response"
 
 
 class Sampled(Protocol):
-    """What a sampler gives back; `token_ids` are without the end-of-sequence token, `finished` says that it was sampled."""
+    """What a sampler gives back; `token_ids` are without the end of turn, `finished` says that it was sampled."""
 
     @property
     def token_ids(self) -> Ids: ...
@@ -58,7 +58,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Response:
-    token_ids: Ids  # without the end-of-sequence token
+    token_ids: Ids  # without the end of turn
     actions: Ids  # with it, when it was sampled
     finished: bool
 
@@ -111,7 +111,7 @@ class Rollouts:
 
 
 def start_states(
-    rows: Sequence[Restart], encode: Callable[[Sequence[str], Sequence[str]], Sequence[Ids]], limit: int, stage: str
+    rows: Sequence[Restart], encode: Callable[[Sequence[Conversation], Sequence[str]], Sequence[Ids]], limit: int, stage: str
 ) -> tuple[list[Start], list[Reject]]:
     """Rows whose prompt and prefix have at most `limit` tokens; the others are rejected, not cut (a cut prompt loses its `<|reflect|>`).
 

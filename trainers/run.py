@@ -225,6 +225,8 @@ def save_model(
 def _verify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, name: str) -> None:
     again = AutoTokenizer.from_pretrained(folder)
     ids = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
+    if again.chat_template != tokenizer.chat_template:
+        raise DataError(f"{name}: the saved tokenizer reads back with another chat template")
     if again.get_vocab() != tokenizer.get_vocab() or again(PROBE, add_special_tokens=False)["input_ids"] != ids:
         raise DataError(f"{name}: the saved tokenizer reads back as {type(again).__name__}, which gives other ids")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -1,12 +1,13 @@
 """Supervised fine-tuning on prompt/completion rows: format tuning, its plain control, distillation and the planner's first stage.
 
-    prompt "Tom has 12 apples. …\\nSolve:\\n"   completion "12 + 7 = 18\\n<|reflect|>But wait. 12 + 7 is 19.\\n…\\n\\\\boxed{19}"
+    prompt [user: "Tom has 12 apples. …\\nSolve:\\n"]   completion "12 + 7 = 18\\n<|reflect|>But wait. 12 + 7 is 19.\\n…\\n\\\\boxed{19}"
 
     python -m pipelines.format_tuning
 
-The loss is on the completion and its eos; with `mask_wrong` not on the wrong attempts inside it (a model that imitates them begins
-wrongly). The budget is in sequence tokens, so that arms tuned on different texts can be compared. Sources: Satori §3.2 (format tuning),
-§3.4 (distillation as a reset); ReasonFlux §3.2, L_struct: the completion is description and scope, given name and tags.
+The prompt is what the start model's chat template makes of the conversation. The loss is on the completion and the end of turn; with
+`mask_wrong` not on the wrong attempts inside it (a model that imitates them begins wrongly). The budget is in sequence tokens, so that
+arms tuned on different texts can be compared. Sources: Satori §3.2 (format tuning), §3.4 (distillation as a reset); ReasonFlux §3.2,
+L_struct: the completion is description and scope, given name and tags.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,10 @@
 Spaces are put back by rule, so `decode(encode(text)) == text` for every text in the world's conventions (single spaces, none before
 `. , ? : ; )` or after `(`); `build` proves it for every text that it sees. Every sequence of ordinary ids survives the other way
 round, `encode(decode(ids)) == ids`, so that what a model wrote can be read again. Padding is on the left, as generation needs;
-trainers pad on the right themselves. Nothing is added at either end: `<eos>` is the trainers' business.
+trainers pad on the right themselves. Nothing is added at either end: its chat template says all that is said, one after the other, and
+writes `<eos>` behind every answer. So a conversation is the plain text that the base is pretrained on:
+
+    [user: "Tom has 3.\\nSolve:\\n"], [assistant: "7"]   →   "Tom has 3.\\nSolve:\\n7<eos>"
 """
 
 import re
@@ -17,6 +20,9 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from factory.errors import DataError
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+)
 BOX = r"\boxed{"
 ALWAYS = ("\n", BOX, *"}0123456789.,?:;()'+-*/=")  # in the vocabulary even when the corpus lacks them
 _WHOLE = r"<\|\w+\|>|\\boxed\{"  # signs that are one token together
@@ -43,7 +49,7 @@ def build(texts: Sequence[str], meta_tokens: Iterable[str], max_length: int) -> 
     core.decoder = decoders.Sequence([joined, decoders.Fuse(), *(decoders.Replace(Regex(where), what) for where, what in _SPACES)])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token=PAD, eos_token=EOS, unk_token=UNKNOWN, extra_special_tokens=special[3:],
-        clean_up_tokenization_spaces=False, padding_side="left", model_max_length=max_length,
+        clean_up_tokenization_spaces=False, padding_side="left", model_max_length=max_length, chat_template=CHAT_TEMPLATE,
     )  # fmt: skip
     _assert_lossless(tokenizer, texts)
     return tokenizer

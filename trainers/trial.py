@@ -3,9 +3,10 @@
     check(model, tokenizer, Sampler, "org/name")
     → DataError: org/name: its logits are not those of its output layer (final_logit_softcapping 30.0): …
 
-Five things are measured on a few short sequences in fp32 (seconds for a small model, about a minute for 7B on a CPU):
-the tokenizer gives texts back; the sampler's greedy tokens and log-probabilities are the model's own; the output layer over the hidden
-states gives the logits (trainers compute them so); padding on the right changes nothing; and a scalar head fits (reward model, critic).
+Six things are tried, the last three on a few short sequences in fp32 (seconds for a small model, about a minute for 7B on a CPU):
+the tokenizer gives texts back; its chat template takes a question and an answer, and ends the answer; a scalar head fits (reward model,
+critic); the output layer over the hidden states gives the logits (trainers compute them so); padding on the right changes nothing; and
+the sampler's greedy tokens and log-probabilities are the model's own.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from factory.errors import DataError
+from factory.language.tokens import opens_thought, pair_ids, sequence_ids, turn_end
+from factory.schemas import Message
 from trainers import run
 
 TOLERANCE = 2e-3  # nats: rounding in fp32 stays far below it, a wrong mask or position does not
@@ -49,7 +52,8 @@ Sampling = Callable[[Any, Any], CanSample]  # model, tokenizer; raises EngineErr
 def check(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampling: Sampling, name: str) -> None:
     """Raises DataError with the first thing that is wrong, and EngineError for a model that the sampler refuses."""
     context = model.config.max_position_embeddings
-    reason = f"its context holds only {context} tokens: {CHOOSE}" if context < SHORTEST else _text(tokenizer) or reward_head(model)
+    reason = f"its context holds only {context} tokens: {CHOOSE}" if context < SHORTEST else None
+    reason = reason or _text(tokenizer) or reward_head(model) or _conversation(tokenizer)
     if not reason:
         with single_precision(model), torch.no_grad():
             try:
@@ -80,6 +84,29 @@ def _text(tokenizer: PreTrainedTokenizerBase) -> str | None:
     back = str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
     if tokenizer.unk_token_id not in ids and back.strip() != run.PROBE:
         return f"its tokenizer does not give a text back: {run.PROBE!r} becomes {back!r}: {CHOOSE}"
+    return None
+
+
+def _conversation(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Why no conversation can be trained on and read, or None."""
+    asked = (Message("user", "12 + 7?"),)
+    try:
+        ((prompt, answer),) = sequence_ids(tokenizer, [asked], ["Nineteen."])
+        ((whole, reason),) = pair_ids(tokenizer, [(asked, "Nineteen.")], "the base")
+    except DataError as error:
+        return f"{error}: {CHOOSE}"
+    if reason:
+        return f"{reason}: {CHOOSE}"
+    if answer[-1] != tokenizer.eos_token_id:
+        return f"its answers end in the token {turn_end(tokenizer)}, its texts in {tokenizer.eos_token_id}: {CHOOSE}"
+    if opens_thought(tokenizer):
+        return (
+            f"its chat template opens a thought before every answer, and what is trained here are answers; {CHOOSE}, or edit the template"
+        )
+    if not prompt:
+        return f"its chat template makes nothing of a question: {CHOOSE}"
+    if whole[-1] == tokenizer.pad_token_id:
+        return f"its chat template ends a conversation with its padding token {tokenizer.pad_token}: no reward model can read it; {CHOOSE}"
     return None
 
 

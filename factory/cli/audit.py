@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from factory.cli.printing import print_table
 from factory.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="As Markdown, for the
 
 def show(title: str, blocks: "Iterable[Block]", markdown: bool) -> None:
     """Tables and sentences; figures are the report's."""
-    from factory.cli.main import print_table
     from factory.reports.page import Prose, Section, Table
     from factory.reports.page import markdown as written
     from factory.reports.readable import visible

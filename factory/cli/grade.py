@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from factory.cli.printing import print_table
 from factory.errors import DataError
 
 if TYPE_CHECKING:
@@ -239,7 +240,6 @@ def progress(tally: Tally, out: str) -> Iterator[None]:
 
 def summarise(tally: Tally, title: str) -> None:
     """Verdicts with Wilson intervals, rules, reasons, accuracy and speed."""
-    from factory.cli.main import print_table
     from factory.evaluation.statistics import wilson
     from factory.reports.readable import visible
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from factory.cli.printing import coloured, console, print_table
 from factory.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ def opened(reading: bool = True) -> Iterator["Ledger"]:
 @requests.command("stats")
 def stats() -> None:
     """Requests, tokens and hits by stage, over all runs and all copies of the project that share the store."""
-    from factory.cli.main import print_table
-
     with opened() as store:
         cells = [
             [row.stage, f"{row.requests:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}", f"{row.failures:,}", f"{row.hits:,}",
@@ -67,7 +66,6 @@ def show(
     failed: Annotated[bool, typer.Option("--failed", help="Requests that stay without an answer, and why.")] = False,
 ) -> None:
     """What was asked and what was answered, to the letter."""
-    from factory.cli.main import coloured, console, print_table
     from factory.engines.ledger import Chosen
 
     with opened() as store:
@@ -89,7 +87,10 @@ def show(
 
 
 def _said(document: dict[str, Any]) -> str:
+    """A conversation turn by turn, or a text."""
     text = document.get("prompt", document.get("text", document.get("score", "")))
+    if isinstance(text, list) and text and isinstance(text[0], list):
+        return "\n".join(f"[{role}]\n{content}" for role, content in text)
     return text if isinstance(text, str) else json.dumps(text)
 
 

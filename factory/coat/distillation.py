@@ -1,6 +1,6 @@
 """What a policy teaches the base between two rounds (Satori §4.2, "parameter reset"): right answers to the hardest problems.
 
-    Example(id="0c55…", problem_id="a07b…", prompt="Tom has 12 apples. …\\nSolve:\\n", completion="12 + 7 = 18\\n<|reflect|>…", …)
+    Example(id="0c55…", problem_id="a07b…", prompt=(Message("user", "Tom has 12 apples. …"),), completion="12 + 7 = 18\\n<|reflect|>…", …)
 
 Run: `python -m pipelines.distillation r1`.
 """
@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 from factory.coat import grammar
 from factory.identity import row_id, seed_for
+from factory.language.steps import By
 from factory.schemas import Example, Reject, Rollout
 from factory.storage import reject
 
 PER_PROBLEM = 2  # a problem that is solved rarely would otherwise count for less than one solved always
 
 
-def hardest(rollouts: Sequence[Rollout], *, keep: int, seed: int, round: str) -> tuple[list[Example], list[Reject]]:
+def hardest(rollouts: Sequence[Rollout], *, keep: int, seed: int, round: str, steps: By = "line") -> tuple[list[Example], list[Reject]]:
     """`keep` right samples of the problems with the lowest empirical pass rate above 0; every other sample is a reject."""
     stage = f"distillation_{round}"
     by_problem: dict[str, list[Rollout]] = defaultdict(list)
@@ -28,7 +29,7 @@ def hardest(rollouts: Sequence[Rollout], *, keep: int, seed: int, round: str) ->
         rate = sum(rollout.verdict == "correct" for rollout in samples) / len(samples)
         right: dict[str, Rollout] = {}
         for rollout in samples:
-            if reason := _unfit(rollout, right):
+            if reason := _unfit(rollout, right, steps):
                 rejects.append(reject(stage, rollout, reason, rollout.problem_id))
             else:
                 right[rollout.completion] = rollout
@@ -40,12 +41,12 @@ def hardest(rollouts: Sequence[Rollout], *, keep: int, seed: int, round: str) ->
     return rows, rejects
 
 
-def _unfit(rollout: Rollout, right: dict[str, Rollout]) -> str | None:
+def _unfit(rollout: Rollout, right: dict[str, Rollout], steps: By) -> str | None:
     if rollout.finish_reason != "stop":
         return "truncated"
     if rollout.verdict != "correct":
         return rollout.verdict
-    if grammar.problems_of(rollout.completion):
+    if grammar.problems_of(rollout.completion, steps):
         return "no COAT trajectory"
     if rollout.completion in right:
         return "the same text as another sample"

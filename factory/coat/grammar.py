@@ -1,7 +1,8 @@
 """The COAT grammar (Satori §3.1): parse, render, validate, and cut a restart prefix. The action set is one table.
 
-A trajectory is steps joined by newlines. Each step but the first may start with a meta-action token; a step without one belongs to
-the action before it. The last step holds the final answer in `\\boxed{}`:
+A trajectory is steps joined by newlines: lines, or paragraphs with `by="paragraph"` (`factory.language.steps` cuts them). Each step but
+the first may start with a meta-action token; a step without one belongs to the action before it. The last step holds the final answer in
+`\\boxed{}`:
 
     3 + 10 = 13
     3 * 10 = 30
@@ -11,7 +12,7 @@ the action before it. The last step holds the final answer in `\\boxed{}`:
     …
     \\boxed{4}
 
-`render(parse(text)) == text` for every text that parses.
+`render(parse(text, by)) == text` for every text that parses.
 """
 
 import re
@@ -19,13 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factory.errors import DataError
+from factory.language.steps import By, split
 from factory.language.tokens.control import ACTIONS
 
 CONTINUE, REFLECT, EXPLORE = ACTIONS["continue"], ACTIONS["reflect"], ACTIONS["explore"]
 
 _ACTION_OF = {token: action for action, token in ACTIONS.items()}
 _TOKEN = re.compile(r"<\|[^|<>\n]*\|>")
-_BREAK = re.compile(r"\n(?!\n|\Z)")  # the newline that ends a step: blank lines and a final newline stay with the step before
 
 
 class CoatError(DataError):
@@ -38,19 +39,19 @@ class Step:
     text: str  # without the token and without the newline that ends the step
 
 
-def parse(text: str) -> tuple[Step, ...]:
+def parse(text: str, by: By = "line") -> tuple[Step, ...]:
     """Raises CoatError on an unknown token, a token inside a step, or a first step that has one."""
     steps = []
-    for number, line in enumerate(_BREAK.split(text), start=1):
-        tokens = _TOKEN.findall(line)
+    for number, step in enumerate(split(text, by), start=1):
+        tokens = _TOKEN.findall(step)
         for token in tokens:
             if token not in _ACTION_OF:
                 raise CoatError(f"unknown token {token} in step {number}: expected one of {' '.join(_ACTION_OF)}")
-        if tokens and (len(tokens) > 1 or not line.startswith(tokens[0])):
-            raise CoatError(f"step {number} has a meta-action token elsewhere than at its start: {line[:60]!r}")
+        if tokens and (len(tokens) > 1 or not step.startswith(tokens[0])):
+            raise CoatError(f"step {number} has a meta-action token elsewhere than at its start: {step[:60]!r}")
         if tokens and number == 1:
             raise CoatError(f"the first step carries the token {tokens[0]}")
-        steps.append(Step(_ACTION_OF[tokens[0]], line[len(tokens[0]) :]) if tokens else Step(None, line))
+        steps.append(Step(_ACTION_OF[tokens[0]], step[len(tokens[0]) :]) if tokens else Step(None, step))
     return tuple(steps)
 
 
@@ -58,15 +59,16 @@ def render(steps: Sequence[Step]) -> str:
     return "\n".join((ACTIONS[step.action] if step.action else "") + step.text for step in steps)
 
 
-def split_steps(text: str) -> tuple[str, ...]:
-    """The lines that are steps, tokens kept; works on any text, COAT or not. "\\n".join gives the text back."""
-    return tuple(_BREAK.split(text))
+def split_steps(text: str, by: By = "line") -> tuple[str, ...]:
+    """The steps, tokens kept; works on any text, COAT or not. "\\n".join gives the text back."""
+    return split(text, by)
 
 
-def problems_of(text: str) -> list[str]:
-    """What is wrong with a finished trajectory, [] for a valid one: grammar, an explore that no continue follows, a missing box."""
+def problems_of(text: str, by: By = "line") -> list[str]:
+    """What is wrong with a finished trajectory, [] for a valid one: grammar, an explore that no continue follows, a missing box. It stands
+    in the last step; among paragraphs in any behind the last meta-action, since a closing sentence may follow it."""
     try:
-        steps = parse(text)
+        steps = parse(text, by)
     except CoatError as error:
         return [str(error)]
     found = []
@@ -76,7 +78,8 @@ def problems_of(text: str) -> list[str]:
         if action == "explore" and following != "continue":
             found.append("an explore is not followed by a continue")
     found += [f"an empty {step.action} step" for step in steps if step.action and not step.text.strip()]
-    if r"\boxed{" not in steps[-1].text:
+    last = next((place for place in range(len(steps) - 1, 0, -1) if steps[place].action), 0) if by == "paragraph" else len(steps) - 1
+    if not any(r"\boxed{" in step.text for step in steps[last:]):
         found.append("the last step has no \\boxed{}")
     return found
 
@@ -91,12 +94,12 @@ def action_counts(text: str) -> dict[str, int]:
     return {action: text.count(token) for action, token in ACTIONS.items()}
 
 
-def cut(text: str, backtrack: int) -> tuple[str, int]:
+def cut(text: str, backtrack: int, by: By = "line") -> tuple[str, int]:
     """A restart prefix (Satori Alg. 1): drop the last `backtrack` steps, append `<|reflect|>`.
 
     Returns (prefix, steps really dropped): at least one step remains. What stands before "\\n<|reflect|>" is a prefix of `text`.
     """
-    steps = split_steps(text)
+    steps = split(text, by)
     dropped = min(backtrack, len(steps) - 1)
     kept = "\n".join(steps[: len(steps) - dropped]).rstrip("\n")
     return f"{kept}\n{REFLECT}", dropped

@@ -1,6 +1,6 @@
 """Pairs for the outcome reward model (Satori §4.2): a right and a wrong solution of one problem, a Bradley-Terry margin apart.
 
-    OrmPair(id="77b0…", problem_id="a07b…", prompt="Tom has 12 apples. …\\nSolve:\\n", chosen="12 + 7 = 19\\n\\\\boxed{19}",
+    OrmPair(id="77b0…", problem_id="a07b…", prompt=(Message("user", "Tom has 12 apples. …"),), chosen="12 + 7 = 19\\n\\\\boxed{19}",
             rejected="12 - 7 = 5\\n\\\\boxed{5}", margin=2.0, chosen_id="9d02…", rejected_id="51aa…", round="r1")
 
 Run: `python -m pipelines.orm_pairs r1`.

@@ -1,6 +1,6 @@
 """Start states for Restart-and-Explore (Satori Algorithm 1): plain problems, and prefixes of graded solutions that end in `<|reflect|>`.
 
-    Restart(id="8c1f…", problem_id="a07b…", parent_id="51aa…", buffer="-", backtrack=1, prompt="Tom has 12 apples. …\\nSolve:\\n",
+    Restart(id="8c1f…", problem_id="a07b…", parent_id="51aa…", buffer="-", backtrack=1, prompt=(Message("user", "Tom has 12 apples. …"),),
             prefix="12 + 7 = 18\\n<|reflect|>", prefix_has_answer=False, answer="15", answer_kind="number", round="r1")
 
 D- starves when the policy is good: quotas a sign say how many were wanted, `Buffers.summary` how many there were.
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from factory import grading
 from factory.coat import grammar
 from factory.identity import row_id, seed_for
-from factory.language import prompting
-from factory.schemas import Buffer, Problem, Reject, Restart, Rollout
+from factory.language.prompting import Prompts
+from factory.language.steps import By
+from factory.schemas import Buffer, Conversation, Problem, Reject, Restart, Rollout
 from factory.storage import reject
 
 SIGNS: dict[str, Buffer] = {"correct": "+", "wrong": "-"}
@@ -35,21 +36,22 @@ class Buffers:
         return "; ".join([f"{counts}, {len(self.rejects):,} rejects, {self.not_drawn:,} parents not drawn", *starved])
 
 
-def plain_states(problems: Sequence[Problem], count: int, *, seed: int, round: str) -> list[Restart]:
+def plain_states(problems: Sequence[Problem], count: int, *, prompts: Prompts, seed: int, round: str) -> list[Restart]:
     """Buffer `0`: problems without a prefix, in seeded order."""
     order = sorted(problems, key=lambda problem: seed_for(seed, "restarts", round, "plain", problem.id))
-    return [_state(problem, None, "0", 0, "", round) for problem in order[:count]]
+    return [_state(problem, None, prompts.render("solve", problem=problem.problem), "0", 0, "", round) for problem in order[:count]]
 
 
 def restart_states(
-    problems: Sequence[Problem], rollouts: Sequence[Rollout], *, max_backtrack: int, per_sign: int, seed: int, round: str
-) -> Buffers:
+    problems: Sequence[Problem], rollouts: Sequence[Rollout], *, max_backtrack: int, per_sign: int, seed: int, round: str,
+    steps: By = "line",
+) -> Buffers:  # fmt: skip
     """D+ and D-: at most one parent a problem and sign, the last 0 ≤ t ≤ `max_backtrack` steps dropped, `<|reflect|>` appended."""
     by_id = {problem.id: problem for problem in problems}
     fit: dict[tuple[str, str], list[Rollout]] = defaultdict(list)
     rejects: list[Reject] = []
     for rollout in sorted(rollouts, key=lambda rollout: rollout.id):
-        if reason := _unfit(rollout):
+        if reason := _unfit(rollout, steps):
             rejects.append(reject(f"restarts_{round}", rollout, reason, rollout.problem_id))
         else:
             fit[SIGNS[rollout.verdict], rollout.problem_id].append(rollout)
@@ -59,38 +61,40 @@ def restart_states(
             key: random.Random(seed_for(seed, "restarts", round, *key)).choice(parents) for key, parents in fit.items() if key[0] == sign
         }
         order = sorted(drawn, key=lambda key: seed_for(seed, "restarts", round, "quota", *key))
-        rows += [_cut(by_id[key[1]], drawn[key], sign, max_backtrack, seed, round) for key in order[:per_sign]]
+        rows += [_cut(by_id[key[1]], drawn[key], sign, max_backtrack, seed, round, steps) for key in order[:per_sign]]
     not_drawn = sum(len(parents) for parents in fit.values()) - len(rows)
     assert len(rows) + len(rejects) + not_drawn == len(rollouts)
     return Buffers(rows, rejects, not_drawn)
 
 
-def _unfit(rollout: Rollout) -> str | None:
+def _unfit(rollout: Rollout, steps: By) -> str | None:
     if rollout.finish_reason != "stop":
         return "truncated parent"
     if rollout.verdict not in SIGNS:
         return f"{rollout.verdict} parent"
     try:
-        grammar.parse(rollout.completion)
+        grammar.parse(rollout.completion, steps)
     except grammar.CoatError:
         return "parent is no COAT trajectory"
     return None
 
 
-def _cut(problem: Problem, parent: Rollout, sign: Buffer, max_backtrack: int, seed: int, round: str) -> Restart:
+def _cut(problem: Problem, parent: Rollout, sign: Buffer, max_backtrack: int, seed: int, round: str, steps: By) -> Restart:
     backtrack = random.Random(seed_for(seed, "restarts", round, "backtrack", parent.id)).randint(0, max_backtrack)
-    prefix, dropped = grammar.cut(parent.completion, backtrack)
-    return _state(problem, parent, sign, dropped, prefix, round)
+    prefix, dropped = grammar.cut(parent.completion, backtrack, steps)
+    return _state(problem, parent, parent.prompt, sign, dropped, prefix, round)
 
 
-def _state(problem: Problem, parent: Rollout | None, buffer: Buffer, backtrack: int, prefix: str, round: str) -> Restart:
+def _state(
+    problem: Problem, parent: Rollout | None, prompt: Conversation, buffer: Buffer, backtrack: int, prefix: str, round: str
+) -> Restart:
     return Restart(
         id=row_id("restart", round, buffer, problem.id, parent.id if parent else None, prefix),
         problem_id=problem.id,
         parent_id=parent.id if parent else None,
         buffer=buffer,
         backtrack=backtrack,
-        prompt=parent.prompt if parent else prompting.render("solve", problem=problem.problem),
+        prompt=prompt,
         prefix=prefix,
         prefix_has_answer=bool(grading.boxed_answers(prefix)),
         answer=problem.answer,

@@ -1,6 +1,6 @@
 """Sample solutions, grade them, and keep every one as a row (Satori §3.2, §4.1): where ORM pairs, restarts and demonstrations begin.
 
-    Rollout(id="9d02…", problem_id="a07b…", prompt="Tom has 12 apples. …\\nSolve:\\n", completion="12 + 7 = 19\\n\\\\boxed{19}",
+    Rollout(id="9d02…", problem_id="a07b…", prompt=(Message("user", "Tom has 12 apples. …"),), completion="12 + 7 = 19\\n\\\\boxed{19}",
             steps=("12 + 7 = 19", "\\\\boxed{19}"), answer="19", verdict="correct", finish_reason="stop", tokens=9, model="base@3fa9…", …)
 
 Identical samples stay distinct rows: their share is a fact about the model. Run: `python -m pipelines.rollouts base`.
@@ -9,14 +9,14 @@ Identical samples stay distinct rows: their share is a fact about the model. Run
 from collections import Counter
 from collections.abc import Sequence
 
-from factory.coat import grammar
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import ParamsError
 from factory.grading import SHARED, Grade, Grader, Task
 from factory.identity import row_id, seed_for
-from factory.language import prompting
+from factory.language.prompting import Prompts
+from factory.language.steps import By, split
 from factory.params import Role, Sampling
-from factory.schemas import Problem, Reject, Rollout
+from factory.schemas import Conversation, Problem, Reject, Rollout
 from factory.storage import reject
 
 
@@ -42,6 +42,8 @@ def sample(
     sampling: Sampling,
     samples: int,
     *,
+    prompts: Prompts,
+    steps: By = "line",
     seed: int,
     stage: str,
     round: str,
@@ -53,10 +55,10 @@ def sample(
     `makers`: the models behind recorded answers, one an ordinal.
     """
     asked = [(problem, ordinal) for problem in problems for ordinal in range(samples)]
-    prompts = {problem.id: prompting.render("solve", problem=problem.problem) for problem in problems}
+    questions = {problem.id: prompts.render("solve", problem=problem.problem) for problem in problems}
     requests = [
         Request(
-            prompt=prompts[problem.id],
+            prompt=questions[problem.id],
             sampling=sampling_params(sampling),
             seed=seed_for(seed, stage, round, problem.id, ordinal),
             ordinal=ordinal,
@@ -74,31 +76,33 @@ def sample(
         else:
             name, at, revision = engine.model.partition("@")
             model = f"{makers[request.ordinal] if makers else name}{at}{revision}"
-            rows.append(_rollout(problem, prompts[problem.id], request, completion, grade, model, round))
+            lineage = {"model": model, "prompt_version": prompts.version("solve"), "round": round}
+            rows.append(_rollout(problem, questions[problem.id], request, completion, grade, split(completion.text, steps), lineage))
     assert len(rows) + len(rejects) == len(asked)
     return rows, rejects
 
 
-def _rollout(problem: Problem, prompt: str, request: Request, completion: Completion, grade: Grade, model: str, round: str) -> Rollout:
-    text = completion.text
+def _rollout(
+    problem: Problem, prompt: Conversation, request: Request, completion: Completion, grade: Grade, steps: tuple[str, ...],
+    lineage: dict[str, str],
+) -> Rollout:  # fmt: skip
     return Rollout(
-        id=row_id("rollout", problem.id, completion.request_id, request.ordinal, round),
+        id=row_id("rollout", problem.id, completion.request_id, request.ordinal, lineage["round"]),
         problem_id=problem.id,
         prompt=prompt,
-        completion=text,
-        steps=grammar.split_steps(text),
+        completion=completion.text,
+        reasoning=completion.reasoning,
+        steps=steps,
         answer=grade.extracted,
         verdict=grade.verdict,
         reason=grade.reason,
         finish_reason=completion.finish_reason,
         tokens=completion.tokens,
         logprob=None if completion.logprobs is None else sum(completion.logprobs),
-        model=model,
         request_ids=(completion.request_id,),
-        prompt_version=prompting.version("solve"),
         seed=request.seed,
-        round=round,
         parents=(problem.id,),
+        **lineage,
     )
 
 

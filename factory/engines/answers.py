@@ -60,6 +60,10 @@ def _part(part: Any) -> Any:
     return part
 
 
+def _words(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
 def _mapping(value: Any) -> Any:
     return value if isinstance(value, dict) else {}
 
@@ -81,8 +85,8 @@ class _Logprobs(BaseModel):
 class _Message(BaseModel):
     content: Annotated[str | None, BeforeValidator(_text_of)] = None
     refusal: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
+    reasoning_content: Annotated[str | None, BeforeValidator(_words)] = None
+    reasoning: Annotated[str | None, BeforeValidator(_words)] = None
 
 
 class _Choice(BaseModel):
@@ -114,11 +118,12 @@ def completion(document: Any, request: Request, clean: Callable[[str], str]) -> 
         raise Failed(f"the server aborted the request (finish_reason {clean(str(choice.finish_reason))})")
     if said in _WITHHELD:
         raise Refused(f"finish_reason {clean(str(choice.finish_reason))}: no whole answer")
+    reasoning = message.reasoning_content or message.reasoning
     text = message.content if message.content is not None else choice.text
     if text is None:
-        if message.reasoning_content or message.reasoning:
-            raise Refused("an answer of reasoning alone: raise max_tokens, or start the server without its reasoning parser")
-        raise Refused("an answer without text (a reasoning or tool parser of the server may hold it back)")
+        if not reasoning:
+            raise Refused("an answer without text (a reasoning or tool parser of the server may hold it back)")
+        text = ""  # cut off while it thought, or it had nothing more to say
     known = len(choice.token_ids) if choice.token_ids is not None else _counted(reply.usage, choice, text)
     finish = _finish(said, known, sampling.max_tokens)
     cuts = [text.index(stop) for stop in sampling.stop if stop in text]
@@ -132,6 +137,7 @@ def completion(document: Any, request: Request, clean: Callable[[str], str]) -> 
         prompt_tokens=reply.usage.prompt_tokens or 0,
         logprobs=_logprobs(choice, len(token_ids)) if sampling.logprobs else None,
         counted=known if choice.token_ids is None else None,
+        reasoning=reasoning,
     )
 
 

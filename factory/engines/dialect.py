@@ -5,7 +5,8 @@
     hint("Unrecognized request argument supplied: seed", {"prompt", "seed"}) → "write `omit: [seed]` into the role"
 
 Which of them are part of a request's key: those that change what is drawn. Without `temperature` or `top_p` a server samples by a default
-of its own, so that these two are written behind the model's name (`o3@2025-04,omit=temperature+top_p`), in keys and in rows. Without
+of its own, so that these two are written behind the model's name (`o3@2025-04,omit=temperature+top_p`), in keys and in rows; so is
+`continue_as`, which decides what the words of a turn begun become. Without
 `seed`, or with fewer bits of it, samples are other draws of the same distribution, `n` is always 1, a stop string is cut off here as well,
 an answer to `response_format` is checked here, and `max_tokens_as` changes a name alone: answers stay valid when these options change.
 """
@@ -32,7 +33,8 @@ _BOUND = re.compile(rf"must|\bonly\b|both|invalid|greater than|{_LARGE}", re.IGN
 def lineage(role: Role) -> str:
     """The model's name in keys and rows."""
     left_out = [name for name in _DRAW if name in role.omit]
-    return f"{role.model},omit={'+'.join(left_out)}" if left_out else role.model
+    name = f"{role.model},omit={'+'.join(left_out)}" if left_out else role.model
+    return f"{name},continue_as={role.continue_as}" if role.continue_as else name
 
 
 def worded(document: dict[str, Any], role: Role) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """What a pipeline may ask of a model, whatever runs it.
 
-    engine.generate([Request(prompt="Tom has 3 apples. …\\nSolve:\\n", sampling=SamplingParams(max_tokens=64), seed=7)])
+    asked = (Message("user", "Tom has 3 apples. …\\nSolve:\\n"),)
+    engine.generate([Request(prompt=asked, sampling=SamplingParams(max_tokens=64), seed=7)])
     → [Completion(text="3 + 4 = 7\\n\\\\boxed{7}\\n", token_ids=(41, 12, …), finish_reason="stop", prompt_tokens=19, request_id="9f0c…")]
 
-Special tokens stay in the text; the end-of-sequence token does not. Truncation is finish_reason "length", never hidden.
+A prompt is a conversation, made ids by the model's own chat template; an assistant's message at its end is a turn begun, which the model
+goes on with. Special tokens stay in the text; the token that ends the turn does not. Truncation is finish_reason "length", never hidden.
 
 Two shapes of engine: an `Engine` answers a batch and returns (transformers, recorded); a `StreamingEngine` takes requests at any time and
 answers each as it lands (vllm, openai). The store (requests.py) makes the same of both.
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
-from factory.schemas import FinishReason
+from factory.schemas import Conversation, FinishReason
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class SamplingParams:
 class Request:
     """`ordinal` keeps identical requests of one stage apart (the k samples of a problem); `seed` fixes the sample's randomness."""
 
-    prompt: str | tuple[int, ...] | tuple[tuple[str, str], ...]  # text, token ids, or chat messages as (role, content)
+    prompt: Conversation | tuple[int, ...]  # or token ids
     sampling: SamplingParams
     seed: int = 0  # [0, 2^63)
     ordinal: int = 0
@@ -49,6 +51,7 @@ class Completion:
     logprobs: tuple[float, ...] | None = None
     error: str | None = None  # set with finish_reason "error": why it failed after all retries
     counted: int | None = None  # generated tokens by an engine's own count, where it tells no ids
+    reasoning: str | None = None  # what a thinking model thought before it answered: no part of `text`
 
     @property
     def tokens(self) -> int:
@@ -114,7 +117,7 @@ class StreamingEngine(Protocol):
 class Scorer(Protocol):
     model: str
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def score(self, pairs: Sequence[tuple[Conversation, str]]) -> list[float]:
         """A reward model's logit for each (prompt, completion), in order; NaN for one that it cannot score."""
         ...
 
@@ -125,7 +128,7 @@ class StreamingScorer(Protocol):
 
     model: str
 
-    def submit(self, pairs: Mapping[str, tuple[str, str]], landed: Callable[[Mapping[str, float]], None]) -> None: ...
+    def submit(self, pairs: Mapping[str, tuple[Conversation, str]], landed: Callable[[Mapping[str, float]], None]) -> None: ...
 
     def work(self) -> bool: ...
 

@@ -4,7 +4,7 @@
       "model_output_steps": ["Step 1:  We know that …", …], "error_reason_correctness": "incorrect",
       "claude2_eval_output": {"response": "Step-by-step Evaluation: … Final Judgement: incorrect\\n\\nFirst Error Step: 1\\n\\n…"}, …}, …]
 
-A judgement is addressed by the rendered `critique` prompt of its problem, gold solution and attempt; the key before `_eval_output` names
+A judgement is addressed by what the question `critique` says of its problem, gold solution and attempt; the key before `_eval_output` names
 the model (`claude2`). The response is given as it was written; `labels` say whether people found the named reason right.
 """
 
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import EngineError
-from factory.language.prompting import render
+from factory.language.prompting import Prompts
+from factory.schemas import Conversation
 
 _OUTPUT = "_eval_output"
 _NUMBER = re.compile(r"-?\$?[\d,]*\.?\d+")
@@ -26,10 +27,10 @@ _LABEL = {"correct": True, "incorrect": False, "wrong": False}
 
 @dataclass(frozen=True)
 class Judgements:
-    """`judgements` and `labels`: rendered prompt → model → what it said, and whether the reason that it names is right."""
+    """`judgements` and `labels`: conversation → model → what it said, and whether the reason that it names is right."""
 
-    judgements: dict[str, dict[str, str]]
-    labels: dict[str, dict[str, bool]]
+    judgements: dict[Conversation, dict[str, str]]
+    labels: dict[Conversation, dict[str, bool]]
     malformed: list[str]  # "file:row: reason"
 
 
@@ -50,19 +51,19 @@ def surrogate(*texts: str) -> str | None:
     return f"it holds the lone surrogate {found.group()!a}, which is no character" if found else None
 
 
-def critique_prompt(problem: str, gold: str, steps: Sequence[str]) -> str:
-    """What an llm critic is asked about a whole attempt."""
-    return render("critique", problem=problem, solution=gold, attempt="\n".join(steps))
+def critique_prompt(prompts: Prompts, problem: str, gold: str, steps: Sequence[str]) -> Conversation:
+    """What an llm critic is asked about a whole attempt, to be answered in words."""
+    return prompts.render("critique", problem=problem, solution=gold, steps=steps, json=False)
 
 
-def read_judgements(path: Path) -> Judgements:
+def read_judgements(path: Path, prompts: Prompts) -> Judgements:
     """Every readable row; the others are named in `malformed`. Raises EngineError when the file is missing or has no readable row."""
-    judgements: dict[str, dict[str, str]] = {}
-    labels: dict[str, dict[str, bool]] = {}
+    judgements: dict[Conversation, dict[str, str]] = {}
+    labels: dict[Conversation, dict[str, bool]] = {}
     malformed = []
     for number, row in enumerate(_rows(path), start=1):
         reason = _fault(row)
-        prompt = "" if reason else _prompt(row)
+        prompt = () if reason else _prompt(prompts, row)
         if not reason and prompt in judgements:
             reason = "its question and steps stand in an earlier row too"
         if reason:
@@ -88,9 +89,9 @@ def _rows(path: Path) -> list[Any]:
     return rows
 
 
-def _prompt(row: dict[str, Any]) -> str:
+def _prompt(prompts: Prompts, row: dict[str, Any]) -> Conversation:
     gold = gold_solution(row["ground_truth_solution"], gold_answer(row["ground_truth_answer"]))
-    return critique_prompt(row["question"], gold, [step.strip() for step in row["model_output_steps"] if step.strip()])
+    return critique_prompt(prompts, row["question"], gold, [step.strip() for step in row["model_output_steps"] if step.strip()])
 
 
 def _fault(row: Any) -> str | None:

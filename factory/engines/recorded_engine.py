@@ -3,9 +3,9 @@
     {"question": "Janet’s ducks lay 16 eggs …", "ground_truth": "…",
      "6b_finetuning": {"is_correct": false, "solution": "… 16 - 3 = <<16-3=13>>13 ducks eggs left\\n…\\nA: 26"}, …}
 
-A request is addressed by its prompt (the rendered `solve` prompt of the question, white space aside); its ordinal picks the model. The
+A request is addressed by what is asked (the question `solve` in the role's prompts, white space aside); its ordinal picks the model. The
 recorded solution is brought to our conventions: calculator annotations and special-looking tokens are removed, a last line `A: X` becomes
-`\\boxed{X}`. A `.json` file holds judgements about solutions instead: they are addressed by the `critique` prompt (recorded_critics.py).
+`\\boxed{X}`. A `.json` file holds judgements about solutions instead: they are addressed by the question `critique` (recorded_critics.py).
 What the file does not say is not invented: there are no token ids and no token counts (0), and a solution without an answer line, which
 broke off before its answer, has finish_reason "length".
 """
@@ -21,7 +21,8 @@ from factory.engines.protocol import Completion, Request, failure
 from factory.engines.recorded_critics import Judgements, read_judgements, surrogate
 from factory.errors import EngineError
 from factory.identity import digest, hash_files
-from factory.language.prompting import render
+from factory.language.prompting import Prompts
+from factory.schemas import Conversation
 
 CONVENTION = 1  # part of the model's revision: raise when `normalise` changes
 
@@ -42,35 +43,38 @@ class Recorded:
 class RecordedEngine:
     family = "recorded"
 
-    def __init__(self, path: Path, models: Sequence[str]) -> None:
-        """`models`: the keys of the file whose answers are read, in the order of the requests' ordinals. Raises EngineError for a missing
-        file or a model that it does not hold."""
+    def __init__(self, path: Path, models: Sequence[str], prompts: Prompts) -> None:
+        """`models`: the keys of the file whose answers are read, in the order of the requests' ordinals; `prompts`: how the questions are
+        asked. Raises EngineError for a missing file or a model that it does not hold."""
         self._judges = path.suffix == ".json"
-        recorded = read_judgements(path) if self._judges else read_recorded(path)
+        recorded = read_judgements(path, prompts) if self._judges else read_recorded(path)
         self.models, self.malformed, self.labels = tuple(models), recorded.malformed, recorded.labels
-        texts = recorded.judgements if isinstance(recorded, Judgements) else recorded.solutions
-        known = sorted({model for answers in texts.values() for model in answers})
+        if isinstance(recorded, Judgements):
+            found = recorded.judgements
+        else:
+            found = {prompts.render("solve", problem=problem): answers for problem, answers in recorded.solutions.items()}
+        known = sorted({model for answers in found.values() for model in answers})
         if not models or (unknown := sorted(set(models) - set(known))):
             wrong = f"lacks the models {', '.join(unknown)}" if models else "is named without models"
             raise EngineError(f"{path} {wrong}: name some of {', '.join(known)} in the role's `models`")
         self.model = f"{path.stem}@{digest(hash_files([path], path.parent), self.models, CONVENTION)[:20]}"
         self._by_prompt: dict[str, dict[str, dict[str, str]]] = {}  # without white space → with that which means something → answers
-        for key, answers in texts.items():
-            prompt = key if self._judges else render("solve", problem=key)
+        for conversation, answers in found.items():
+            prompt = _read(conversation)
             self._by_prompt.setdefault(_fold(prompt), {})[_indented(prompt)] = answers
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         return [self._find(request) for request in requests]
 
     def _find(self, request: Request) -> Completion:
-        if not isinstance(request.prompt, str):
-            return failure("recorded answers are found by the text of the prompt, this one is no text")
+        if not (asked := _read(request.prompt)):
+            return failure("recorded answers are found by what is asked, and this request asks nothing in words")
         if not 0 <= request.ordinal < len(self.models):
             return failure(f"sample {request.ordinal} was asked for, {len(self.models)} models are recorded")
-        alike = self._by_prompt.get(_fold(request.prompt))
+        alike = self._by_prompt.get(_fold(asked))
         if alike is None:
             return failure("the problem is not in the file of recorded answers")
-        answers = next(iter(alike.values())) if len(alike) == 1 else alike.get(_indented(request.prompt))
+        answers = next(iter(alike.values())) if len(alike) == 1 else alike.get(_indented(asked))
         if answers is None:
             return failure(f"{len(alike)} problems in the file of recorded answers differ from this one in white space only")
         solution = answers.get(self.models[request.ordinal])
@@ -125,6 +129,11 @@ def _parse(line: bytes) -> tuple[str, dict[str, dict], str | None]:
     if not answers:
         return "", {}, "no model's answer"
     return row["question"], answers, surrogate(row["question"], *answers, *(answer["solution"] for answer in answers.values()))
+
+
+def _read(prompt: Conversation | tuple[int, ...]) -> str:
+    """All that is said, each turn below its role; "" for token ids."""
+    return "\n".join(f"{turn[0]}\n{turn[1]}" for turn in prompt if isinstance(turn, tuple))
 
 
 def _fold(text: str) -> str:

@@ -19,11 +19,14 @@ from typing import Any, Generic, TypeVar
 
 from factory.engines.bodies import whole
 from factory.engines.flow import Ask, Deliver, Flow, run
-from factory.engines.keys import request_fields, request_key, score_key, whole_prompt
+from factory.engines.keys import request_fields, request_key, score_key, whole_prompt, written
 from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer, hand_over
 from factory.engines.store import Answered, Store
 from factory.engines.structured import structured
+from factory.engines.thinking import apart
 from factory.errors import EngineError
+from factory.language.conversation import flat
+from factory.schemas import Conversation
 
 CHUNK = 256  # requests of one batch of an engine that answers in batches: a few seconds of work
 
@@ -218,10 +221,12 @@ class StoredEngine(_Stored[Request, Completion]):
         return run([_together(self, requests)], self.stage)[0]
 
     def sound_item(self, item: Request) -> Request:
-        return replace(item, prompt=whole_prompt(item.prompt))
+        prompt = whole_prompt(item.prompt)
+        return item if prompt is item.prompt else replace(item, prompt=prompt)
 
     def sound_answer(self, answer: Completion) -> Completion:
-        return replace(answer, text=whole(answer.text), error=answer.error and whole(answer.error))
+        reasoning, error = answer.reasoning and whole(answer.reasoning), answer.error and whole(answer.error)
+        return replace(answer, text=whole(answer.text), reasoning=reasoning, error=error)
 
     def key(self, item: Request) -> str:
         return request_key(self.family, self.model, item)
@@ -231,14 +236,13 @@ class StoredEngine(_Stored[Request, Completion]):
             "text": answer.text, "token_ids": answer.token_ids, "finish_reason": answer.finish_reason,
             "prompt_tokens": answer.prompt_tokens, "logprobs": answer.logprobs,
         }  # fmt: skip
-        if answer.counted is not None:
-            document["counted"] = answer.counted
+        document |= {name: value for name in ("counted", "reasoning") if (value := getattr(answer, name)) is not None}
         return Answered(key, request_fields(self.family, self.model, item), document, answer.prompt_tokens, answer.tokens)
 
     def unpack(self, key: str, document: dict[str, Any]) -> Completion:
         return Completion(
             text=document["text"], token_ids=tuple(document["token_ids"]), finish_reason=document["finish_reason"],
-            prompt_tokens=document["prompt_tokens"], request_id=key, counted=document.get("counted"),
+            prompt_tokens=document["prompt_tokens"], request_id=key, counted=document.get("counted"), reasoning=document.get("reasoning"),
             logprobs=None if document["logprobs"] is None else tuple(document["logprobs"]),
         )  # fmt: skip
 
@@ -249,26 +253,30 @@ class StoredEngine(_Stored[Request, Completion]):
         self.usage.uncounted += answer.uncounted
         self.usage.prompt_tokens += answer.prompt_tokens
         self.usage.completion_tokens += answer.tokens
-        deliver(place, answer if answer.request_id else replace(answer, request_id=key))
+        told = answer if answer.request_id else replace(answer, request_id=key)
+        deliver(place, apart(told, closes_alone=self.family == "openai"))
 
 
-class StoredScorer(_Stored[tuple[str, str], float]):
+Pair = tuple[Conversation, str]
+
+
+class StoredScorer(_Stored[Pair, float]):
     def __init__(self, scorer: Scorer | StreamingScorer, store: Store, stage: str, chunk: int = CHUNK) -> None:
         backend = scorer if isinstance(scorer, StreamingScorer) else Batches(scorer.score, chunk, _none, _both)
         super().__init__(backend, store, stage, scorer.model)
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def score(self, pairs: Sequence[Pair]) -> list[float]:
         """Logits in order. NaN: the pair could not be scored (too long for the reward model); that is a failure in the store."""
         return run([_together(self, pairs)], f"{self.stage}, scores")[0]
 
-    def sound_item(self, item: tuple[str, str]) -> tuple[str, str]:
-        return whole(item[0]), whole(item[1])
+    def sound_item(self, item: Pair) -> Pair:
+        return whole_prompt(item[0]), whole(item[1])  # type: ignore[return-value]
 
-    def key(self, item: tuple[str, str]) -> str:
+    def key(self, item: Pair) -> str:
         return score_key(self.model, *item)
 
-    def pack(self, key: str, item: tuple[str, str], answer: float) -> Answered:
-        return Answered(key, {"model": self.model, "prompt": item[0], "completion": item[1]}, {"score": answer})
+    def pack(self, key: str, item: Pair, answer: float) -> Answered:
+        return Answered(key, {"model": self.model, "prompt": written(item[0]), "completion": item[1]}, {"score": answer})
 
     def unpack(self, key: str, document: dict[str, Any]) -> float:
         return document["score"]
@@ -289,12 +297,13 @@ def _sampling(request: Request) -> object:
 
 
 def _length(request: Request) -> tuple[int, str, int]:
-    return len(request.prompt), str(request.prompt), request.ordinal
+    said = [part.content for part in request.prompt if isinstance(part, tuple)]
+    return sum(map(len, said)) or len(request.prompt), str(said or request.prompt), request.ordinal
 
 
-def _none(pair: tuple[str, str]) -> object:
+def _none(pair: Pair) -> object:
     return None
 
 
-def _both(pair: tuple[str, str]) -> int:
-    return sum(map(len, pair))
+def _both(pair: Pair) -> int:
+    return len(flat(pair[0])) + len(pair[1])

@@ -6,10 +6,13 @@
 
 Every row draws from its own counter-based generator (Philox keyed by its seed, one uniform number a token, inverted through the
 cumulative distribution), so that a row's randomness depends neither on its neighbours nor on the order. Log-probabilities are those of
-the model's plain softmax (temperature 1, nothing truncated), whatever was sampled from; the end-of-sequence token has none.
+the model's plain softmax (temperature 1, nothing truncated), whatever was sampled from; the token that ends an answer has none.
+
+What ends one: the tokens of the model's generation config, the tokenizer's end of sequence, and the end of turn of its chat template.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +21,8 @@ import torch
 
 from factory.engines.cache import InPlaceCache
 from factory.engines.supported import unsupported
-from factory.errors import EngineError
+from factory.errors import DataError, EngineError
+from factory.language.tokens import turn_end
 
 PREFILL_TOKENS = 8192  # of one forward pass over prompts: bounds its memory
 COMPACT_SHARE = 16  # finished rows leave the batch when they are more than 1/16 of it
@@ -26,7 +30,7 @@ COMPACT_SHARE = 16  # finished rows leave the batch when they are more than 1/16
 
 @dataclass(frozen=True)
 class Sampled:
-    """`token_ids` lack the end-of-sequence token. `finished` False: cut at max_tokens or the context, or failed (`error` says why)."""
+    """`token_ids` lack the token that ended them. `finished` False: cut at max_tokens or the context, or failed (`error` says why)."""
 
     token_ids: tuple[int, ...]
     finished: bool
@@ -42,7 +46,10 @@ class Sampler:
         self.model, self.tokenizer, self.batch = model, tokenizer, batch
         self.context: int = model.config.max_position_embeddings
         ends = getattr(model.generation_config, "eos_token_id", None)
-        self.ends = sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None})
+        ends = [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id]
+        with suppress(DataError):  # a tokenizer that ends nothing: all goes on to max_tokens
+            ends.append(turn_end(tokenizer))
+        self.ends = sorted({*ends} - {None})
 
     @torch.inference_mode()
     def sample(

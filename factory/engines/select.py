@@ -16,6 +16,7 @@ from factory.engines.requests import StoredEngine, StoredScorer, streaming
 from factory.engines.store import Store, default_path
 from factory.errors import EngineError
 from factory.identity import hash_files
+from factory.language.prompting import Prompts
 from factory.params import Requests, Role
 from factory.storage import whole_file
 
@@ -36,7 +37,7 @@ _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
 class Engines:
-    """The engines and scorers of one run of a stage, by the name of what they do there. Roles that say the same share one model; all are
+    """The engines and scorers of one run of a stage, by the name of what they do there. Roles that name the same model share it; all are
     closed at the end, and a stage of whose requests too many failed ends there, after it has written its rows and rejects.
 
         with Engines(params.requests, "plans") as engines:
@@ -63,7 +64,8 @@ class Engines:
 
     def engine(self, role: Role, name: str) -> StoredEngine:
         """Raises EngineError when the role's model or file is missing or the store unusable."""
-        model = role.model_copy(update={"price": None})
+        asked = {} if role.engine == "recorded" else {"prompts": "instruct"}  # recorded answers are found by what is asked
+        model = role.model_copy(update={"price": None, **asked})
         if model not in self.backends:
             self.backends[model] = streaming(_engine(model, self.settings, self.stage))
             self.closing.callback(self.backends[model].close)
@@ -115,7 +117,7 @@ def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEng
     if role.engine == "recorded":
         from factory.engines.recorded_engine import RecordedEngine
 
-        engine = RecordedEngine(Path(role.model), role.models)
+        engine = RecordedEngine(Path(role.model), role.models, Prompts.of(role.prompts))
         for line in engine.malformed[:3]:
             print(f"{stage}: left out {line}", file=sys.stderr)
         if len(engine.malformed) > 3:

@@ -133,16 +133,13 @@ class Server:
                 " which ends in /v1 with most servers"
             )
 
-    async def post(self, url: str, document: dict[str, Any], seconds: float) -> Any:
-        """The document in a 200. Raises Refused, Failed or Dropped, and EngineError when the key or a field of every request is refused:
-        the table above."""
+    async def post(self, url: str, document: dict[str, Any], seconds: float, *, proves: bool = True) -> Any:
+        """The document in a 200; `proves`: whether that shows that requests are taken. Raises Refused, Failed or Dropped, and EngineError
+        when the key or a field of every request is refused: the table above."""
         data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        return self._judge(*await self._exchange("POST", url, data, seconds), document)
+        return self._judge(*await self._exchange("POST", url, data, seconds), document, proves)
 
-    async def get(self, url: str, seconds: float) -> Any:
-        return self._judge(*await self._exchange("GET", url, None, seconds), {})
-
-    def _judge(self, status: int, headers: Any, body: bytes, sent: dict[str, Any]) -> Any:
+    def _judge(self, status: int, headers: Any, body: bytes, sent: dict[str, Any], proves: bool = True) -> Any:
         if not 200 <= status < 300:
             if status != 403 or not self.proven:
                 self._check_key(status, body)
@@ -154,7 +151,7 @@ class Server:
         meant = fault(document)
         if meant is not None:
             raise self._failure(meant, f"an error in an answer (HTTP {status})", self._message(body), headers, sent)
-        self.proven = True
+        self.proven = self.proven or proves
         return document
 
     def _failure(self, status: int, what: str, said: str, headers: Any, sent: dict[str, Any]) -> Refused | Failed:

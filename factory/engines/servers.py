@@ -83,9 +83,6 @@ class Servers(ABC, Generic[Item, Answer]):
     def failed(self, reason: str) -> Answer:
         """What a request that cannot be answered gets."""
 
-    async def greet(self, server: Server) -> None:
-        """What else must be known of a server that has just answered. Raises like `ask`."""
-
     def submit(self, items: Mapping[str, Item], landed: Callable[[Mapping[str, Answer]], None]) -> None:
         assert not self.closed, f"{self.model} is closed"
         if self.error:
@@ -231,8 +228,7 @@ class Servers(ABC, Generic[Item, Answer]):
         """Raises EngineError when it refuses the key or serves another model."""
         try:
             await server.contact(self.role.listed_as or self.name, seconds)
-            await self.greet(server)
-        except (Failed, Dropped, Refused) as error:
+        except (Failed, Dropped) as error:
             server.problem = str(error)
             return False
         return True

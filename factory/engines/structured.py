@@ -18,7 +18,9 @@ from factory.engines.flow import Ask
 from factory.engines.protocol import Completion, Request, failure
 from factory.errors import ParamsError
 from factory.identity import seed_for
-from factory.language.prompting import render
+from factory.language.conversation import split
+from factory.language.prompting import Prompts
+from factory.schemas import Message
 
 ATTEMPTS = 3  # the first answer and two repairs
 BEGINNINGS = 100  # brackets of an answer at which a document is looked for
@@ -36,11 +38,9 @@ def structured(engine: Any, request: Request) -> Generator[Ask, list[Any], Compl
     reason = ""
     for attempt in range(ATTEMPTS):
         (completion,) = yield Ask(engine, [asked])
-        if completion.finish_reason == "error":
+        if completion.finish_reason != "stop":  # half a document asked again is cut again
             return completion
-        document, reason = ("", f"cut off at {completion.tokens} tokens")
-        if completion.finish_reason == "stop":
-            document, reason = conform(completion.text, validator)
+        document, reason = conform(completion.text, validator)
         if document:
             return replace(completion, text=document)
         asked = _repair(asked, completion.text, reason, seed_for(request.seed, "repair", attempt))
@@ -126,9 +126,9 @@ def validator_of(text: str) -> Any:
 
 def _repair(request: Request, answer: str, reason: str, seed: int) -> Request:
     """The same question with the answer and what is wrong with it; token ids cannot be extended, they are sampled again."""
-    prompt = request.prompt
-    if isinstance(prompt, str):
-        return replace(request, prompt=prompt + answer + "\n" + render("repair", reason=reason), seed=seed)
-    if prompt and isinstance(prompt[0], tuple):
-        return replace(request, prompt=(*prompt, ("assistant", answer), ("user", render("repair", reason=reason))), seed=seed)
-    return replace(request, seed=seed)
+    conversation = tuple(part for part in request.prompt if isinstance(part, Message))
+    if not conversation:
+        return replace(request, seed=seed)
+    turns, begun = split(conversation)
+    told = Prompts.of("instruct").render("repair", reason=reason)[0].content
+    return replace(request, prompt=(*turns, Message("assistant", begun + answer), Message("user", told)), seed=seed)

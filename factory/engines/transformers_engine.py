@@ -1,13 +1,13 @@
 """Models of transformers in this process: a folder under data/models, or a Hub id at a pinned revision. The laptop's engine.
 
     engine = TransformersEngine("data/models/base", "base@1c3f…")
-    engine.generate([Request(prompt="Tom has 3 apples. …\\nSolve:\\n", sampling=SamplingParams(max_tokens=64), seed=7)])
+    engine.generate([Request(prompt=(Message("user", "Tom has 3 apples. …"),), sampling=SamplingParams(max_tokens=64), seed=7)])
     scorer = TransformersScorer("data/models/orm_base", "orm_base@77ab…")
-    scorer.score([("Tom has 3 apples. …\\nSolve:\\n", "3 + 4 = 7\\n\\\\boxed{7}")])       → [1.83]
+    scorer.score([((Message("user", "Tom has 3 apples. …"),), "3 + 4 = 7\\n\\\\boxed{7}")])       → [1.83]
 
-The model is loaded at the first request: a stage whose answers all stand in the store never loads one. Text becomes ids as in training, by
-the same functions (`language.tokens`): ids(prompt) + ids(completion) + [end of sequence], begun as the tokenizer begins a text, and no
-control token where data spells one.
+The model is loaded at the first request: a stage whose answers all stand in the store never loads one. Conversations become ids as in
+training, by the same functions (`language.tokens`): what the model's chat template makes of the turns, the words of a turn begun behind
+them, and no control token where data spells one.
 """
 
 import sys
@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from factory.engines.protocol import Completion, Request, SamplingParams, failure
+from factory.engines.thinking import opened
 from factory.errors import EngineError
 from factory.language import tokens
+from factory.schemas import Conversation
 
 SCORE_TOKENS = 16384  # padded tokens of one forward pass
 
@@ -56,7 +58,7 @@ class TransformersEngine:
                 temperature=sampling.temperature, top_p=sampling.top_p, stop=sampling.stop,
             )  # fmt: skip
             for row, sampled in zip(rows, samples, strict=True):
-                completions[row] = self._completion(sampled, sampling, len(prompts[row]))
+                completions[row] = self._completion(sampled, sampling, prompts[row])
         return [completions[row] for row in range(len(requests))]
 
     def _encode(self, requests: Sequence[Request]) -> list[tuple[list[int], str]]:
@@ -74,16 +76,16 @@ class TransformersEngine:
             found.append((ids, reason))
         return found
 
-    def _completion(self, sampled: Any, sampling: SamplingParams, prompt_tokens: int) -> Completion:
+    def _completion(self, sampled: Any, sampling: SamplingParams, prompt: list[int]) -> Completion:
         if sampled.error:
-            return failure(sampled.error, prompt_tokens)
+            return failure(sampled.error, len(prompt))
         text = _decode(self._sampler.tokenizer, sampled.token_ids)
         cuts = [text.index(stop) for stop in sampling.stop if stop in text]
         return Completion(
-            text=text[: min(cuts)] if cuts else text,
+            text=opened(self._sampler.tokenizer, prompt) + (text[: min(cuts)] if cuts else text),
             token_ids=sampled.token_ids,
             finish_reason="stop" if sampled.finished else "length",
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=len(prompt),
             logprobs=sampled.logprobs if sampling.logprobs else None,
         )
 
@@ -102,7 +104,7 @@ class TransformersScorer:
             raise EngineError(f"{self.source} has {model.config.num_labels} labels, a reward model has 1: name another model")
         return model.eval(), tokenizer
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def score(self, pairs: Sequence[tuple[Conversation, str]]) -> list[float]:
         """The logit of each (prompt, completion), NaN for one that is longer than the context or cannot be read."""
         model, _ = self._loaded
         found = self.encode(pairs)
@@ -118,8 +120,8 @@ class TransformersScorer:
             scores |= zip(rows, self._forward([texts[row] for row in rows]), strict=True)
         return [scores[row] for row in range(len(texts))]
 
-    def encode(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], str]]:
-        """The ids of each pair, as in training, or why there are none; a tokenizer with a chat template gets it as a conversation."""
+    def encode(self, pairs: Sequence[tuple[Conversation, str]]) -> list[tuple[list[int], str]]:
+        """The ids of each pair, as in training, or why there are none."""
         return tokens.pair_ids(self._loaded[1], pairs, self.model)
 
     def _forward(self, texts: list[list[int]]) -> list[float]:

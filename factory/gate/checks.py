@@ -15,8 +15,9 @@ from factory.errors import DataError
 from factory.gate.background import Background
 from factory.gate.leakage import normalised
 from factory.grading import extract_answer, grade, normalise, parse_number
+from factory.language.conversation import flat
 from factory.language.tokens.control import placed, strays
-from factory.schemas import AnswerKind, Problem
+from factory.schemas import AnswerKind, Message, Problem
 from factory.templates.interplay import plan_lines
 
 Check = Callable[[Any, Background], bool | float]
@@ -32,11 +33,15 @@ TYPES = {
 
 def control_tokens_in_place(row: Any, _: Background) -> bool:
     """No text spells a control token, but for meta-action tokens at the start of a line in what a model wrote."""
-    for name, value in vars(row).items():
-        texts = [value] if isinstance(value, str) else [text for text in value if isinstance(text, str)] if isinstance(value, tuple) else []
-        if any(strays(text) or (name in GIVEN and placed(text)) for text in texts):
-            return False
-    return True
+    texts = ((text, name in GIVEN) for name, value in vars(row).items() for text in _texts(value))
+    return not any(strays(text) or (given and placed(text)) for text, given in texts)
+
+
+def _texts(value: object) -> list[str]:
+    """Those of a column's value: a text, texts, or what a conversation says."""
+    if isinstance(value, Message):
+        return [value.content]
+    return [value] if isinstance(value, str) else [text for item in value for text in _texts(item)] if isinstance(value, tuple) else []
 
 
 # -- rows that belong to a problem
@@ -74,7 +79,12 @@ def marked_audit(_: Any, background: Background) -> bool:
 
 
 def prompt_of_problem(row: Any, background: Background) -> bool:
-    return problem_known(row, background) and background.problems[row.problem_id].problem in row.prompt
+    return problem_known(row, background) and _folded(background.problems[row.problem_id].problem) in _folded(flat(row.prompt))
+
+
+def _folded(text: str) -> str:
+    """White space aside: a prompt may indent a problem."""
+    return " ".join(text.split())
 
 
 def _verdict(text: str, row: Any, background: Background) -> str:
@@ -93,8 +103,8 @@ def token_free(row: Any, _: Background) -> bool:
     return not any(action_counts(row.completion).values()) and not unknown_tokens(row.completion)
 
 
-def coat_valid(row: Any, _: Background) -> bool:
-    return not problems_of(row.completion)
+def coat_valid(row: Any, background: Background) -> bool:
+    return not problems_of(row.completion, background.steps)
 
 
 def explore_then_continue(row: Any, _: Background) -> bool:
@@ -135,8 +145,8 @@ def prefix_of_parent(row: Any, background: Background) -> bool:
     kept = row.prefix.removesuffix(REFLECT).removesuffix("\n")
     if not parent or not kept or parent.problem_id != row.problem_id or not parent.completion.startswith(kept):
         return False
-    at_step_end = parent.completion[len(kept) :][:1] in ("", "\n")
-    return at_step_end and len(split_steps(parent.completion)) - len(split_steps(kept)) == row.backtrack
+    steps = split_steps(parent.completion, background.steps)
+    return kept == "\n".join(steps[: len(steps) - row.backtrack]).rstrip("\n")
 
 
 def ends_in_reflect(row: Any, _: Background) -> bool:
@@ -220,7 +230,7 @@ def plan_in_library(row: Any, background: Background) -> bool:
 def describes_template(row: Any, background: Background) -> bool:
     """The completion holds description and scope of an accepted template that the prompt names."""
     return any(
-        template.name in row.prompt and template.description in row.completion and template.scope in row.completion
+        template.name in flat(row.prompt) and template.description in row.completion and template.scope in row.completion
         for template in background.templates.values()
         if template.status == "accepted"
     )

@@ -20,7 +20,8 @@ import pyarrow as pa
 from factory.errors import DataError
 from factory.gate.background import Background, kind_of
 from factory.gate.checks import checks_of
-from factory.schemas import TABLES, Row, arrow_schema, arrow_type, choices, field_types, nullable
+from factory.schemas import TABLES, Row, arrow_schema, choices, field_types, nullable
+from factory.storage import values_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,16 +71,13 @@ def rows_of(table: pa.Table, row_type: type[Row], where: str) -> list[Row]:
     for field in expected:
         if table.schema.field(field.name).type != field.type:
             raise DataError(f"{where}: column {field.name} is {table.schema.field(field.name).type}, expected {field.type}")
-    rows: list[Row] = []
-    for values in zip(*(table.column(name).to_pylist() for name in expected.names), strict=True):
-        whole = (tuple(value) if isinstance(value, list) else value for value in values)
-        rows.append(row_type(**dict(zip(expected.names, whole, strict=True))))
-    return rows
+    columns = [values_of(table.column(name).to_pylist(), hint) for name, hint in field_types(row_type).items()]
+    return [row_type(**dict(zip(expected.names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
 def structural(row_type: type[Row]) -> list[dict[str, Any]]:
     """Expectations that follow from the row type: columns, no nulls, unique ids, values of `Literal` columns, at least one row."""
-    types = {name: hint for name, hint in field_types(row_type).items() if not pa.types.is_list(arrow_type(hint))}
+    types = field_types(row_type)
     found = [
         _expectation("expect_table_row_count_to_be_between", "there is at least one row", min_value=1),
         _expectation("expect_table_columns_to_match_set", "all columns are there", column_set=list(types), exact_match=False),
@@ -112,9 +110,11 @@ def columns_of(expectation: Mapping[str, Any]) -> list[str]:
 
 
 def _frame(table: pa.Table, rows: Sequence[Row], background: Background, kind: str) -> "pd.DataFrame":
-    """The table's scalar columns, and one column a check."""
+    """The table's columns (of lists only whether they are there) and one column a check."""
     scalar = [field.name for field in table.schema if not pa.types.is_list(field.type)]
     frame = table.select(scalar).to_pandas()
+    for name in set(table.column_names) - set(scalar):
+        frame[name] = ["there" if valid else None for valid in table.column(name).is_valid().to_pylist()]
     for name, check in checks_of(kind).items():
         frame[name] = [check(row, background) for row in rows]
     return frame

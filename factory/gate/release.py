@@ -21,7 +21,7 @@ from factory.gate.card import Facts, card
 from factory.gate.expectations import Audit, validate
 from factory.params import Params
 from factory.schemas import TABLES as ROW_TYPES
-from factory.schemas import Row, arrow_schema, choices, field_types
+from factory.schemas import Conversation, Row, arrow_schema, arrow_type, choices, field_types, released_answers
 from factory.storage import AUDITS, DATASETS, TABLES, read_table, whole_folder, write_json
 
 LINEAGE = ("model", "prompt_version", "round")
@@ -40,7 +40,8 @@ def release(dataset: str, params: Params) -> Audit:
         raise GateError(_message(audit, report))
     row_type = ROW_TYPES[kind_of(dataset)]
     with whole_folder(DATASETS / dataset) as folder:
-        write_dataset(folder, dataset, _with_notice(table.select(arrow_schema(row_type).names), params), row_type, audit, params)
+        rows = conversational(table.select(arrow_schema(row_type).names), row_type)
+        write_dataset(folder, dataset, _with_notice(rows, params), row_type, audit, params)
     return audit
 
 
@@ -53,6 +54,14 @@ def _message(audit: Audit, report: Path) -> str:
     return f"dataset {audit.dataset} may not be used: '{first.says}' fails{count}{more}; the whole audit: {report}" + (
         f"\n  {rows}" if rows else ""
     )
+
+
+def conversational(table: pa.Table, row_type: type[Row]) -> pa.Table:
+    """The answers as conversations of one message, as TRL and others take them beside a prompt that is one."""
+    for name in released_answers(row_type):
+        turns = [[{"role": "assistant", "content": text}] for text in table.column(name).to_pylist()]
+        table = table.set_column(table.column_names.index(name), name, pa.array(turns, arrow_type(Conversation)))
+    return table
 
 
 def _with_notice(table: pa.Table, params: Params) -> pa.Table:

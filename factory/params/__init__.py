@@ -51,7 +51,7 @@ __all__ = [
 
 
 class Source(Strict):
-    """Where problems come from. `columns` maps our names (problem, answer, solution, family, decimals) to the source's.
+    """Where problems come from. `columns` maps our names (problem, answer, solution, family, group, decimals) to the source's.
     `answer_after` is the mark in the answer column behind which the answer stands (GSM8K: `####`).
 
     Of a file (`kind: file`) its first bytes and its ending say how to read it: JSONL or a JSON array (.jsonl, .ndjson, .json), .csv, .tsv,
@@ -111,11 +111,13 @@ class Role(Strict):
 
     engine: Literal["transformers", "recorded", "vllm", "openai"]
     model: str
+    prompts: str = "instruct"  # how it is asked: a set of factory/language/prompts (instruct, laptop), or a folder of your own
     models: tuple[str, ...] = ()  # recorded: which models' answers to read
     base_url: str | tuple[str, ...] = ()  # openai: http://host:8000/v1
     listed_as: str | None = None  # openai: its name in the server's list of models, where requests use another; "*": any
     omit: tuple[Literal["n", "seed", "temperature", "top_p", "stop", "response_format"], ...] = ()  # openai: fields that the server refuses
     max_tokens_as: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # openai: the field's name
+    continue_as: Literal["message", "prefix", "echoed_prefix"] | None = None  # openai: how a server other than vLLM goes on with a turn
     seed_bits: int = Field(default=63, ge=1, le=63)  # openai: the lowest bits of a seed that are sent; 31 where the server takes int32
     api_key_env: str = "OPENAI_API_KEY"  # openai: the environment variable that holds the key; none is sent where it is unset
     concurrency: int = Field(default=64, ge=1)  # openai: requests under way at each server
@@ -126,7 +128,7 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _options_fit(self) -> "Role":
-        options = ("listed_as", "omit", "max_tokens_as", "seed_bits")
+        options = ("listed_as", "omit", "max_tokens_as", "continue_as", "seed_bits")
         given = [name for name in options if getattr(self, name) != type(self).model_fields[name].default]
         if given and self.engine != "openai":
             raise ValueError(f"{given[0]} is an option of the engine openai, and this role's is {self.engine}: leave it out")
@@ -167,6 +169,7 @@ class Dataset(Strict):
 class Params(Strict):
     seed: int = Field(ge=0, lt=2**63)
     purpose: Literal["train", "audit"]  # audit: benchmark data; trainers refuse its datasets
+    steps: Literal["line", "paragraph"]  # what a step of a solution is: a line, or a paragraph that no formula is cut in
     roles: dict[Literal["generator", "critic", "reward_model", "labeller", "inference", "judge"], Role]
     requests: Requests
     grading: Grading
@@ -198,6 +201,10 @@ class Params(Strict):
     def _agrees(self) -> "Params":
         consistency.check(self)
         return self
+
+    def asked_with(self, role: str) -> str:
+        """The set or folder of prompts with which a role is asked; of a role that the file leaves out, `instruct`."""
+        return self.roles[role].prompts if role in self.roles else "instruct"
 
     def require(self, name: str) -> Any:
         """The section of a stage. Raises ParamsError when the file leaves it out."""

@@ -18,7 +18,7 @@ from factory.schemas import TABLES, Split, choices
 if TYPE_CHECKING:
     from factory.params import Params
 
-COLUMNS = ("problem", "answer", "solution", "family", "decimals")
+COLUMNS = ("problem", "answer", "solution", "family", "group", "decimals")
 SERVED = ("openai", "recorded")  # engines that have their own models, never one of the line's
 # Of the line's own models a role can be what its stages declare to DVC, and what is made before them.
 OF_LINE = {"generator": "base", "critic": "base", "reward_model": "orm_base", "labeller": "base", "inference": "base"}

@@ -62,11 +62,14 @@ class Orm(Strict):
 
 class Demonstrations(Strict):
     keep: int = Field(ge=1)  # solutions kept a problem, of each verdict (4 in Satori)
+    thinking: bool  # what a thinking model thought before its answer is a part of the demonstration
     critics: list[Literal["llm", "reference"]]  # tried in this order
     max_reference_share: Fraction
     checkable_critiques: bool  # a critique must state something about numbers, which needs no gold solution to be seen
-    step_check: Literal["none", "equations", "rollouts"]  # of the first wrong step that a critique claims
+    # of the first wrong step that a critique claims; equations_or_rollouts: by rollouts where there are no equations to compare
+    step_check: Literal["none", "equations", "rollouts", "equations_or_rollouts"]
     step_rollouts: int = Field(ge=1)  # rollouts: solutions from before it and from after it, as many of each
+    repairs: int = Field(ge=0, le=2)  # how often an answer of a critic that cannot be read is asked for again
     critique_rounds: int = Field(ge=1, le=2)  # m
     continuations: int = Field(ge=1)  # samples a continuation
     after_answer_share: Fraction  # II-I that verify after the final answer and box it again

@@ -17,9 +17,9 @@ _PLAIN_TEXT: tuple[AnswerKind, ...] = ("text", "table")  # `the answer is` has n
 
 
 def gold_solution(text: str, answer: str) -> str | None:
-    """The steps, a line each, the answer boxed in the last one; None for an empty text."""
-    steps = "\n".join(line for line in normalise(_CALCULATOR.sub("", text)).split("\n") if line)
-    if not steps:
+    """The solution, at most one blank line between its paragraphs, the answer boxed in its last line; None for an empty text."""
+    steps = re.sub(r"\n(?:[ \t]*\n)+", "\n\n", normalise(_CALCULATOR.sub("", text)).strip("\n"))
+    if not steps.strip():
         return None
     return steps if r"\boxed{" in steps.splitlines()[-1] else f"{steps}\n\\boxed{{{answer}}}"
 

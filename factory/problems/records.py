@@ -125,9 +125,10 @@ def _made(source: Source, row: Raw) -> _Made:
         if placed("\n".join(line.lstrip() for line in written.splitlines())):
             raise BadRow(f"{ours} has a meta-action token at the start of a line")
     family = _one_spaced(text_of(values.get("family"), "family") or "") or source.name
+    group = _one_spaced(text_of(values.get("group"), "group") or "") or "none"
     key = row_id("problem", source.name, problem, answer)
     made = Problem(
-        id=key, source=source.name, family=family, group="none", split=source.split or NO_SPLIT, instance=key, problem=problem,
+        id=key, source=source.name, family=family, group=group, split=source.split or NO_SPLIT, instance=key, problem=problem,
         answer=answer, answer_kind=source.answer_kind, decimals=_decimals(values.get("decimals")), solution=solution,
     )  # fmt: skip
     return _Made(row, made, stated_answer(text, source.answer_kind) if text else None)

@@ -16,8 +16,9 @@ from pathlib import Path
 from factory.coat.demonstrations.equations import equations_of, plain
 from factory.coat.demonstrations.reference import first_wrong
 from factory.engines.protocol import Request, SamplingParams
-from factory.engines.recorded_critics import critique_prompt
+from factory.engines.recorded_critics import critique_prompt, read_judgements
 from factory.engines.recorded_engine import RecordedEngine
+from factory.language.prompting import Prompts
 from factory.reports.agreement import Share
 from factory.reports.labelled import Labelled, read_labelled
 from factory.reports.page import Block, Prose, Table
@@ -118,13 +119,14 @@ class Judgement:
 
 def judgements(path: Path, model: str, rows: Sequence[Labelled]) -> list[Judgement]:
     """Ask the engine `recorded` for the model's judgement of every solution. Raises EngineError for a missing file or model."""
-    engine = RecordedEngine(path, [model])
-    prompts = [critique_prompt(row.problem, row.gold or "", row.steps) for row in rows]
+    asked = Prompts.of("instruct")
+    engine, labels = RecordedEngine(path, [model], asked), read_judgements(path, asked).labels
+    prompts = [critique_prompt(asked, row.problem, row.gold or "", row.steps) for row in rows]
     answers = engine.generate([Request(prompt, SamplingParams(max_tokens=1024)) for prompt in prompts])
     found = []
     for row, prompt, answer in zip(rows, prompts, answers, strict=True):
         finding = Finding(silent=answer.error) if answer.error else read_judgement(answer.text, len(row.steps))
-        found.append(Judgement(row, finding, engine.labels.get(prompt, {}).get(model), len(answer.text.split())))
+        found.append(Judgement(row, finding, labels.get(prompt, {}).get(model), len(answer.text.split())))
     return found
 
 

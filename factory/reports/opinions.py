@@ -23,7 +23,7 @@ from factory.grading.grader import Grader, Task, gold_answer
 from factory.grading.protocol import KINDS
 from factory.grading.workers import Pool
 from factory.identity import digest
-from factory.language.prompting import render
+from factory.language.prompting import Prompts
 from factory.params import Grading, Params
 from factory.reports.agreement import Share
 from factory.reports.page import Block, Prose, Table
@@ -96,7 +96,9 @@ class Opinions:
     judge: str  # the model, "" for none
 
 
-def second_opinions(attempts: Iterable[Attempt], grading: Grading, *, judge: Engine | None = None, most: int = 500) -> Opinions:
+def second_opinions(
+    attempts: Iterable[Attempt], grading: Grading, *, judge: Engine | None = None, prompts: str = "instruct", most: int = 500
+) -> Opinions:
     """Of `most` distinct (gold, answer, kind) or fewer, within the limits of `grading`; without a judge only the kinds of Math-Verify.
 
     Raises EngineError when a worker cannot be started or the judge cannot be reached.
@@ -115,7 +117,7 @@ def second_opinions(attempts: Iterable[Attempt], grading: Grading, *, judge: Eng
     with Grader.of(grading) as grader:
         grades = grader.grade_answers(Task(answer, gold, kind) for gold, answer, kind in drawn)
     theirs = _mathverify(drawn, grading)
-    said = _judged(judge, drawn, problems) if judge else [None] * len(drawn)
+    said = _judged(judge, Prompts.of(prompts), drawn, problems) if judge else [None] * len(drawn)
     found = []
     for key, problem, grade, word in zip(drawn, problems, grades, said, strict=True):
         stale = sum(attempt.verdict not in (None, grade.verdict) for attempt in same[key])
@@ -133,9 +135,9 @@ def _mathverify(drawn: Sequence[tuple[str, str, AnswerKind]], grading: Grading) 
     return {key: verdict for key, (verdict, _) in zip(asked, answers, strict=True)}
 
 
-def _judged(judge: Engine, drawn: Sequence[tuple[str, str, AnswerKind]], problems: Sequence[str]) -> list[Said | None]:
+def _judged(judge: Engine, prompts: Prompts, drawn: Sequence[tuple[str, str, AnswerKind]], problems: Sequence[str]) -> list[Said | None]:
     requests = [
-        Request(render("judge", problem=problem, gold=gold, answer=answer), WORD)
+        Request(prompts.render("judge", problem=problem, gold=gold, answer=answer), WORD)
         for (gold, answer, _), problem in zip(drawn, problems, strict=True)
     ]
     return [read_word(completion) for completion in judge.generate(requests)]

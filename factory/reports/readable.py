@@ -1,6 +1,6 @@
 """Rows for people: one field a line, long texts as they are, control characters made visible.
 
-    fields_of(restart)   → [("id", "8c1f…"), ("problem_id", "a07b…"), ("buffer", "-"), ("prompt", "Tom has …\\nSolve:\\n"), …]
+    fields_of(restart)   → [("id", "8c1f…"), ("problem_id", "a07b…"), ("buffer", "-"), ("prompt", "[user] Tom has …\\nSolve:\\n"), …]
     visible("a\\x1b[31mb")   → "a\\\\x1b[31mb"
 
 Rows are model output: a terminal must not obey what they say.
@@ -8,7 +8,7 @@ Rows are model output: a terminal must not obey what they say.
 
 import unicodedata
 
-from factory.schemas import Row, field_types
+from factory.schemas import Message, Row, field_types
 
 LINEAGE = ("model", "request_ids", "prompt_version", "seed", "round", "parents")
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # controls, formats (bidirectional marks too), surrogates, private use, separators
@@ -33,5 +33,11 @@ def fields_of(row: Row, *, lineage: bool = False) -> list[tuple[str, str]]:
         if value is None or value in ("", ()) or (name in LINEAGE and not lineage):
             continue
         items = value if isinstance(value, tuple) else (value,)
-        found.append((name, visible("\n".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in items))))
+        found.append((name, visible("\n".join(map(_written, items)))))
     return found
+
+
+def _written(item: object) -> str:
+    if isinstance(item, Message):
+        return f"[{item.role}] {item.content}"
+    return f"{item:.4g}" if isinstance(item, float) else str(item)

@@ -3,50 +3,29 @@
     Template(name="put together", tags=("add", "total"), description="…", steps=("Take the result so far.", "Add the next number."),
              status="accepted", resolved=8, solve_rate=0.875, parents=("a07b…", "51aa…"), …)
 
-Which steps are analysed is decided from the text alone (`analysed_steps`): the first equation, and every later one that takes a number of
-the problem not taken before; the problem's first number is the start of the running result. An equation that only combines what is there
-continues the strategy of the step before (`12 + 7 = 19`, then `12 + 19 = 31`: "7 more, both" is one strategy). A solution with a line
-`Try …` searches: it is one strategy, analysed at its first equation. So a plan, the sequence of names, repeats a procedure's name as often
-as it was used and names a search once. Source: papers/reasonflux, "Template T".
+A solution is analysed as a whole, unless its kind of problems knows how it is cut into strategies (factory/problems/manners.py): then step
+by step, and a plan, the sequence of names, repeats a name as often as it was used. Where the engine holds schemas and the prompts can ask
+for JSON, the analysis is a document, else lines. Source: papers/reasonflux, "Template T".
 """
 
-import contextlib
-import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
-from factory.errors import DataError
-from factory.grading import Grader, Task, normalise
+from factory.grading import Grader, Task
 from factory.identity import row_id, seed_for
-from factory.language.prompting import render, version
+from factory.language.prompting import Prompts
 from factory.params import Params, Sampling
+from factory.problems.manners import manners_of
 from factory.schemas import Problem, Reject, Rollout, Template
 from factory.storage import reject
 from factory.templates.interplay import guided_prompt
 from factory.templates.lint import lint_template
+from factory.templates.merging import merge, unite
+from factory.templates.reading import ANALYSIS_SCHEMA, Analysis, AnalysisError, parse_analysis
 
-_ANALYSIS = re.compile(
-    r"Name: (?P<name>[^\n()]+)\nTags: (?P<tags>[^\n()]+)\nDescription: (?P<description>[^\n]+)\n"
-    r"Scope: (?P<scope>[^\n]+)\nSteps:(?P<steps>.+)",
-    re.DOTALL,
-)
-_LABEL = re.compile(r"^(?:Name|Tags|Description|Scope|Steps):", re.MULTILINE)
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-
-
-class AnalysisError(DataError):
-    """A labeller's answer that is no analysis."""
-
-
-@dataclass(frozen=True)
-class Analysis:
-    name: str  # normalised, as are the tags
-    tags: tuple[str, ...]
-    description: str
-    scope: str
-    steps: tuple[str, ...]
+_UNFINISHED = {"error": "request failed", "length": "truncated analysis"}
 
 
 @dataclass(frozen=True)
@@ -65,23 +44,8 @@ class Analysed:
     source: Solved
     step: int
     analysis: Analysis | None
+    reason: str  # why there is none
     completion: Completion
-
-
-def parse_analysis(text: str) -> Analysis:
-    """Raises AnalysisError unless the text is `Name:`, `Tags:`, `Description:`, `Scope:`, `Steps:` once each and with something in it."""
-    match = _ANALYSIS.fullmatch(text.strip())
-    if not match:
-        raise AnalysisError("malformed analysis")
-    tags = tuple(dict.fromkeys(normalise(tag) for tag in match["tags"].split(",")))
-    sentences = (sentence.strip() for sentence in re.split(r"(?<=\.)\s+|\n", match["steps"]))
-    found = Analysis(
-        name=normalise(match["name"]), tags=tags, description=match["description"].strip(), scope=match["scope"].strip(),
-        steps=tuple(sentence for sentence in sentences if sentence),
-    )  # fmt: skip
-    if _LABEL.search(match["steps"]) or not (found.name and all(tags) and found.description and found.scope and found.steps):
-        raise AnalysisError("malformed analysis")
-    return found
 
 
 def choose_solved(problems: Sequence[Problem], rollouts: Iterable[Rollout], count: int, seed: int) -> list[Solved]:
@@ -106,100 +70,60 @@ def choose_solved(problems: Sequence[Problem], rollouts: Iterable[Rollout], coun
     return chosen
 
 
-def analysed_steps(problem: str, solution: str) -> list[int]:
-    """The lines (from 1) whose strategy is asked for: see the module docstring. Without any equation, every line but the box."""
-    lines = solution.split("\n")
-    numbers = _NUMBER.findall(problem)
-    previous, untaken = (numbers or [None])[0], Counter(numbers[1:])
-    found: list[int] = []
-    for number, line in enumerate(lines, start=1):
-        if "=" not in line or r"\boxed" in line:
-            continue
-        operands, _, result = line.rpartition("=")
-        taken = not found
-        for operand in _NUMBER.findall(operands):
-            if operand == previous:
-                previous = None  # the running result, and only once: `17 + 17` may take a 17 of the problem
-            elif untaken[operand]:
-                untaken[operand] -= 1
-                taken = True
-        if taken:
-            found.append(number)
-        previous = next(iter(_NUMBER.findall(result)), None)
-    if any(line.startswith("Try ") for line in lines):
-        return found[:1] or [1]
-    return found or [number for number, line in enumerate(lines, start=1) if line.strip() and r"\boxed" not in line]
-
-
 def sampling_params(sampling: Sampling) -> SamplingParams:
     return SamplingParams(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p)
 
 
-def analyse(sources: Sequence[Solved], labeller: Engine, sampling: Sampling, seed: int) -> list[Analysed]:
+def analyse(sources: Sequence[Solved], labeller: Engine, prompts: Prompts, sampling: Sampling, seed: int) -> list[Analysed]:
     """Ask the labeller for every analysed step of every solution, all at once."""
-    asked = [(source, step) for source in sources for step in analysed_steps(source.problem.problem, source.solution)]
+    asked = [(source, step) for source in sources for step in manners_of(source.problem).analysed_steps(source.problem, source.solution)]
+    json = prompts.asks_json("analyse") and bool(getattr(labeller, "structured", False))
     requests = [
         Request(
-            render("analyse", problem=source.problem.problem, solution=source.solution, step=step), sampling_params(sampling),
-            seed=seed_for(seed, "templates", source.problem.id, step),
+            prompts.render("analyse", problem=source.problem.problem, solution=source.solution, step=step, json=json),
+            sampling_params(sampling), seed=seed_for(seed, "templates", source.problem.id, step),
+            schema=ANALYSIS_SCHEMA if json else None,
         )
         for source, step in asked
     ]  # fmt: skip
     found = []
     for (source, step), completion in zip(asked, labeller.generate(requests), strict=True):
-        analysis = None
-        if completion.finish_reason == "stop":
-            with contextlib.suppress(AnalysisError):  # becomes a reject with the raw text
+        analysis, reason = None, _UNFINISHED.get(completion.finish_reason, "")
+        if not reason:
+            try:
                 analysis = parse_analysis(completion.text)
-        found.append(Analysed(source, step, analysis, completion))
+            except AnalysisError as error:
+                reason = f"malformed analysis: {error}"
+        found.append(Analysed(source, step, analysis, reason, completion))
     return found
-
-
-def _most_frequent(values: Iterable[str]) -> str:
-    counts = Counter(values)
-    return min(counts, key=lambda value: (-counts[value], value))
-
-
-def merge(analyses: Sequence[Analysis]) -> Analysis:
-    """One wording for analyses of one name: the most frequent of each field (the smaller text of two), tags of at least half of them
-    in their usual order, or else the most frequent tag."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for analysis in analyses:
-        for place, tag in enumerate(analysis.tags):
-            places[tag].append(place)
-    tags = [tag for tag, found in places.items() if 2 * len(found) >= len(analyses)]
-    tags = tags or [_most_frequent(tag for analysis in analyses for tag in analysis.tags)]
-    tags.sort(key=lambda tag: (sum(places[tag]) / len(places[tag]), tag))
-    steps = _most_frequent("\n".join(analysis.steps) for analysis in analyses)
-    return Analysis(
-        analyses[0].name, tuple(tags), _most_frequent(analysis.description for analysis in analyses),
-        _most_frequent(analysis.scope for analysis in analyses), tuple(steps.split("\n")),
-    )  # fmt: skip
 
 
 def induce(sources: Sequence[Solved], labeller: Engine, inference: Engine, params: Params) -> tuple[list[Template], list[Reject]]:
     """The whole stage: analyse, merge, re-solve, decide. Every analysis supports a template or is a reject."""
     section = params.require("templates")
-    analysed = analyse(sources, labeller, section.labeller, params.seed)
+    asking, guiding = Prompts.of(params.asked_with("labeller")), Prompts.of(params.asked_with("inference"))
+    analysed = _united(analyse(sources, labeller, asking, section.labeller, params.seed))
     supporters: dict[str, list[Analysed]] = defaultdict(list)
     rejects = []
     for item in analysed:
         if item.analysis:
             supporters[item.analysis.name].append(item)
         else:
-            rejects.append(_reject(item, _why_malformed(item.completion)))
+            rejects.append(_reject(item, item.reason))
     for name in list(supporters):
         if len({item.source.problem.id for item in supporters[name]}) < section.min_support:
             rejects += [_reject(item, "too little support") for item in supporters.pop(name)]
-    templates = {name: _template(items, labeller.model, params) for name, items in supporters.items()}
+    templates = {name: _template(items, labeller.model, asking.version("analyse"), params) for name, items in supporters.items()}
     plans = _plans(analysed, templates)
-    decided = _with_evidence(templates, plans, inference, params)
+    decided = _with_evidence(templates, plans, inference, guiding, params)
     assert len(analysed) == sum(len(items) for items in supporters.values()) + len(rejects)
     return decided, rejects
 
 
-def _why_malformed(completion: Completion) -> str:
-    return {"error": "request failed", "length": "truncated analysis"}.get(completion.finish_reason, "malformed analysis")
+def _united(analysed: Sequence[Analysed]) -> list[Analysed]:
+    """The same, with one name for all analyses of one template."""
+    united = iter(unite([item.analysis for item in analysed if item.analysis]))
+    return [replace(item, analysis=next(united)) if item.analysis else item for item in analysed]
 
 
 def _reject(item: Analysed, reason: str) -> Reject:
@@ -209,14 +133,14 @@ def _reject(item: Analysed, reason: str) -> Reject:
     return reject("templates", row, reason, item.source.parents[-1])
 
 
-def _template(items: Sequence[Analysed], model: str, params: Params) -> Template:
+def _template(items: Sequence[Analysed], model: str, prompt_version: str, params: Params) -> Template:
     """The merged template, not yet tried. Its example is the source with the fewest analysed steps (the smallest id of two)."""
     merged = merge([item.analysis for item in items if item.analysis])
     sources = {item.source.problem.id: item.source for item in items}
-    example = min(sources.values(), key=lambda s: (len(analysed_steps(s.problem.problem, s.solution)), s.problem.id))
+    example = min(sources.values(), key=lambda s: (len(manners_of(s.problem).analysed_steps(s.problem, s.solution)), s.problem.id))
     return Template(
         id=row_id("template", merged.name, merged.tags, merged.description, merged.scope, merged.steps),
-        model=model, request_ids=tuple(item.completion.request_id for item in items), prompt_version=version("analyse"),
+        model=model, request_ids=tuple(item.completion.request_id for item in items), prompt_version=prompt_version,
         seed=params.seed, round="base", parents=tuple(sorted({parent for source in sources.values() for parent in source.parents})),
         name=merged.name, tags=merged.tags, description=merged.description, scope=merged.scope, steps=merged.steps,
         example_problem=example.problem.problem, example_solution=example.solution, example_answer=example.problem.answer,
@@ -237,8 +161,9 @@ def _plans(analysed: Sequence[Analysed], templates: dict[str, Template]) -> dict
 
 
 def _with_evidence(
-    templates: dict[str, Template], plans: dict[str, tuple[Solved, list[Template]]], inference: Engine, params: Params
-) -> list[Template]:
+    templates: dict[str, Template], plans: dict[str, tuple[Solved, list[Template]]], inference: Engine, prompts: Prompts,
+    params: Params,
+) -> list[Template]:  # fmt: skip
     """Re-solve up to `resolve` source problems of each template under their whole plans; a problem is asked once for all its templates."""
     section, sampling = params.require("templates"), params.require("trajectories").inference
     order = sorted(plans, key=lambda problem_id: seed_for(params.seed, "templates", "resolve", problem_id))
@@ -246,7 +171,7 @@ def _with_evidence(
     asked = sorted({problem_id for problem_ids in tried.values() for problem_id in problem_ids})
     requests = [
         Request(
-            guided_prompt(plans[problem_id][0].problem.problem, plans[problem_id][1]), sampling_params(sampling),
+            guided_prompt(prompts, plans[problem_id][0].problem.problem, plans[problem_id][1]), sampling_params(sampling),
             seed=seed_for(params.seed, "templates", "guided", problem_id),
         )
         for problem_id in asked

@@ -8,31 +8,14 @@ A plan is one template a line, its name and tags:
 Source: papers/reasonflux, "Inference scaling" steps 1 and 2.
 """
 
-import re
 from collections.abc import Sequence
 
-from factory.errors import DataError
-from factory.language.prompting import render
-from factory.schemas import Template
+from factory.language.prompting import Prompts
+from factory.schemas import Conversation, Template
+from factory.templates.plan_reading import PlanError, plan_lines
 from factory.templates.retrieve import find_templates, label
 
-_LINE = re.compile(r"(?P<name>[^()\n]*[^()\s]) \((?P<tags>[^()\n]+)\)")
-
-
-class PlanError(DataError):
-    """A text that is no plan. The message is short and names no detail, so that rejects with one cause count as one reason."""
-
-
-def plan_lines(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """(name, tags) of every line. Raises PlanError on an empty plan or a line that is not `name (tag, tag)`."""
-    lines = text.strip().split("\n")
-    if lines == [""]:
-        raise PlanError("empty plan")
-    matches = [_LINE.fullmatch(line.strip()) for line in lines]
-    found = [(match["name"].strip(), tuple(tag.strip() for tag in match["tags"].split(","))) for match in matches if match]
-    if len(found) < len(lines) or not all(tag for _, tags in found for tag in tags):
-        raise PlanError("malformed plan")
-    return found
+__all__ = ["PlanError", "guided_prompt", "parse_plan", "plan_lines", "plan_text"]
 
 
 def parse_plan(text: str, templates: Sequence[Template], max_templates: int | None = None) -> list[Template]:
@@ -42,7 +25,7 @@ def parse_plan(text: str, templates: Sequence[Template], max_templates: int | No
         raise PlanError("too many templates")
     plan = []
     for name, tags in lines:
-        best = find_templates(f"{name} ({', '.join(tags)})", templates)
+        best = find_templates(f"{name} ({', '.join(tags)})" if tags else name, templates)
         if not best:
             raise PlanError("no template retrieved")
         plan.append(best[0])
@@ -54,6 +37,6 @@ def plan_text(templates: Sequence[Template]) -> str:
     return "\n".join(label(template) for template in templates)
 
 
-def guided_prompt(problem: str, templates: Sequence[Template]) -> str:
+def guided_prompt(prompts: Prompts, problem: str, templates: Sequence[Template]) -> Conversation:
     """What the inference model reads: the problem and the steps of the templates in the plan's order."""
-    return render("guided", problem=problem, templates=templates)
+    return prompts.render("guided", problem=problem, templates=templates)

@@ -10,22 +10,31 @@ gold strategy never enters. Source: papers/reasonflux, "Structure-based fine-tun
 from collections.abc import Sequence
 
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.errors import DataError
 from factory.grading import normalise
 from factory.identity import row_id, seed_for
-from factory.language.prompting import render, version
+from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.schemas import Example, Problem, Reject, Template
 from factory.storage import reject
 from factory.templates.interplay import PlanError, parse_plan, plan_lines, plan_text
+from factory.templates.reading import plan_schema
+from factory.templates.retrieve import label, similar_texts
+
+CANDIDATES = 8
+NONE_ACCEPTED = (
+    "no template is accepted, so no plan can be asked for: read the reasons in data/rejects/templates.parquet and the solve rates in "
+    "data/tables/templates.parquet, then raise templates.problems or lower templates.min_support or templates.min_solve_rate"
+)
 
 
-def structure_examples(templates: Sequence[Template]) -> list[Example]:
+def structure_examples(templates: Sequence[Template], prompts: Prompts) -> list[Example]:
     """One row an accepted template: name and tags in the prompt, description and scope to be learned."""
     return [
         Example(
             id=row_id("structure", template.id), model=template.model, request_ids=template.request_ids,
-            prompt_version=version("describe"), seed=template.seed, round=template.round, parents=(template.id,), problem_id="",
-            prompt=render("describe", name=template.name, tags=template.tags),
+            prompt_version=prompts.version("describe"), seed=template.seed, round=template.round, parents=(template.id,), problem_id="",
+            prompt=prompts.render("describe", name=template.name, tags=template.tags),
             completion=f"Description: {template.description}\nScope: {template.scope}",
         )
         for template in templates
@@ -48,17 +57,39 @@ def check_form(text: str, templates: Sequence[Template], max_templates: int) -> 
     return plan
 
 
+def candidates(problems: Sequence[Problem], templates: Sequence[Template]) -> list[list[Template]]:
+    """The `CANDIDATES` templates whose text is most like each problem's: what a labeller chooses from, when its prompt shows them."""
+    by_id = {template.id: template for template in templates}
+    texts = {template.id: " ".join((label(template), template.description, template.scope)) for template in templates}
+    found = similar_texts([problem.problem for problem in problems], texts, CANDIDATES) if texts else [[]] * len(problems)
+    return [[by_id[key] for key in keys] or list(templates[:CANDIDATES]) for keys in found]
+
+
+def proposal(
+    problem: Problem, fitting: Sequence[Template], most: int, prompts: Prompts, sampling: SamplingParams, seed: int, *, json: bool
+) -> Request:
+    """Ask for at most `most` of the `fitting` templates; `json`: as a document, in which no other name can stand."""
+    asked = prompts.render("propose", problem=problem.problem, templates=fitting, most=most, json=json)
+    return Request(asked, sampling, seed=seed, schema=plan_schema([template.name for template in fitting], most) if json else None)
+
+
 def plan_examples(
     problems: Sequence[Problem], templates: Sequence[Template], labeller: Engine, params: Params
 ) -> tuple[list[Example], list[Reject]]:
-    """Ask the labeller for one plan a problem; keep what has the right form, in the library's own names and tags."""
-    section = params.require("plans")
+    """Ask the labeller for one plan a problem, from the templates that fit its text; keep what has the right form, in the library's own
+    names and tags. Raises DataError without an accepted template."""
+    section, prompts = params.require("plans"), Prompts.of(params.asked_with("labeller"))
     accepted = [template for template in templates if template.status == "accepted"]
+    if not accepted:
+        raise DataError(NONE_ACCEPTED)
     chosen = draw_train(problems, section.problems, params.seed, "plans")
     sampling = SamplingParams(section.labeller.max_tokens, section.labeller.temperature, section.labeller.top_p)
+    json = prompts.asks_json("propose") and bool(getattr(labeller, "structured", False))
     requests = [
-        Request(render("plan", problem=problem.problem), sampling, seed=seed_for(params.seed, "plans", problem.id)) for problem in chosen
+        proposal(problem, fitting, section.max_templates, prompts, sampling, seed_for(params.seed, "plans", problem.id), json=json)
+        for problem, fitting in zip(chosen, candidates(chosen, accepted), strict=True)
     ]
+    prompt_version = f"{prompts.version('propose')}+{prompts.version('plan')}"
     examples, rejects = [], []
     for problem, request, completion in zip(chosen, requests, labeller.generate(requests), strict=True):
         try:
@@ -70,9 +101,9 @@ def plan_examples(
         examples.append(
             Example(
                 id=row_id("plans", problem.id, completion.request_id, 0), model=labeller.model, request_ids=(completion.request_id,),
-                prompt_version=version("plan"), seed=request.seed, round="base",
+                prompt_version=prompt_version, seed=request.seed, round="base",
                 parents=(problem.id, *dict.fromkeys(template.id for template in plan)), problem_id=problem.id,
-                prompt=str(request.prompt), completion=plan_text(plan),
+                prompt=prompts.render("plan", problem=problem.problem), completion=plan_text(plan),
             )
         )  # fmt: skip
     assert len(examples) + len(rejects) == len(chosen)

@@ -87,7 +87,7 @@ def find_templates(name_and_tags: str, templates: Sequence[Template], k: int = 1
 
     Returns at most k, best first; [] when no template shares a word with the query.
     """
-    name = normalise(name_and_tags.split(" (", 1)[0])
+    name = normalise(name_and_tags.rsplit(" (", 1)[0])
     exact = sorted((template for template in templates if normalise(template.name) == name), key=lambda template: template.id)
     if len(exact) >= k:
         return exact[:k]

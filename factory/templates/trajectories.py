@@ -16,7 +16,7 @@ from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.evaluation.statistics import wilson
 from factory.grading import Grader, Task
 from factory.identity import row_id, seed_for
-from factory.language.prompting import render, version
+from factory.language.prompting import Prompts
 from factory.params import Params, Sampling
 from factory.schemas import Problem, Reject, Template, Trajectory, TrajectoryPair
 from factory.storage import reject
@@ -50,10 +50,11 @@ def propose(
 ) -> tuple[list[Proposal], list[Reject]]:
     """Sample `samples` plans a problem, all in one call; equal plans collapse. Every sample is part of a proposal or a reject."""
     section, max_templates = params.require("trajectories"), params.require("plans").max_templates
+    prompts = Prompts.of(params.asked_with("labeller"))  # plans were learned as the labeller is asked for them
     asked = [(problem, ordinal) for problem in problems for ordinal in range(section.samples)]
     requests = [
         Request(
-            render("plan", problem=problem.problem), _sampling(section.planner),
+            prompts.render("plan", problem=problem.problem), _sampling(section.planner),
             seed=seed_for(params.seed, "trajectories", "plan", problem.id, ordinal), ordinal=ordinal,
         )
         for problem, ordinal in asked
@@ -85,13 +86,13 @@ def solve_guided(
     proposals: Sequence[Proposal], similar: dict[str, list[Problem]], inference: Engine, params: Params
 ) -> dict[tuple[str, str], list[Completion]]:
     """(problem id, plan) → `decodes` completions; neighbours share problems and plans, and each combination is asked once."""
-    section = params.require("trajectories")
+    section, prompts = params.require("trajectories"), Prompts.of(params.asked_with("inference"))
     jobs = {
         (problem.id, proposal.text): (problem, proposal.templates) for proposal in proposals for problem in similar[proposal.problem.id]
     }
     requests = [
         Request(
-            guided_prompt(problem.problem, templates), _sampling(section.inference),
+            guided_prompt(prompts, problem.problem, templates), _sampling(section.inference),
             seed=seed_for(params.seed, "trajectories", "guided", problem_id, plan, ordinal), ordinal=ordinal,
         )
         for (problem_id, plan), (problem, templates) in jobs.items()
@@ -103,8 +104,9 @@ def solve_guided(
 
 
 def reward_trajectory(
-    proposal: Proposal, similar: Sequence[Problem], solved: dict[tuple[str, str], list[Completion]], model: str, grader: Grader
-) -> Trajectory | None:
+    proposal: Proposal, similar: Sequence[Problem], solved: dict[tuple[str, str], list[Completion]], model: str, grader: Grader,
+    prompts: Prompts,
+) -> Trajectory | None:  # fmt: skip
     """The row of a proposal; None when a guided request failed: an error is no wrong answer."""
     text = proposal.text
     attempts = [(problem, completion) for problem in similar for completion in solved[problem.id, text]]
@@ -117,9 +119,9 @@ def reward_trajectory(
     return Trajectory(
         id=row_id("trajectory", proposal.problem.id, text, proposal.request_ids),
         model=model, request_ids=(*proposal.request_ids, *(completion.request_id for _, completion in attempts)),
-        prompt_version=version("plan"), seed=proposal.seed, round="base",
+        prompt_version=prompts.version("plan"), seed=proposal.seed, round="base",
         parents=(proposal.problem.id, *dict.fromkeys(template.id for template in proposal.templates)),
-        problem_id=proposal.problem.id, prompt=render("plan", problem=proposal.problem.problem), plan=text,
+        problem_id=proposal.problem.id, prompt=prompts.render("plan", problem=proposal.problem.problem), plan=text,
         template_ids=tuple(template.id for template in proposal.templates), similar_ids=tuple(problem.id for problem in similar),
         instantiations=tuple(completion.text for completion in own), decodes=verdicts, reward=right / len(verdicts),
         n_similar=len(similar), n_decodes=len(own), interval=wilson(right, len(verdicts)),
@@ -138,7 +140,10 @@ def make_trajectories(
     similar = similar_problems(chosen, train, section.similar)
     solved = solve_guided(proposals, similar, inference, params)
     with Grader.of(params.grading) as grader:
-        rewarded = [reward_trajectory(proposal, similar[proposal.problem.id], solved, planner.model, grader) for proposal in proposals]
+        asked = Prompts.of(params.asked_with("labeller"))
+        rewarded = [
+            reward_trajectory(proposal, similar[proposal.problem.id], solved, planner.model, grader, asked) for proposal in proposals
+        ]
     trajectories = []
     for proposal, trajectory in zip(proposals, rewarded, strict=True):
         if trajectory:

@@ -172,9 +172,10 @@ def test_a_stage_depends_on_the_inputs_that_its_code_asks(line: Path) -> None:
     made = {Path(out).stem for out in outs(stages(line)["inputs"])}
     assert made == set(OWNERS)
     asks = {
-        "problems": {"problems"}, "base_model": {"base_model"}, "rollouts": {"recorded"}, "report": {"recorded"}, "plans": {"labeller"},
-        "demonstrations": {"generator", "critic", "reward_model"}, "templates": {"labeller", "inference"}, "trajectories": {"inference"},
-        "evaluate": {"inference"},
+        "problems": {"problems"}, "base_model": {"base_model"}, "rollouts": {"recorded", "prompts"}, "report": {"recorded"},
+        "plans": {"labeller", "prompts"}, "demonstrations": {"generator", "critic", "reward_model", "prompts"}, "restarts": {"prompts"},
+        "templates": {"labeller", "inference", "prompts"}, "trajectories": {"inference", "prompts"}, "distillation": {"prompts"},
+        "evaluate": {"inference", "prompts"},
     }  # fmt: skip
     for name, stage in checked(line):
         assert {Path(dep).stem for dep in deps(stage) if dep.startswith("data/inputs/")} == asks.get(name, set()), name

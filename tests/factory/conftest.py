@@ -8,6 +8,7 @@ import pytest
 
 from factory.engines.protocol import Completion, Request
 from factory.identity import row_id
+from factory.language.conversation import flat
 from factory.params import Params, load
 from factory.schemas import Problem, Template
 
@@ -36,7 +37,7 @@ class RuleEngine:
         return [self._complete(request) for request in requests]
 
     def _complete(self, request: Request) -> Completion:
-        text, request_id = self.answer(request), row_id(request.prompt, request.seed, request.ordinal)
+        text, request_id = self.answer(request), row_id(flat(request.prompt), request.seed, request.ordinal)
         if text.startswith("!"):
             return Completion("", (), "error", 0, request_id, error="the server said no")
         return Completion(text, tuple(range(len(text.split()))), "length" if text.endswith("!") else "stop", 0, request_id)
@@ -55,14 +56,14 @@ def solution_of(text: str, signs: Sequence[str]) -> str:
 
 def follow(request: Request) -> str:
     """The inference model: do what the steps of the listed templates say."""
-    problem, rest = str(request.prompt).split("\nTemplates:\n")
+    problem, rest = flat(request.prompt).split("\nTemplates:\n")
     sign_of = {steps: sign for _, _, _, steps, sign in TABLE.values()}
     return solution_of(problem, [sign_of[line.split(": ", 1)[1]] for line in rest.split("\n") if ": " in line])
 
 
 def analyse(request: Request) -> str:
     """The labeller: name the strategy of the step that the prompt asks for."""
-    text, step = str(request.prompt).split("\nSolution:\n")[1].split("\nAnalyse step ")
+    text, step = flat(request.prompt).split("\nSolution:\n")[1].split("\nAnalyse step ")
     line = text.split("\n")[int(step.split(":")[0]) - 1]
     name = next(name for name, entry in TABLE.items() if f" {entry[4]} " in line)
     tags, description, scope, steps, _ = TABLE[name]
@@ -72,7 +73,7 @@ def analyse(request: Request) -> str:
 def make_problem(text: str, signs: Sequence[str], split: str = "train") -> Problem:
     solution = solution_of(text, signs)
     return Problem(
-        id=row_id(text), source="test", family="tally", group="procedures", split=split, instance=text, problem=text,
+        id=row_id(text), source="world", family="tally", group="procedures", split=split, instance=text, problem=text,
         answer=re.findall(r"\d+", solution)[-1], answer_kind="number", solution=solution,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from factory import inputs
-from factory.errors import DataError
+from factory.errors import DataError, ParamsError
 from factory.params import BaseModelParams, Params, Role, Source
 
 
@@ -42,18 +42,26 @@ def test_a_line_without_anything_from_outside_has_empty_files_of_every_owner(par
     assert written(params) == {owner: {} for owner in sorted(inputs.OWNERS)}
 
 
+def prompts(folder: str, **files: str) -> None:
+    Path(folder).mkdir()
+    for name, text in {"solve": "{% block user %}{{ problem }}{% endblock %}", **files}.items():
+        (Path(folder) / f"{name}.j2").write_text(text)
+
+
 def test_every_owner_gets_what_is_its_own(params: Params) -> None:
     for name in ("a.jsonl", "b.csv", "bench.jsonl", "answers.jsonl", "critic.json"):
         Path(name).write_text(name, encoding="utf-8")
     model("models/labeller"), model("models/base")
+    prompts("mine"), prompts("theirs")
     (Path("rows") / "data").mkdir(parents=True)
     Path("rows/data/train.jsonl").write_text("{}", encoding="utf-8")
     sources = Source(name="a", kind="jsonl", path="a.jsonl"), Source(name="hub", kind="hub", path="rows", revision="x")
     line = with_sources(params, *sources, benchmarks=("bench.jsonl",))
     line = with_role(line, "generator", engine="recorded", model="answers.jsonl", models=("m",))
     line = with_role(line, "critic", engine="recorded", model="critic.json", models=("m",))
-    line = with_role(line, "labeller", engine="vllm", model="models/labeller")
-    line = with_role(line, "inference", engine="openai", model="a.jsonl@1", base_url="http://localhost:1")
+    line = with_role(line, "labeller", engine="vllm", model="models/labeller", prompts="mine")
+    line = with_role(line, "inference", engine="openai", model="a.jsonl@1", base_url="http://localhost:1", prompts="theirs")
+    line = with_role(line, "judge", engine="openai", model="judge", base_url="http://localhost:1", prompts="mine")
     base = BaseModelParams(
         hub_id="models/base", revision=None, hidden=8, layers=1, heads=1, intermediate=8, max_length=8, init=1, epochs=1, batch=1, lr=1,
         muon_lr=1,
@@ -61,7 +69,7 @@ def test_every_owner_gets_what_is_its_own(params: Params) -> None:
     found = written(line.model_copy(update={"base_model": base}))
     assert {owner: set(paths) for owner, paths in found.items() if paths} == {
         "problems": {"a.jsonl", "bench.jsonl", "rows"}, "recorded": {"answers.jsonl"}, "critic": {"critic.json"},
-        "labeller": {"models/labeller"}, "base_model": {"models/base"},
+        "labeller": {"models/labeller"}, "base_model": {"models/base"}, "prompts": {"mine", "theirs"},
     }  # fmt: skip
 
 
@@ -76,6 +84,23 @@ def test_of_a_model_counts_what_decides_its_answers(params: Params, name: str, c
     (Path("models/critic") / name).parent.mkdir(exist_ok=True)
     (Path("models/critic") / name).write_text("other")
     assert (written(line) != before) == counts
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        (lambda folder: (folder / "solve.j2").write_text("{% block user %}{{ problem }}!{% endblock %}"), True),
+        (lambda folder: (folder / "plan.j2").write_text("{% block user %}{{ problem }}{% endblock %}"), True),
+        (lambda folder: (folder / "solve.j2").rename(folder / "plan.j2"), True),
+        (lambda folder: os.utime(folder / "solve.j2"), False),
+    ],
+)
+def test_of_prompts_count_their_files(params: Params, change, counts: bool) -> None:
+    prompts("mine")
+    line = with_role(params, "critic", engine="transformers", model="data/models/base", prompts="mine")
+    before = written(line)
+    change(Path("mine"))
+    assert (written(line)["prompts"] != before["prompts"]) == counts
 
 
 def test_a_pinned_hub_model_and_a_model_of_the_line_are_left_out(params: Params) -> None:
@@ -103,12 +128,16 @@ def jsonl(path: str) -> Source:
     (lambda line: with_role(line, "labeller", engine="vllm", model="org/name"), "roles.labeller.model is org/name: no such folder"),
     (lambda line: with_role(line, "labeller", engine="vllm", model="empty"), "roles.labeller.model is empty: the folder is empty"),
     (lambda line: with_role(line, "labeller", engine="vllm", model="card"), "roles.labeller.model is card: it holds no model"),
+    (lambda line: with_role(line, "critic", engine="vllm", model="org/name@4f1c2ab", prompts="my_prompts"),
+     "roles.critic.prompts: my_prompts is no folder and no set: expected instruct or laptop, or a folder of .j2 files"),
+    (lambda line: with_role(line, "critic", engine="vllm", model="org/name@4f1c2ab", prompts="empty"),
+     "roles.critic.prompts: empty has no .j2 file: expected some of solve.j2, "),
 ])  # fmt: skip
 def test_what_is_missing_is_one_line_with_its_key(params: Params, make, says: str) -> None:
     Path("empty").mkdir()
     Path("card").mkdir()
     Path("card/README.md").write_text("no weights", encoding="utf-8")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises((DataError, ParamsError)) as caught:
         inputs.write(make(params))
     assert str(caught.value).startswith(says)
     assert "\n" not in str(caught.value)

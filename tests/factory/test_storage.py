@@ -16,7 +16,25 @@ import pytest
 
 from factory import storage
 from factory.errors import DataError
-from factory.schemas import CorpusText, Reject, Rollout, arrow_schema
+from factory.gate.release import conversational
+from factory.language.conversation import said
+from factory.schemas import (
+    CorpusText,
+    Demonstration,
+    Example,
+    Message,
+    OrmPair,
+    Reject,
+    Restart,
+    Rollout,
+    Row,
+    Trajectory,
+    TrajectoryPair,
+    Verdict,
+    arrow_schema,
+    choices,
+    field_types,
+)
 from factory.storage import (
     count_rows,
     find_rows,
@@ -35,12 +53,17 @@ from factory.storage import (
 )
 
 TABLE = Path("rollouts.parquet")
+VALUES = {  # one of each kind of column
+    str: "x", str | None: None, int: 3, int | None: None, float: 0.5, float | None: None, bool: True, tuple[str, ...]: ("a", ""),
+    tuple[Verdict, ...]: ("wrong",), tuple[float, ...]: (0.0, 1.0), tuple[int, ...]: (0, 4),
+}  # fmt: skip
 
 
 def rollout(number: int, size: int = 200) -> Rollout:
     text = "".join(random.Random(number).choices("abcdefgh é∑", k=size))
     return Rollout(
-        id=f"{number:06d}", model="m@1", prompt_version="p@1", seed=number, round="r1", problem_id="p", prompt=text[:20], completion=text,
+        id=f"{number:06d}", model="m@1", prompt_version="p@1", seed=number, round="r1", problem_id="p", prompt=said("user", text[:20]),
+        completion=text,
         steps=(text[: size // 2], text[size // 2 :]), answer=None if number % 2 else "7", verdict="correct", finish_reason="stop", tokens=9,
         logprob=-1.5,
     )  # fmt: skip
@@ -285,14 +308,14 @@ def test_a_column_twice_or_of_another_type_is_refused() -> None:
     pq.write_table(pa.Table.from_arrays([pa.array(["1"]), pa.array(["2"])], names=["id", "id"]), TABLE)
     with pytest.raises(DataError, match="has the column id twice"):
         read_table(TABLE)
-    for column, values, said in (
+    for column, values, found in (
         ("tokens", ["9"], "string, expected int64"),
         ("steps", ["a"], "string, expected list"),
         ("answer", [b"a"], "binary"),
     ):
         table = to_table(Rollout, [rollout(1)])
         pq.write_table(table.set_column(table.schema.get_field_index(column), column, pa.array(values)), TABLE)
-        with pytest.raises(DataError, match=f"the column {column} is {said}"):
+        with pytest.raises(DataError, match=f"the column {column} is {found}"):
             read_rows(TABLE, Rollout)
 
 
@@ -314,7 +337,7 @@ def test_names_with_dots_and_other_writers_groups_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "reason"),
     [
         ("completion", "a\ud83db", "completion is 'a\\\\ud83db': half of a surrogate pair"),
         ("steps", ("fine", "\udfff"), "steps is .*: half of a surrogate pair"),
@@ -327,12 +350,21 @@ def test_names_with_dots_and_other_writers_groups_are_read() -> None:
         ("completion", {"role": "user"}, "completion is .*: expected string"),
         ("verdict", "maybe", "verdict is 'maybe': expected one of correct, wrong"),
         ("logprob", "much", "logprob is 'much': expected double"),
+        ("prompt", "Tom has 12.", "prompt is 'Tom has 12.': expected a conversation: Messages of system, user or assistant with words"),
+        ("prompt", None, "prompt is None: expected a conversation"),
+        ("prompt", ("user", "Tom has 12."), "prompt is .*: expected a conversation"),
+        ("prompt", ({"role": "user", "content": "Tom has 12."},), "prompt is .*: expected a conversation"),
+        ("prompt", Message("user", "Tom has 12."), "prompt is .*: expected a conversation"),
+        ("prompt", (Message("user", 12),), "prompt is .*: expected .*"),
+        ("prompt", (Message("user", None),), "prompt is .*: expected .*"),
+        ("prompt", (Message("user", "Tom"), Message("assistant", "a\ud83db")), "prompt is .*: half of a surrogate pair"),
+        ("prompt", (Message("\udfff", "Tom"),), "prompt is .*: expected a conversation"),
     ],
     ids=itertools.count(),
 )
-def test_a_row_that_cannot_be_written_is_named(column: str, value: object, said: str) -> None:
+def test_a_row_that_cannot_be_written_is_named(column: str, value: object, reason: str) -> None:
     rows = [rollout(1), replace(rollout(2), **{column: value}), rollout(3)]
-    with pytest.raises(DataError, match=f"^Rollout 000002: {said}"):
+    with pytest.raises(DataError, match=f"^Rollout 000002: {reason}"):
         write_rows(TABLE, Rollout, rows)
     assert not TABLE.exists()
     written = reject("rollouts", rows[1], "cannot be written")
@@ -345,6 +377,47 @@ def test_text_with_nulls_and_marks_comes_back_as_it_was() -> None:
     rows = [CorpusText(id=str(n), role="r", family="f", instance="i", prompt=text, completion="") for n, text in enumerate(texts)]
     write_rows(TABLE, CorpusText, rows)
     assert [row.prompt for row in read_rows(TABLE, CorpusText)] == texts
+
+
+CONVERSATIONS = (
+    said("user", ""),
+    said("user", "Tom has 12. é∑ 😀\n\n"),
+    (Message("system", "Be terse."), Message("user", "1 + 2?"), Message("assistant", "3\n<|reflect|>")),
+    tuple(Message("user" if turn % 2 else "assistant", f"{turn}") for turn in range(40)),
+    said("user", "{% block system %}[system]\n\0\u2028"),
+)
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_conversations_come_back_as_they_were(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "GROUP_ROWS", rows)
+    written = [replace(rollout(number), prompt=prompt) for number, prompt in enumerate(CONVERSATIONS)]
+    write_rows(TABLE, Rollout, written)
+    for found in (read_rows(TABLE, Rollout), list(iter_rows(TABLE, Rollout)), rows_at(TABLE, Rollout, range(9))):
+        assert found == written
+        assert all(isinstance(turn, Message) for row in found for turn in row.prompt)
+    assert pq.read_table(TABLE).column("prompt")[1].as_py() == [{"role": "user", "content": "Tom has 12. é∑ 😀\n\n"}]
+
+
+def test_a_reject_of_a_conversation_names_its_roles() -> None:
+    (turn,) = json.loads(reject("s", rollout(1), "r").row)["prompt"]
+    assert turn == {"role": "user", "content": rollout(1).prompt[0].content}
+
+
+@pytest.mark.parametrize("row_type", [Demonstration, Example, OrmPair, Restart, Rollout, Trajectory, TrajectoryPair])
+def test_the_released_form_reads_back_to_the_same_rows(row_type: type[Row]) -> None:
+    hints = {name: hint for name, hint in field_types(row_type).items() if name != "prompt"}
+    filled = {name: choices(hint)[0] if choices(hint) else VALUES[hint] for name, hint in hints.items()}
+    answers = [name for name in ("completion", "chosen", "rejected") if name in filled]
+    texts = ["", "a\n<|reflect|>b\n\n", "é😀"]
+    rows = [
+        row_type(**{**filled, **dict.fromkeys(answers, text), "id": f"{n}", "prompt": CONVERSATIONS[n + 1]}) for n, text in enumerate(texts)
+    ]
+    released = conversational(to_table(row_type, rows), row_type)
+    pq.write_table(released, TABLE)
+    assert read_rows(TABLE, row_type) == list(iter_rows(TABLE, row_type)) == rows
+    for name in answers if row_type is not Rollout else ():
+        assert released.column(name).to_pylist() == [[{"role": "assistant", "content": text}] for text in texts]
 
 
 def nested(depth: int) -> object:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROLLOUTS = {"rollouts@base", "rollouts@r1"}
+ASKING = {*ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "evaluate"}
 PROMPTED = {
     "problems", "corpus", *ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "evaluate", "report",
     *(f"release@{name}" for name in yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())["datasets"]),
@@ -32,7 +33,7 @@ def params() -> dict[str, Any]:
     document = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
     document["roles"] |= {
         "generator": {"engine": "recorded", "model": "in/answers.jsonl", "models": ["m"]},
-        "critic": {"engine": "transformers", "model": "in/critic"},
+        "critic": {"engine": "transformers", "model": "in/critic", "prompts": "in/prompts"},
         "labeller": {"engine": "transformers", "model": "in/labeller"},
         "inference": {"engine": "transformers", "model": "org/name@4f1c2ab"},
         "judge": {"engine": "transformers", "model": "in/nowhere"},
@@ -66,6 +67,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory, new_project: Callable[[Path
     folder = project.folder / "in"
     for name in ("critic", "labeller", "base"):
         model(folder / name)
+    (folder / "prompts").mkdir()
+    (folder / "prompts/critique.j2").write_text("{% block user %}{{ problem }}{% endblock %}")
     for name in ("one", "two", "bench", "answers"):
         (folder / f"{name}.jsonl").write_text(json.dumps({"question": name, "answer": "1"}) + "\n")
     (project.folder / "params.yaml").write_text(yaml.safe_dump(params(), sort_keys=False))
@@ -157,8 +160,10 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]
     pytest.param(write("in/labeller/tokenizer.json"), {"templates", "plans"}, id="the tokenizer of the labeller"),
     pytest.param(write("in/base/config.json", '{"a": 1}'), {"base_model"}, id="the folder of the base"),
     pytest.param(write("in/base/optimizer.bin"), set(), id="an optimizer's state beside the base"),
+    pytest.param(write("in/prompts/critique.j2"), ASKING, id="prompts of the user's own"),
+    pytest.param(write("in/prompts/solve.j2"), ASKING, id="a prompt more of the user's own"),
     pytest.param(touch, set(), id="touched, not changed"),
-    pytest.param(write("factory/language/prompts/solve.j2"), PROMPTED, id="a prompt"),
+    pytest.param(write("factory/language/prompts/laptop/solve.j2"), PROMPTED, id="a prompt"),
     pytest.param(append("factory/gate/card.md.j2", "more"), {name for name in PROMPTED if "release@" in name}, id="the card's template"),
     pytest.param(append("factory/templates/plans.py", "\n"), {"plans", "trajectories"}, id="a code file"),
     pytest.param(edit(lambda document: document["plans"].update(problems=149)), {"plans"}, id="a value of the params"),

@@ -14,6 +14,7 @@ from factory.grading import SHARED, Grader
 from factory.params import Params
 from factory.schemas import Answer, Problem
 from pipelines import evaluate, report
+from trainers.tokenizer import CHAT_TEMPLATE
 
 MODELS = ("base", "cot_control", "format_tuned", "policy_r1", "distilled_r1", "policy_r2", "policy_cot")
 NAMES = (*MODELS, "planner_sft", "planner_dpo", "base/early")
@@ -29,7 +30,9 @@ def make_models(folder: Path, texts: list[str]) -> None:
     vocabulary = {token: place for place, token in enumerate(["<pad>", "<eos>", "<unk>", *words])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", chat_template=CHAT_TEMPLATE
+    )
     config = LlamaConfig(
         vocab_size=len(vocabulary), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
         max_position_embeddings=64, pad_token_id=0, bos_token_id=None, eos_token_id=1,

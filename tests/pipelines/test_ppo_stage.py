@@ -16,6 +16,7 @@ from factory import params, storage
 from factory.coat import grammar
 from factory.coat.rewards import Weights
 from factory.errors import DataError, ParamsError
+from factory.language.conversation import said
 from factory.reports import training
 from factory.schemas import Reject, Restart
 from pipelines import ppo
@@ -23,7 +24,8 @@ from trainers import batches, policy, rollout, run, tokenizer
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parents[2]
-PROMPT = "Tom has 3 apples. He buys 4 more.\nSolve:\n"
+QUESTION = "Tom has 3 apples. He buys 4 more.\nSolve:\n"
+PROMPT = said("user", QUESTION)
 SOLVED = "3 + 4 = 7\n\\boxed{7}\n<|reflect|>"
 WEIGHTS = Weights(beta=0.5, orm_weight=1.0, mean=0.1, std=0.5)
 
@@ -36,7 +38,7 @@ def restart(number: int, buffer: Any = "0", prefix: str = "") -> Restart:
 
 
 def words(extra: str = "") -> PreTrainedTokenizerBase:
-    return tokenizer.build([PROMPT + SOLVED, "But wait." + extra], grammar.ACTIONS.values(), 64)
+    return tokenizer.build([QUESTION + SOLVED, "But wait." + extra], grammar.ACTIONS.values(), 64)
 
 
 def save_models(words: PreTrainedTokenizerBase, orm_words: PreTrainedTokenizerBase) -> None:
@@ -132,6 +134,12 @@ def test_a_reward_model_that_reads_other_tokens_is_refused(place: Path) -> None:
         ppo.main(profile(), "r1")
 
 
+def test_a_reward_model_that_reads_conversations_otherwise_is_refused(place: Path) -> None:
+    (storage.MODELS / "orm_r1" / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    with pytest.raises(DataError, match="another chat template"):
+        ppo.main(profile(), "r1")
+
+
 def test_a_model_with_two_ends_is_refused(place: Path) -> None:
     file = storage.MODELS / "format_tuned" / "generation_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": [1, 2]}))
@@ -172,3 +180,15 @@ def test_a_response_that_spells_control_tokens_is_read_as_in_training_and_cut_to
     rewarded = ppo._rewards(orm, reader, WEIGHTS)([start] * 2, [rollout.Response(ids, ids, False) for ids in (short, long)])
     logits = orm.logits([tuple(trained[0]), (*trained[1][:63], reader.eos_token_id)])
     assert [one.orm for one in rewarded] == pytest.approx([1 / (1 + math.exp(-(logit - 0.1) / 0.5)) for logit in logits])
+
+
+def test_a_text_that_is_cut_keeps_all_that_the_template_writes_behind_an_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, orm = words(), policy.load_critic(storage.MODELS / "orm_r1")
+    reader.chat_template = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<eos>{{ '\\n' }}{% endif %}{% endfor %}"
+    [start], _ = rollout.start_states([restart(1)], partial(batches.start_ids, reader), 64, "ppo_r1")
+    read: list[tuple[int, ...]] = []
+    monkeypatch.setattr(orm, "logits", lambda sequences: read.extend(sequences) or [0.0] * len(sequences))
+    responses = [rollout.Response(ids, ids, False) for ids in ((3,) * 10, (3,) * 90)]
+    ppo._rewards(orm, reader, WEIGHTS)([start] * 2, responses)
+    assert [len(ids) for ids in read] == [len(start.ids) + 12, 64]
+    assert [reader.convert_ids_to_tokens(ids[-2:]) for ids in read] == [["<eos>", "\n"]] * 2

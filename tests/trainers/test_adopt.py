@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from zoo import END, OTHER, byte_tokenizer, put
 
 from factory.coat import grammar
 from factory.engines.sampler import Sampler
 from factory.errors import DataError
+from factory.language import tokens
+from factory.language.conversation import said
 from trainers import adopt, run, tokenizer
 
 CHATML = "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n{% endfor %}"
@@ -65,10 +68,48 @@ def test_a_chat_model_whose_turn_ends_with_the_tokenizers_end_keeps_it() -> None
     only_end(*take(), END)
 
 
-def test_a_template_that_fails_or_writes_no_end_changes_nothing() -> None:
-    for number, template in enumerate(("{{ raise_exception('no') }}", "{% for turn in messages %}{{ turn.content }}{% endfor %}", "{{")):
-        declare([256], chat_tokenizer(template))
-        only_end(*take(target=f"base{number}"), END)
+def test_a_template_that_writes_no_end_leaves_the_tokenizers() -> None:
+    declare([256], chat_tokenizer("{% for turn in messages %}{{ turn.content }}{% endfor %}"))
+    only_end(*take(), END)
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "{{", "{# nothing #}", CHATML.replace("im_end|>\n", "im_end|><pad>")])
+def test_a_template_that_takes_no_question_is_refused_in_one_line(template: str) -> None:
+    declare([256], chat_tokenizer(template, pad_token="<pad>"))
+    with pytest.raises(DataError, match=r"^hub: .*chat template .*choose another") as caught:
+        take()
+    assert "\n" not in str(caught.value)
+    assert not Path("base").exists()
+
+
+def test_a_chat_models_turn_ends_even_where_no_config_ends_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Qwen2.5's base: its configs and tokenizer end texts with <|endoftext|>, its template ends answers with <|im_end|>."""
+    words = chat_tokenizer(CHATML, "<|im_start|>", "<|im_end|>", eos_token=OTHER, pad_token="<pad>")
+    declare(words.convert_tokens_to_ids(OTHER), words)
+    model, adopted = take()
+    only_end(model, adopted, END)
+    assert tokens.turn_end(adopted) == adopted.eos_token_id
+    assert adopted.chat_template == CHATML
+    assert f"the end is {END} alone; {OTHER} ended texts too" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lead", [(), ("<s>",), ("[CLS]",)])
+def test_a_base_without_a_template_gets_the_plain_one_and_says_so(lead: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    words = byte_tokenizer(bos_token="<s>", extra_special_tokens=["[CLS]"])
+    if lead:
+        pieces = [*lead, "$A"]
+        words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=" ".join(pieces), special_tokens=[(token, words.convert_tokens_to_ids(token)) for token in lead]
+        )
+    declare([256], words)
+    model, adopted = take()
+    only_end(model, adopted, END)
+    assert "base: hub has no chat template; it gets the plain one" in capsys.readouterr().out
+    ((prompt, answer),) = tokens.sequence_ids(adopted, [said("user", "12 + 7?\n")], ["19"])
+    assert adopted.convert_ids_to_tokens(prompt[: len(lead)]) == list(lead)
+    assert (prompt, answer) == tokens.plain_sequence_ids(adopted, ["12 + 7?\n"], ["19"])[0]
+    assert prompt == adopted("12 + 7?\n")["input_ids"]
+    assert tokens.pair_ids(adopted, [(said("user", "12 + 7?\n"), "19")]) == [(prompt + answer, "")]
 
 
 @pytest.mark.parametrize("ends", [257, [257, 9999], [9999, 257]])

@@ -17,9 +17,11 @@ from factory.engines.protocol import Request, SamplingParams
 from factory.engines.sampler import Sampler
 from factory.engines.transformers_engine import TransformersEngine
 from factory.errors import DataError, EngineError
+from factory.language.conversation import said
 from factory.schemas import Example, OrmPair
 from trainers import adopt, policy, reward, run, sft, trial
 from trainers.collate import collate
+from trainers.tokenizer import CHAT_TEMPLATE
 
 LONG = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
 WORK: dict[str, tuple[str, dict[str, Any]]] = {
@@ -129,21 +131,21 @@ def test_an_adopted_model_goes_through_tuning_a_reward_model_and_the_engine(name
     put(Path("hub"), kind, **changes)
     folder = adopted()
     rows = [
-        Example(id=str(n), problem_id=str(n), prompt=f"{n} + 1\n", completion=f"{n + 1}<|reflect|>\n", seed=n, model="m",
+        Example(id=str(n), problem_id=str(n), prompt=said("user", f"{n} + 1\n"), completion=f"{n + 1}<|reflect|>\n", seed=n, model="m",
                 prompt_version="1", round="r1")
         for n in range(8)
     ]  # fmt: skip
     sft.tune(rows, sft.Settings(tokens=40, batch=2, lr=1e-4), seed=1, start=folder, target=Path("data/models/tuned"), log=Path("tuned.csv"))
     pairs = [
-        OrmPair(id=str(n), problem_id=str(n), prompt=f"{n} + 1\n", chosen=f"{n + 1}", rejected=f"{n}", margin=2.0, chosen_id="c",
-                rejected_id="r", round="r1")
+        OrmPair(id=str(n), problem_id=str(n), prompt=said("user", f"{n} + 1\n"), chosen=f"{n + 1}", rejected=f"{n}", margin=2.0,
+                chosen_id="c", rejected_id="r", round="r1")
         for n in range(4)
     ]  # fmt: skip
     reward.fit(pairs, reward.Settings(epochs=1, batch=2, lr=1e-4), seed=1, start=Path("data/models/tuned"),
                target=Path("data/models/orm"), log=Path("orm.csv"))  # fmt: skip
     assert policy.load_critic(Path("data/models/orm")).logits([(5, 6, 7)])
     (answer,) = TransformersEngine("data/models/tuned", "tuned@1").generate(
-        [Request(prompt="3 + 1\n", sampling=SamplingParams(max_tokens=4, temperature=0.0), seed=1)]
+        [Request(prompt=said("user", "3 + 1\n"), sampling=SamplingParams(max_tokens=4, temperature=0.0), seed=1)]
     )
     assert answer.finish_reason in ("stop", "length")
 
@@ -171,14 +173,14 @@ class Blind(Sampler):
 def test_the_trial_finds_it_even_where_no_config_is_known(
     kind: str, changes: dict[str, Any], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = byte_tokenizer()
+    words = byte_tokenizer(chat_template=CHAT_TEMPLATE)
     monkeypatch.setattr(trial, "reward_head", lambda model: None)
     with pytest.raises(DataError, match=found):
         trial.check(small(kind, len(words), **changes), words, Blind, "hub")
 
 
 def test_the_trial_leaves_the_weights_as_they_were() -> None:
-    words = byte_tokenizer()
+    words = byte_tokenizer(chat_template=CHAT_TEMPLATE)
     model = small("gpt2", len(words), tie_word_embeddings=True).half().train()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     trial.check(model, words, Sampler, "hub")
@@ -190,7 +192,7 @@ def test_the_trial_leaves_the_weights_as_they_were() -> None:
 
 
 def test_a_model_that_reads_to_the_right_is_no_causal_one() -> None:
-    words = byte_tokenizer()
+    words = byte_tokenizer(chat_template=CHAT_TEMPLATE)
     model = small("llama", len(words))
     for layer in model.model.layers:
         layer.self_attn.is_causal = False
@@ -199,7 +201,7 @@ def test_a_model_that_reads_to_the_right_is_no_causal_one() -> None:
 
 
 def test_a_weight_that_is_no_number_is_found() -> None:
-    words = byte_tokenizer()
+    words = byte_tokenizer(chat_template=CHAT_TEMPLATE)
     model = small("llama", len(words))
     model.model.layers[1].mlp.up_proj.weight.data[3, 3] = float("nan")
     with pytest.raises(DataError, match="no finite numbers"):

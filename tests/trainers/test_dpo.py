@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from factory.schemas import TrajectoryPair
+from factory.language.conversation import said
+from factory.schemas import Conversation, TrajectoryPair
 from trainers import dpo, run
 
 
 def trajectory_pairs(count: int) -> list[TrajectoryPair]:
     return [
         TrajectoryPair(
-            id=str(n), problem_id=str(n), prompt=f"Tom has {n} apples.\nPlan:\n", chosen="put together (add, total)",
+            id=str(n), problem_id=str(n), prompt=said("user", f"Tom has {n} apples.\nPlan:\n"), chosen="put together (add, total)",
             rejected="take away (left)\ntake away (left)", reward_chosen=1.0, reward_rejected=0.0, n_similar=1, n_decodes=1,
             template_ids=(), model="planner@0", prompt_version="plan@0", seed=1, round="base",
         )
@@ -22,10 +23,10 @@ def trajectory_pairs(count: int) -> list[TrajectoryPair]:
     ]  # fmt: skip
 
 
-def logp(folder: Path, prompt: str, completion: str) -> float:
-    """log π(completion, eos | prompt), summed over its tokens."""
+def logp(folder: Path, prompt: Conversation, completion: str) -> float:
+    """log π(completion, end of turn | prompt), summed over its tokens; the start's chat template says what is said."""
     model, words = run.load(folder)
-    head = words(prompt)["input_ids"]
+    head = words("".join(message.content for message in prompt))["input_ids"]
     tail = [*words(completion)["input_ids"], words.eos_token_id]
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([head + tail])).logits[0]  # (T, vocabulary)
@@ -48,7 +49,7 @@ def test_dpo_starts_at_log_two_against_its_own_start_and_learns(start: Path) -> 
     assert settings.beta * (after - before) == pytest.approx(float(lines[-1]["margin"]), rel=0.2)  # the last batch's mean, before its step
 
 
-def test_the_logged_log_probability_is_of_completion_and_eos_given_the_prompt(start: Path) -> None:
+def test_the_logged_log_probability_is_of_completion_and_end_of_turn_given_the_prompt(start: Path) -> None:
     rows = trajectory_pairs(1)
     settings = dpo.Settings(epochs=1, batch=1, lr=1e-3, beta=0.1)
     dpo.prefer(rows, settings, seed=1, start=start, target=Path("dpo"), log=Path("dpo.csv"))

@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from factory.coat.rewards import Reward
 from factory.engines.sampler import Sampled, Sampler
 from factory.errors import DataError, ParamsError
+from factory.language.conversation import said
 from factory.schemas import Restart
 from trainers import ppo
 from trainers.collate import Ids, collate, micro_batches
@@ -34,8 +35,8 @@ SETTINGS = Settings(
 STARTS = [
     Start(
         Restart(
-            id=f"{number}", problem_id="p", parent_id=None, buffer="0" if number % 3 else "-", backtrack=0, prompt=asked, prefix="",
-            prefix_has_answer=False, answer=wanted, answer_kind="text", round="r1",
+            id=f"{number}", problem_id="p", parent_id=None, buffer="0" if number % 3 else "-", backtrack=0, prompt=said("user", asked),
+            prefix="", prefix_has_answer=False, answer=wanted, answer_kind="text", round="r1",
         ), (VOCABULARY.index(asked),),
     ) for number, (asked, wanted) in enumerate([("a", "b"), ("c", "d")] * 6)
 ]  # fmt: skip

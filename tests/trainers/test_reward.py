@@ -12,26 +12,27 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl import RewardConfig, RewardTrainer
 
 from factory.engines.transformers_engine import TransformersScorer
-from factory.schemas import OrmPair
-from trainers import reward, run
+from factory.language.conversation import said
+from factory.schemas import Message, OrmPair
+from trainers import policy, reward, run, tokenizer
 
 
 def orm_pairs(pairs: list[tuple[str, str]]) -> list[OrmPair]:
     """The right box against the same answer with a digit too many; ten problems."""
     return [
         OrmPair(
-            id=str(n), problem_id=str(n % 10), prompt=prompt, chosen=completion, rejected=completion.replace("}", "0}"), margin=2.0,
-            chosen_id="a", rejected_id="b", round="base",
+            id=str(n), problem_id=str(n % 10), prompt=said("user", prompt), chosen=completion, rejected=completion.replace("}", "0}"),
+            margin=2.0, chosen_id="a", rejected_id="b", round="base",
         )
         for n, (prompt, completion) in enumerate(pairs)
     ]  # fmt: skip
 
 
-def test_a_sequence_is_prompt_completion_eos_and_a_new_head_scores_zero(start: Path, pairs: list[tuple[str, str]]) -> None:
+def test_a_sequence_is_the_whole_conversation_and_a_new_head_scores_zero(start: Path, pairs: list[tuple[str, str]]) -> None:
     words = AutoTokenizer.from_pretrained(start)
     (row, *_) = rows = orm_pairs(pairs)
     (pair, *_) = tokens = reward.tokenise(rows, words)
-    assert pair.chosen == words(row.prompt)["input_ids"] + words(row.chosen)["input_ids"] + [words.eos_token_id]
+    assert pair.chosen == words(row.prompt[0].content)["input_ids"] + words(row.chosen)["input_ids"] + [words.eos_token_id]
     assert len(pair.rejected) == len(pair.chosen) + 1
     model = reward.from_policy(start, words)
     assert reward.scores(model, [pair.chosen for pair in tokens], 8) == [0.0] * len(tokens)
@@ -104,16 +105,36 @@ def test_fitting_learns_and_stores_mean_and_deviation(start: Path, pairs: list[t
     assert model.config.reward_std > 0.5
 
 
-def test_the_saved_model_is_scored_as_it_was_trained_though_its_policy_has_a_chat_template(
-    start: Path, pairs: list[tuple[str, str]], tmp_path: Path
+TURNS = "{% for m in messages %}Plan: {{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
+
+
+@pytest.mark.parametrize("template", [tokenizer.CHAT_TEMPLATE, TURNS])
+def test_every_reader_reads_the_logit_at_the_same_last_token(
+    template: str, start: Path, pairs: list[tuple[str, str]], tmp_path: Path
 ) -> None:
+    """The saved model keeps its start's chat template; where that writes a newline behind the end of turn, it is the last token."""
     shutil.copytree(start, tmp_path / "chat")
-    (tmp_path / "chat" / "chat_template.jinja").write_text("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
-    assert AutoTokenizer.from_pretrained(tmp_path / "chat").chat_template is not None
+    (tmp_path / "chat" / "chat_template.jinja").write_text(template)
     rows = orm_pairs(pairs)[:20]
     settings = reward.Settings(epochs=1, batch=8, lr=1e-3)
     reward.fit(rows, settings, seed=1, start=tmp_path / "chat", target=Path("orm"), log=Path("orm.csv"))
-    assert AutoTokenizer.from_pretrained("orm").chat_template is None
-    assert not Path("orm/chat_template.jinja").exists()
-    read = TransformersScorer("orm", "orm@1").encode([(row.prompt, row.chosen) for row in rows])
-    assert read == [(pair.chosen, "") for pair in reward.tokenise(rows, AutoTokenizer.from_pretrained(start))]
+    words = AutoTokenizer.from_pretrained("orm")
+    assert words.chat_template == template
+    trained = [pair.chosen for pair in reward.tokenise(rows, words)]
+    ends = ["<eos>"] if template == tokenizer.CHAT_TEMPLATE else ["<eos>", "\n"]
+    assert all(words.convert_ids_to_tokens(ids)[-len(ends) :] == ends for ids in trained)
+    # what vLLM's /classify makes of the messages: the template's text, tokenised as it is
+    served = [[*row.prompt, Message("assistant", row.chosen)] for row in rows]
+    rendered = [words.apply_chat_template([turn._asdict() for turn in turns], tokenize=False) for turns in served]
+    assert words(rendered, add_special_tokens=False)["input_ids"] == trained
+    scorer, asked = TransformersScorer("orm", "orm@1"), [(row.prompt, row.chosen) for row in rows]
+    assert scorer.encode(asked) == [(ids, "") for ids in trained]
+    critic = policy.load_critic(Path("orm"))
+    by_hand = []
+    with torch.no_grad():
+        for ids in trained:
+            hidden = critic.model.model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]  # (hidden,) at the last token
+            by_hand.append((hidden @ critic.model.score.weight[0]).item())
+    assert reward.scores(critic.model, trained, 8) == pytest.approx(by_hand, abs=1e-5)  # as in training: the last that is no padding
+    assert critic.logits([tuple(ids) for ids in trained]) == pytest.approx(by_hand, abs=1e-5)
+    assert scorer.score(asked) == pytest.approx(by_hand, abs=1e-5)

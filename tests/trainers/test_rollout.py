@@ -8,7 +8,8 @@ import torch
 
 from factory.coat.rewards import Reward
 from factory.errors import DataError
-from factory.schemas import Restart
+from factory.language.conversation import said
+from factory.schemas import Conversation, Restart
 from trainers.collate import action_mask, collate, micro_batches
 from trainers.rollout import TOO_LONG, Order, Response, Rollouts, Start, collect, start_states
 
@@ -24,13 +25,13 @@ class Made:
 
 def row(number: int, prompt: str = "5 6", prefix: str = "") -> Restart:
     return Restart(
-        id=f"{number:03}", problem_id="p", parent_id=None, buffer="-" if prefix else "0", backtrack=0, prompt=prompt, prefix=prefix,
-        prefix_has_answer=False, answer="7", answer_kind="number", round="r1",
+        id=f"{number:03}", problem_id="p", parent_id=None, buffer="-" if prefix else "0", backtrack=0, prompt=said("user", prompt),
+        prefix=prefix, prefix_has_answer=False, answer="7", answer_kind="number", round="r1",
     )  # fmt: skip
 
 
-def encode(prompts: Sequence[str], prefixes: Sequence[str]) -> list[tuple[int, ...]]:
-    return [tuple(map(int, f"{prompt} {prefix}".split())) for prompt, prefix in zip(prompts, prefixes, strict=True)]
+def encode(prompts: Sequence[Conversation], prefixes: Sequence[str]) -> list[tuple[int, ...]]:
+    return [tuple(map(int, f"{prompt[0].content} {prefix}".split())) for prompt, prefix in zip(prompts, prefixes, strict=True)]
 
 
 def starts(count: int) -> list[Start]:

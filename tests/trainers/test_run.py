@@ -102,7 +102,9 @@ def test_a_saved_model_gives_the_same_logits_and_is_small_and_readable(start: Pa
     ids = torch.tensor([again("Tom has 12 apples.")["input_ids"]])
     assert torch.equal(model(input_ids=ids).logits, other(input_ids=ids).logits)
     files = {file.name for file in (tmp_path / "again").iterdir()}
-    assert files == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert files == {
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    }  # fmt: skip
     assert all(file.stat().st_mode & 0o444 == 0o444 for file in (tmp_path / "again").iterdir())
 
 
@@ -120,6 +122,14 @@ def test_a_tokenizer_that_reads_back_differently_is_refused_and_nothing_is_left(
     with pytest.raises(DataError, match="other ids"):
         run.save_model(model, words, tmp_path / "bad")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chat_template_that_is_not_read_back_is_refused(start: Path, tmp_path: Path) -> None:
+    model, words = run.load(start)
+    words.chat_template = "{{ messages }}"
+    words.save_pretrained = AutoTokenizer.from_pretrained(start).save_pretrained
+    with pytest.raises(DataError, match="another chat template"):
+        run.save_model(model, words, tmp_path / "bad")
 
 
 def test_a_model_with_fewer_rows_than_tokens_is_refused(start: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoTokenizer
 
 from factory.errors import DataError
+from factory.language.conversation import said
 from factory.schemas import Demonstration
 from trainers import batches, run, sft
 
@@ -15,8 +16,9 @@ from trainers import batches, run, sft
 def demonstrations(pairs: list[tuple[str, str]]) -> list[Demonstration]:
     return [
         Demonstration(
-            id=str(number), problem_id="p", type="III-I", prompt=prompt, completion=completion, wrong_spans=(0, completion.index("\n")),
-            score=0.0, critic="none", model="base@0", prompt_version="solve@0", seed=1, round="base",
+            id=str(number), problem_id="p", type="III-I", prompt=said("user", prompt), completion=completion,
+            wrong_spans=(0, completion.index("\n")), score=0.0, critic="none", model="base@0", prompt_version="solve@0", seed=1,
+            round="base",
         )
         for number, (prompt, completion) in enumerate(pairs)
     ]  # fmt: skip
@@ -29,7 +31,7 @@ def losses(log: Path) -> list[float]:
 def test_loss_is_on_the_completion_and_eos_but_not_on_wrong_spans(start: Path) -> None:
     words = AutoTokenizer.from_pretrained(start)
     completion = "2 + 3 = 6\n<|reflect|>But wait. 2 + 3 is 5."
-    (row,) = batches.completion_only(words, ["Solve:\n"], [completion], [(0, 9)])  # "2 + 3 = 6" is characters 0 to 8
+    (row,) = batches.completion_only(words, [said("user", "Solve:\n")], [completion], [(0, 9)])  # "2 + 3 = 6" is characters 0 to 8
     tokens = ["Solve", ":", "\n", "2", "+", "3", "=", "6", "\n", "<|reflect|>", "But", "wait", ".", "2", "+", "3", "is", "5", ".", "<eos>"]
     assert words.convert_ids_to_tokens(row.ids) == tokens
     trained = [token for token, label in zip(tokens, row.labels, strict=True) if label != -100]
@@ -40,14 +42,17 @@ def test_loss_is_on_the_completion_and_eos_but_not_on_wrong_spans(start: Path) -
 
 def test_two_spans_and_a_partly_covered_token(start: Path) -> None:
     words = AutoTokenizer.from_pretrained(start)
-    (row,) = batches.completion_only(words, [""], ["Tom has apples now"], [(0, 3, 10, 12)])  # "Tom", and a part of "apples" (8 to 13)
+    (row,) = batches.completion_only(
+        words, [said("user", "")], ["Tom has apples now"], [(0, 3, 10, 12)]
+    )  # "Tom", and a part of "apples" (8 to 13)
     assert [label == -100 for label in row.labels] == [True, False, True, False, False]
 
 
 def test_a_spelled_control_token_is_text_and_moves_no_span(start: Path) -> None:
     words = AutoTokenizer.from_pretrained(start)
     completion = "2 + <eos> 3 = 6\n<|reflect|>But <|reflect|> wait."
-    (row,) = batches.completion_only(words, ["Tom has <pad> apples\n<|reflect|>now\n"], [completion], [(0, completion.index("\n"))])
+    asked = said("user", "Tom has <pad> apples\n<|reflect|>now\n")
+    (row,) = batches.completion_only(words, [asked], [completion], [(0, completion.index("\n"))])
     taught = [token for token, label in zip(words.convert_ids_to_tokens(row.ids), row.labels, strict=True) if label != -100]
     assert taught == ["\n", "<|reflect|>", "But", "<unk>", "wait", ".", "<eos>"]
     assert words.pad_token_id not in row.ids
@@ -56,7 +61,7 @@ def test_a_spelled_control_token_is_text_and_moves_no_span(start: Path) -> None:
 
 def test_without_spans_every_completion_token_has_its_label(start: Path) -> None:
     words = AutoTokenizer.from_pretrained(start)
-    (row,) = batches.completion_only(words, ["Solve:\n"], ["2 + 3 = 5"])
+    (row,) = batches.completion_only(words, [said("user", "Solve:\n")], ["2 + 3 = 5"])
     assert row.labels == [-100, -100, -100, *row.ids[3:]]
 
 

@@ -11,6 +11,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config
 
 from factory.coat import grammar
 from factory.errors import DataError
+from factory.language import tokens
+from factory.language.conversation import begun, said
+from factory.schemas import Message
 from trainers import batches, tokenizer
 
 TEXTS = [
@@ -76,6 +79,26 @@ def test_whatever_a_model_writes_is_read_again_as_the_same_ids(words: PreTrained
     assert words(words.decode(ids))["input_ids"] == ids
 
 
+@given(st.lists(st.one_of(EQUATION, SENTENCE), min_size=1, max_size=4).map(lambda lines: "\n".join(lines) + "\n"), TEXT)
+@settings(max_examples=100, deadline=None)
+def test_a_conversation_is_the_plain_text_that_the_base_was_pretrained_on(
+    words: PreTrainedTokenizerBase, prompt: str, completion: str
+) -> None:
+    asked, before = said("user", prompt), (words(prompt)["input_ids"], [*words(completion)["input_ids"], words.eos_token_id])
+    assert tokens.plain_sequence_ids(words, [prompt], [completion]) == [before]
+    assert tokens.sequence_ids(words, [asked], [completion]) == [before]
+    assert tokens.prompt_ids(words, [asked, begun(asked, completion)]) == [before[0], before[0] + before[1][:-1]]
+    assert tokens.pair_ids(words, [(asked, completion)]) == [(before[0] + before[1], "")]
+    assert tokens.turn_end(words) == words.eos_token_id
+
+
+def test_turns_follow_one_another_and_every_answer_ends(words: PreTrainedTokenizerBase) -> None:
+    told = (Message("system", "Try it. "), Message("user", "12 + 7 ="), Message("assistant", "18"), Message("user", "\nBut wait.\n"))
+    text = "Try it. 12 + 7 =18<eos>\nBut wait.\n"
+    assert tokens.prompt_ids(words, [told]) == [words(text)["input_ids"]]
+    assert tokens.prompt_ids(words, [told])[0].count(words.eos_token_id) == 1
+
+
 def test_prompt_and_completion_meet_at_a_token_boundary(words: PreTrainedTokenizerBase) -> None:
     prompt, completion = TEXTS
     assert words(prompt)["input_ids"] + words(completion)["input_ids"] == words(prompt + completion)["input_ids"]
@@ -89,6 +112,7 @@ def test_auto_tokenizer_reads_the_same_ids_beside_a_qwen_config(words: PreTraine
         assert again(text)["input_ids"] == words(text)["input_ids"]
         assert again.decode(again(text)["input_ids"]) == text
     assert (again.pad_token, again.eos_token, again.padding_side) == ("<pad>", "<eos>", "left")
+    assert again.chat_template == tokenizer.CHAT_TEMPLATE
 
 
 @pytest.mark.parametrize("text", ["two  spaces", "apples .", "7 8 side by side", " begins with a space", "ends with one "])

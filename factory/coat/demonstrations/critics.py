@@ -7,32 +7,28 @@
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Protocol
 
-from factory import grading
-from factory.coat.demonstrations.equations import NUMBER, claims_of, equations_of, judged, numbers_in, numbers_written
+from factory.coat.demonstrations.divergence import gold_steps, gold_text
+from factory.coat.demonstrations.equations import claims_of, equations_of, judged, numbers_in
+from factory.coat.demonstrations.leaks import gives_answer
+from factory.coat.demonstrations.reading import CRITIQUE_SCHEMA, Unreadable, read_critique, read_verification
 from factory.coat.rollouts import sampling_params
 from factory.engines.flow import Ask, Flow
 from factory.engines.protocol import Completion, Request
 from factory.engines.requests import StoredEngine
 from factory.identity import seed_for
-from factory.language import prompting
+from factory.language.conversation import begun
+from factory.language.prompting import Prompts
 from factory.params import Sampling
-from factory.schemas import Problem
+from factory.problems.manners import manners_of
+from factory.schemas import Conversation, Problem
 
 CriticName = Literal["llm", "reference"]
-_CRITIQUE = re.compile(r"\s*In Step (\d{1,6}): *(\S.*?)(?<=\S)\s*\nAlternatively: *(\S.*?)(?<=\S)\s*", re.DOTALL)
-_REFUSES = re.compile(
-    r"\b(?:no|not|never|cannot|hardly|barely|almost|nearly|unlikely|far from|wrong|false|incorrect|inaccurate|mistaken?|errors?|instead"
-    r"|different|(?:should|would|must|ought to) (?:be|have))\b|n['’]t\b",
-    re.IGNORECASE,
-)
-_APPROVES = re.compile(r"\b(?:right|correct|yes)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.?!\n])")
-_ANSWER = re.compile(r"\banswer *(?:is|:|=|(?:should|must|would|will) be)[ :*]*", re.IGNORECASE)
-_WRITTEN = re.compile(rf"(?<![\w.)])-?(?:\d+ (?=\d+/))?(?:{NUMBER.pattern})(?:/\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -86,11 +82,18 @@ class Critic(Protocol):
 
 
 def sample(
-    engine: StoredEngine, sampling: Sampling, prompt: str, key: tuple[object, ...], samples: int, *, seed: int
+    engine: StoredEngine,
+    sampling: Sampling,
+    prompt: Conversation,
+    key: tuple[object, ...],
+    samples: int,
+    *,
+    seed: int,
+    schema: str | None = None,
 ) -> Flow[list[Completion]]:
     """`samples` completions of one prompt; `key` names them for their seeds."""
     requests = [
-        Request(prompt=prompt, sampling=sampling_params(sampling), seed=seed_for(seed, "demonstrations", *key, ordinal), ordinal=ordinal)
+        Request(prompt, sampling_params(sampling), seed_for(seed, "demonstrations", *key, ordinal), ordinal, schema)
         for ordinal in range(samples)
     ]
     return (yield Ask(engine, requests))
@@ -99,17 +102,37 @@ def sample(
 class LlmCritic:
     name: CriticName = "llm"
 
-    def __init__(self, engine: StoredEngine, sampling: Sampling, seed: int) -> None:
-        self.engine, self.sampling, self.seed = engine, sampling, seed
+    def __init__(self, engine: StoredEngine, prompts: Prompts, sampling: Sampling, seed: int, repairs: int = 0) -> None:
+        """`repairs`: how often an answer that cannot be read is asked for again."""
+        self.engine, self.prompts, self.sampling, self.seed, self.repairs = engine, prompts, sampling, seed, repairs
 
     def verify(self, ask: VerifyAsk) -> Flow[Remark]:
-        return self._ask(prompting.render("verify", problem=ask.problem.problem, prefix="\n".join(ask.steps)), ask.key)
+        prompt = self.prompts.render("verify", problem=ask.problem.problem, steps=ask.steps)
+        return self._ask(
+            prompt, ask.key, lambda remark: "" if readable_verification(remark) else "it gives no reason, or says neither correct nor wrong"
+        )
 
     def critique(self, ask: CritiqueAsk) -> Flow[Remark]:
-        return self._ask(_critique_prompt(ask), ask.key)
+        json = self.engine.structured and self.prompts.asks_json("critique_again" if ask.earlier else "critique")
 
-    def _ask(self, prompt: str, key: tuple[object, ...]) -> Flow[Remark]:
-        (answer,) = yield from sample(self.engine, self.sampling, prompt, key, 1, seed=self.seed)
+        def unread(remark: Remark) -> str:
+            found = parse_critique(ask, remark, self.name)
+            return found.reason if isinstance(found, Unreadable) else ""
+
+        return self._ask(critique_prompt(self.prompts, ask, json=json), ask.key, unread, CRITIQUE_SCHEMA if json else None)
+
+    def _ask(
+        self, prompt: Conversation, key: tuple[object, ...], unread: Callable[[Remark], str], schema: str | None = None
+    ) -> Flow[Remark]:
+        """Asked again, with what is wrong, while the answer cannot be read and repairs are left."""
+        (answer,) = yield from sample(self.engine, self.sampling, prompt, key, 1, seed=self.seed, schema=schema)
+        for attempt in range(self.repairs):
+            remark = _remark(answer)
+            if remark.failure or not (reason := unread(remark)):
+                break
+            if answer.text.strip():  # an answer without a word is only asked for again
+                prompt = (*begun(prompt, answer.text), *self.prompts.render("repair", reason=reason))
+            (answer,) = yield from sample(self.engine, self.sampling, prompt, (*key, "repair", attempt), 1, seed=self.seed, schema=schema)
         return _remark(answer)
 
 
@@ -118,76 +141,65 @@ def _remark(completion: Completion) -> Remark:
     return Remark(completion.text, completion.request_id, failure)
 
 
-def _critique_prompt(ask: CritiqueAsk) -> str:
-    gold = "\n".join(gold_steps(ask.problem))
+def critique_prompt(prompts: Prompts, ask: CritiqueAsk, *, json: bool = False) -> Conversation:
+    asked = {"problem": ask.problem.problem, "solution": gold_text(ask.problem), "json": json}
     if ask.earlier:
-        return prompting.render(
-            "critique_again", problem=ask.problem.problem, solution=gold, attempt="\n".join(ask.earlier),
-            critique=ask.earlier_critique, continuation="\n".join(ask.steps),
-        )  # fmt: skip
-    return prompting.render("critique", problem=ask.problem.problem, solution=gold, attempt="\n".join((*ask.before, *ask.steps)))
+        return prompts.render("critique_again", **asked, earlier=ask.earlier, critique=ask.earlier_critique, steps=ask.steps)
+    return prompts.render("critique", **asked, steps=(*ask.before, *ask.steps))
 
 
-def gold_steps(problem: Problem) -> tuple[str, ...]:
-    """The gold solution's steps, its answer boxed in the last one."""
-    lines = [line for line in (problem.solution or "").split("\n") if line.strip()]
-    if not grading.boxed_answers(lines[-1] if lines else ""):
-        lines.append(f"\\boxed{{{problem.answer}}}")
-    return tuple(lines)
-
-
-def parse_critique(ask: CritiqueAsk, remark: Remark, critic: CriticName) -> Critique | None:
-    """None when the remark has not the form `In Step k: …` / `Alternatively: …`."""
-    match = _CRITIQUE.fullmatch(remark.text)
-    if remark.failure or not match:
-        return None
+def parse_critique(ask: CritiqueAsk, remark: Remark, critic: CriticName) -> Critique | Unreadable:
+    """What a remark says, its step counted in the ask's `steps`."""
+    if remark.failure:
+        return Unreadable(remark.failure)
     offset = 0 if ask.earlier else len(ask.before)
-    return Critique(critic, int(match[1]) - offset, match[2], match[3], remark.request_id)
+    found = read_critique(remark.text, offset + len(ask.steps))
+    if isinstance(found, Unreadable):
+        return found
+    return Critique(critic, found.step - offset, found.statement, found.hint, remark.request_id)
 
 
-def critique_fault(ask: CritiqueAsk, critique: Critique | None, *, checkable: bool) -> str | None:
+def critique_fault(ask: CritiqueAsk, critique: Critique | Unreadable, *, checkable: bool) -> str | None:
     """Why a critique may not be used; None for a sound one. Whether it names the truly first wrong step is another check (`step_check`).
 
     `checkable`: it must state something about numbers, which a model without the gold solution can see (`29 is not 26.`); from
     `do not add 4.` a small model only learns to doubt at random.
     """
-    if critique is None:
-        return "the critique has no readable form"
+    if isinstance(critique, Unreadable):
+        return f"the critique cannot be read: {critique.reason}"
     if not 1 <= critique.step <= len(ask.steps):
         return "the critique names a step that is not there"
     if checkable and not claims_of(critique.statement):
         return "the critique cannot be checked without the gold solution"
     if any(not claim.true for claim in claims_of(critique.statement)):
         return "the critique states something false"
-    if _elsewhere(ask.steps[critique.step - 1], critique.statement):
+    if _elsewhere(ask.problem, ask.steps[critique.step - 1], critique.statement):
         return "the critique is of another step"
     if leaks(ask, critique):
         return "the hint leaks the answer"
     return "the statement leaks the answer" if _statement_leaks(ask, critique) else None
 
 
-def _elsewhere(step: str, statement: str) -> bool:
+def _elsewhere(problem: Problem, step: str, statement: str) -> bool:
     """Whether a statement is about numbers that its step does not hold: a confused critic speaks of what is not there."""
     there, claims = numbers_in(step), claims_of(statement)
     if claims:
         return bool(there) and not all(numbers_in(claim.left) <= there for claim in claims)
-    spoken = numbers_in(statement)
-    return bool(there and spoken) and not spoken & there
+    return manners_of(problem).of_another_step(step, statement)
 
 
 def leaks(ask: CritiqueAsk, critique: Critique) -> bool:
     """Whether the hint gives the gold answer, or a value that the gold solution computes and that stands nowhere before."""
     problem = ask.problem
-    if _gives(problem, critique.hint, problem.problem if problem.answer_kind == "number" else ""):
+    if gives_answer(problem, critique.hint, problem.problem):
         return True
     seen = numbers_in(problem.problem) | numbers_in(_seen(ask, critique))
     return bool(numbers_in(critique.hint) & (_computed(problem) - seen))
 
 
 def _statement_leaks(ask: CritiqueAsk, critique: Critique) -> bool:
-    """Whether the statement gives the gold answer. It must speak of the attempt; every choice stands in its problem."""
-    given = "" if ask.problem.answer_kind == "choice" else ask.problem.problem
-    return _gives(ask.problem, critique.statement, f"{given}\n{_seen(ask, critique)}")
+    """Whether the statement gives the gold answer. It must speak of the attempt."""
+    return gives_answer(ask.problem, critique.statement, f"{ask.problem.problem}\n{_seen(ask, critique)}")
 
 
 def _seen(ask: CritiqueAsk, critique: Critique) -> str:
@@ -195,68 +207,31 @@ def _seen(ask: CritiqueAsk, critique: Critique) -> str:
     return "\n".join((*ask.earlier, *ask.before, *ask.steps[: max(critique.step, 0)]))
 
 
-def _gives(problem: Problem, text: str, given: str) -> bool:
-    """Whether a text holds the gold answer, which `given` does not, or boxes or names an answer whatever is given."""
-    if "\\boxed" in text:
-        return True
-    text = _plain_signs(text)
-    named = [text[match.end() :] for match in _ANSWER.finditer(text)]
-    if problem.answer_kind == "number":
-        gold = grading.parse_number(problem.answer)
-        firsts = [found for rest in named if (found := _WRITTEN.match(rest))]
-        return gold in _values(text) - _values(_plain_signs(given)) or gold in [grading.parse_number(found.group()) for found in firsts]
-    literal = re.compile(rf"\(?{re.escape(grading.normalise(problem.answer).strip('()'))}(?!\w)")
-    return (_mentions(problem, text) and not _mentions(problem, given)) or any(literal.match(grading.normalise(rest)) for rest in named)
-
-
-def _plain_signs(text: str) -> str:
-    return text.replace("\N{MINUS SIGN}", "-").replace("$", "")
-
-
-def _values(text: str) -> set[Fraction]:
-    """Numbers with their signs, and fractions; `18/2` is something to work out and not 9."""
-    read = {grading.parse_number(match.group()) for match in _WRITTEN.finditer(text)}
-    return numbers_in(text) | {value for value in read if value is not None and (value < 0 or value.denominator > 1)}
-
-
-def _mentions(problem: Problem, text: str) -> bool:
-    """Whether a literal answer stands in a text as a word, or a choice as `(b)`, `B` or `option b`: `a` alone is a word."""
-    gold = grading.normalise(problem.answer)
-    if problem.answer_kind == "choice" and len(letter := gold.strip("()")) == 1:
-        named = rf"\(\s*{re.escape(letter)}\s*\)|\b(?:option|choice)\s+{re.escape(letter)}(?!\w)"
-        return bool(re.search(named, text, re.IGNORECASE) or re.search(rf"(?<!\w){re.escape(letter.upper())}(?!\w)", text))
-    return bool(re.search(rf"(?<!\w){re.escape(gold)}(?!\w)", grading.normalise(text)))
-
-
 def _computed(problem: Problem) -> set[Fraction]:
-    """Values that the gold solution finds: results, and in a search what it tries."""
-    steps = gold_steps(problem)
-    values = {equation.value for equation in equations_of(steps)}
-    if problem.group == "search":
-        values |= numbers_written("\n".join(steps))
-    return values
+    """Values that the gold solution finds: results, and what it tries."""
+    return {equation.value for equation in equations_of(gold_steps(problem))} | manners_of(problem).tried(problem)
 
 
 def refuses(verification: str) -> bool:
-    """Whether a verification calls its step wrong: by a claim, or without one in words that can be meant so."""
+    """Whether a verification calls its step wrong: by a claim about numbers, or without one in words."""
     claims = claims_of(verification)
-    return any(claim.negated for claim in claims) or (not claims and bool(_REFUSES.search(_told(verification))))
+    return any(claim.negated for claim in claims) or (not claims and read_verification(verification).approves is False)
 
 
 def readable_verification(remark: Remark) -> bool:
-    text = _told(remark.text)
-    return not remark.failure and bool(claims_of(text) or _REFUSES.search(text) or _APPROVES.search(text))
+    found = read_verification(remark.text)
+    return not remark.failure and bool(found.remark) and (found.approves is not None or bool(claims_of(_told(remark.text))))
 
 
 def _told(text: str) -> str:
-    """The text without its questions: `Is that right?` approves of nothing."""
+    """The text without its questions: `12 + 7 is 19?` claims nothing."""
     return "".join(part for part in _SENTENCE.split(text) if not part.rstrip().endswith("?"))
 
 
 def verification_fault(ask: VerifyAsk, remark: Remark) -> str | None:
     """Why a verification of a step of a *right* solution may not be used; None for a sound one."""
     if not readable_verification(remark):
-        return "the verification has no readable form"
+        return remark.failure or "the verification cannot be read: no reason, or neither correct nor wrong"
     claims = claims_of(remark.text)
     if any(not claim.true for claim in claims):
         return "the verification states something false"

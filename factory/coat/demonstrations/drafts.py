@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from factory.coat.demonstrations.critics import (
     CriticName,
+    Critique,
     CritiqueAsk,
     Remark,
     VerifyAsk,
@@ -32,7 +33,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Draft:
-    """A finished trajectory and who had a part in it. `prompts` are names of prompt files."""
+    """A finished trajectory and who had a part in it. `prompts` are the questions that were asked."""
 
     source: Source
     type: DemonstrationType
@@ -71,11 +72,11 @@ def judgement(critic: CriticName, source: Source, request: VerifyAsk | CritiqueA
         critique = parse_critique(request, remark, critic)
         found = first_wrong(problem, request.steps, request.before)
         parsed, leaking, compared = (
-            critique is not None,
-            critique is not None and leaks(request, critique),
+            isinstance(critique, Critique),
+            isinstance(critique, Critique) and leaks(request, critique),
             comparable(problem, request.steps),
         )
-        said, reference = critique.step if critique else None, found.step if found else None
+        said, reference = critique.step if isinstance(critique, Critique) else None, found.step if found else None
     return CriticJudgement(
         id=row_id("judgement", critic, *request.key, remark.request_id), critic=critic, problem_id=problem.id, parent_id=source.rollout.id,
         kind="verify" if isinstance(request, VerifyAsk) else "critique", request_id=remark.request_id, text=remark.text, parsed=parsed,

@@ -67,6 +67,10 @@ def _readable(text: str) -> str:
     return _ENDLESS.sub("…", text)
 
 
+_BULLET = re.compile(r"\A\s*[-*•]\s+")
+_DISPLAY = re.compile(r"\$\$[^$]{0,2000}\$\$|\\\[(?:[^\\]|\\[^\]]){0,2000}\\\]")
+
+
 def equations_of(steps: Sequence[str]) -> list[Equation]:
     """All equations, in reading order."""
     return [replace(equation, step=number) for number, step in enumerate(steps, start=1) for equation in _of_step(step)]
@@ -75,7 +79,15 @@ def equations_of(steps: Sequence[str]) -> list[Equation]:
 @lru_cache(maxsize=1 << 14)  # a gold solution is read once for every attempt at its problem
 def _of_step(step: str) -> tuple[Equation, ...]:
     notes = [note for note in _NOTE.findall(step) if "=" in note]
-    return tuple(equation for text in notes or [step] for equation in _in_line(_bare(text)))
+    return tuple(equation for text in notes or _lines(step) for equation in _in_line(_bare(text)))
+
+
+def _lines(step: str) -> list[str]:
+    """Those of a paragraph, display maths in one, without the dashes of a list, which are no minus."""
+    if "\n" not in step:
+        return [step]
+    lines = _DISPLAY.sub(lambda maths: maths.group().replace("\n", " "), step).split("\n")
+    return [_BULLET.sub("", line) for line in lines]
 
 
 def judged(steps: Sequence[str]) -> list[Equation]:

@@ -21,34 +21,43 @@ from factory.coat.demonstrations.critics import (
     Remark,
     VerifyAsk,
     critique_fault,
-    gold_steps,
     parse_critique,
     sample,
     verification_fault,
 )
+from factory.coat.demonstrations.divergence import gold_steps
 from factory.coat.demonstrations.drafts import Draft, Flaw, Source, judgement
-from factory.coat.demonstrations.equations import equations_of, numbers_in
-from factory.coat.demonstrations.reference import first_wrong, step_fault
+from factory.coat.demonstrations.equations import equations_of
+from factory.coat.demonstrations.reading import read_verification
+from factory.coat.demonstrations.reference import comparable, first_wrong, step_fault
 from factory.coat.demonstrations.stitch import Trajectory, said
 from factory.engines.flow import Flow, run
 from factory.engines.protocol import Completion
 from factory.engines.requests import StoredEngine
 from factory.errors import ParamsError
 from factory.identity import seed_for
-from factory.language import prompting
+from factory.language.conversation import begun
+from factory.language.prompting import Prompts
+from factory.language.steps import By, split
 from factory.params import Demonstrations
-from factory.schemas import CriticJudgement, Problem, Reject
+from factory.problems.manners import manners_of
+from factory.schemas import Conversation, CriticJudgement, Problem, Reject
 from factory.storage import reject
 
 STAGE = "demonstrations"
 
 
 class Workshop:
-    def __init__(self, settings: Demonstrations, critics: Sequence[Critic], generator: StoredEngine | None, *, seed: int) -> None:
+    def __init__(
+        self, settings: Demonstrations, critics: Sequence[Critic], generator: StoredEngine | None, prompts: Prompts, *, seed: int,
+        steps: By = "line",
+    ) -> None:  # fmt: skip
         """Raises ParamsError where critiques are to be checked by rollouts and nobody can roll out."""
-        if settings.step_check == "rollouts" and generator is None:
-            raise ParamsError("demonstrations.step_check is rollouts, which needs a generator that can continue: use equations or none")
-        self.settings, self.critics, self.generator, self.seed = settings, critics, generator, seed
+        if "rollouts" in settings.step_check and generator is None:
+            needs = "which needs a generator that can continue: use equations or none"
+            raise ParamsError(f"demonstrations.step_check is {settings.step_check}, {needs}")
+        self.settings, self.critics, self.generator, self.prompts = settings, critics, generator, prompts
+        self.seed, self.steps = seed, steps
         self.rejects: list[Reject] = []
         self.judgements: list[CriticJudgement] = []
 
@@ -79,10 +88,11 @@ class Workshop:
         self._judge(critic, source, asked, remark, fault)
         if fault:
             return self._drop(source, fault, remark.text)
-        trajectory = Trajectory().attempt(asked.steps).verify(self._lead_in(lead_ins.VERIFY, source), remark.text)
+        words = read_verification(remark.text).remark
+        trajectory = Trajectory().attempt(asked.steps).verify(self._lead_in(lead_ins.VERIFY, source), words)
         prompts = ("solve", "verify") if remark.request_id else ("solve",)
         draft = Draft(source, "II-I", trajectory, critic.name, "", (remark.request_id,) if remark.request_id else (), prompts)
-        return (yield from self._continue_verified(draft, asked.steps, remark))
+        return (yield from self._continue_verified(draft, asked.steps, words))
 
     def _place(self, source: Source) -> int | None:
         """How many steps stand before the verification: all, or a random intermediate number (after an equation, if there is one)."""
@@ -92,20 +102,19 @@ class Workshop:
         places = sorted({equation.step for equation in equations_of(steps[:-1])}) or list(range(1, len(steps)))
         return rng.choice(places) if places else None
 
-    def _continue_verified(self, draft: Draft, steps: tuple[str, ...], remark: Remark) -> Flow[Draft | None]:
+    def _continue_verified(self, draft: Draft, steps: tuple[str, ...], words: str) -> Flow[Draft | None]:
         """The rest of a right solution: the box again after the answer, the generator's continuation, or the solution's own steps."""
         source, own = draft.source, draft.source.rollout.steps
         if len(steps) == len(own) or self.generator is None:
             return replace(draft, trajectory=draft.trajectory.attempt(own[len(steps) :] or own[-1:]))
-        reflection = said(self._lead_in(lead_ins.VERIFY, source), remark.text)
-        prompt = prompting.render("continue_verified", problem=source.problem.problem, attempt="\n".join(steps), reflection=reflection)
-        best, right = yield from self._continue(source.problem, prompt, ("continue_verified", source.rollout.id))
+        reflection = said(self._lead_in(lead_ins.VERIFY, source), words)
+        best, right = yield from self._continue(source.problem, (*steps, reflection), ("continue_verified", source.rollout.id))
         if best is None:
             return self._drop(source, "no usable continuation after the verification")
-        draft = replace(draft, request_ids=(*draft.request_ids, best.request_id), prompts=(*draft.prompts, "continue_verified"))
+        draft = replace(draft, request_ids=(*draft.request_ids, best.request_id), prompts=draft.prompts)
         if right:
-            return replace(draft, trajectory=draft.trajectory.attempt(_steps(best)))
-        return (yield from self._correct(Flaw(replace(draft, type="II-II"), _steps(best), before=steps)))
+            return replace(draft, trajectory=draft.trajectory.attempt(self._steps(best)))
+        return (yield from self._correct(Flaw(replace(draft, type="II-II"), self._steps(best), before=steps)))
 
     # -- types III and II-II: a wrong attempt, a critique, a correction
 
@@ -118,16 +127,16 @@ class Workshop:
                 reason = fault or "no generator continues"
                 break
             key = ("continue_critique", flaw.source.rollout.id, flaw.draft.type, round)
-            best, right = yield from self._continue(flaw.source.problem, self._continue_prompt(flaw, critique), key)
+            best, right = yield from self._continue(flaw.source.problem, self._words_so_far(flaw, critique), key)
             if best is None:
                 reason = "no usable continuation after the critique"
                 break
             draft = self._corrected(flaw, critique, best.request_id)
             if right:
-                return replace(draft, trajectory=draft.trajectory.attempt(_steps(best)))
+                return replace(draft, trajectory=draft.trajectory.attempt(self._steps(best)))
             if flaw.draft.type != "III-I":
                 break
-            flaw = _next_flaw(flaw, critique, draft, _steps(best))
+            flaw = _next_flaw(flaw, critique, draft, self._steps(best))
         return self._reference_draft(first) or self._drop(first.source, reason, "\n".join(flaw.steps))
 
     def _criticise(self, flaw: Flaw, round: int) -> Flow[tuple[Critique | None, str]]:
@@ -138,10 +147,10 @@ class Workshop:
             remark = yield from critic.critique(asked)
             critique = parse_critique(asked, remark, critic.name)
             fault = remark.failure or critique_fault(asked, critique, checkable=self.settings.checkable_critiques)
-            if critique and not fault:
+            if isinstance(critique, Critique) and not fault:
                 fault = yield from self._step_fault(asked, critique)
             self._judge(critic, flaw.source, asked, remark, fault)
-            if critique and not fault:
+            if isinstance(critique, Critique) and not fault:
                 return critique, ""
             reason = reason or fault or ""
         return None, reason
@@ -149,14 +158,16 @@ class Workshop:
     def _step_fault(self, asked: CritiqueAsk, critique: Critique) -> Flow[str | None]:
         """Whether the step that a critique claims is the first wrong one: by equations, or by solving on from before and from after it.
         Without equations nothing is checked; the judgement says so with `compared` false."""
-        if self.settings.step_check == "equations":
+        check = self.settings.step_check
+        told = comparable(asked.problem, (*asked.before, *asked.steps))
+        if check == "equations" or (check == "equations_or_rollouts" and told):
             return step_fault(asked, critique.step)
-        if self.settings.step_check == "none":
+        if check == "none":
             return None
         assert self.generator is not None
         rights = []
         for steps in (asked.steps[: critique.step - 1], asked.steps[: critique.step]):
-            prompt = prompting.render("solve", problem=asked.problem.problem) + "".join(f"{step}\n" for step in (*asked.before, *steps))
+            prompt = self._begun(asked.problem, (*asked.before, *steps))
             key = ("step_check", *asked.key, len(steps))
             answers = yield from sample(self.generator, self.settings.generator, prompt, key, self.settings.step_rollouts, seed=self.seed)
             rights.append(sum(verdict == "correct" for _, verdict in self._graded(asked.problem, answers)))
@@ -169,8 +180,8 @@ class Workshop:
         rng = self._rng(f"keep_box {draft.type}", source)
         kept = flaw.steps if rng.random() < self.settings.keep_box_share else flaw.steps[: critique.step]
         reflect, explore = self._leads(flaw)
-        honest = source.problem.group == "search" and not numbers_in(flaw.steps[critique.step - 1])  # `Wrong.` owns up to a miss
-        wrong_from = critique.step - (not honest)
+        owned_up = manners_of(source.problem).owns_up(source.problem, flaw.steps[critique.step - 1])  # such a step is right itself
+        wrong_from = critique.step - (not owned_up)
         trajectory = draft.trajectory.attempt(kept, wrong_from=wrong_from).correct(reflect, critique.statement, explore, critique.hint)
         said = f"{_first_line(flaw, critique)}\nAlternatively: {critique.hint}"
         asked = ("critique_again" if flaw.earlier else "critique",) if critique.request_id else ()
@@ -178,25 +189,23 @@ class Workshop:
             draft, trajectory=trajectory, critique="\n".join(filter(None, (draft.critique, said))),
             critic="reference" if "reference" in (draft.critic, critique.critic) else critique.critic,
             request_ids=(*draft.request_ids, *filter(None, (critique.request_id, request_id))),
-            prompts=(*draft.prompts, *asked, *(("continue_critique",) if request_id else ())),
+            prompts=(*draft.prompts, *asked),
         )  # fmt: skip
 
     def _leads(self, flaw: Flaw) -> tuple[str, str]:
         reflect, explore = (self._lead_in(phrases, flaw.source, flaw.draft.type) for phrases in (lead_ins.CRITIQUE, lead_ins.EXPLORE))
         return reflect, explore
 
-    def _continue_prompt(self, flaw: Flaw, critique: Critique) -> str:
+    def _words_so_far(self, flaw: Flaw, critique: Critique) -> tuple[str, ...]:
         """The trajectory as it stands up to the wrong step, and the critique in the words that it will have there."""
         reflect, explore = self._leads(flaw)
-        return prompting.render(
-            "continue_critique", problem=flaw.source.problem.problem, reflection=said(reflect, critique.statement),
-            attempt=flaw.draft.trajectory.attempt(flaw.steps[: critique.step]).plain, exploration=said(explore, critique.hint),
-        )  # fmt: skip
+        attempt = flaw.draft.trajectory.attempt(flaw.steps[: critique.step]).plain
+        return attempt, said(reflect, critique.statement), said(explore, critique.hint)
 
     def _reference_draft(self, flaw: Flaw) -> Draft | None:
-        """Corrected by the gold solution's own steps; None when the reference critic may not speak or finds nothing, and in a search: its
-        gold solution jumps to the right guess, and nothing that stands before says why."""
-        if flaw.source.problem.group == "search":
+        """Corrected by the gold solution's own steps; None when the reference critic may not speak or finds nothing, and where attempts
+        start anew: the gold solution jumps to the right one, and nothing that stands before says why."""
+        if manners_of(flaw.source.problem).starts_anew(flaw.source.problem):
             return None
         found = first_wrong(flaw.source.problem, flaw.steps, flaw.before) if "reference" in self.settings.critics else None
         if found is None:
@@ -209,15 +218,20 @@ class Workshop:
 
     # -- engines, seeds, records
 
-    def _continue(self, problem: Problem, prompt: str, key: tuple[object, ...]) -> Flow[tuple[Completion | None, bool]]:
-        """The first right continuation, else the first wrong one; (None, False) when none is finished, plain and graded. One that reaches
-        the right answer through a false equation is neither."""
+    def _begun(self, problem: Problem, lines: Sequence[str]) -> Conversation:
+        """The problem, and a solution begun with these lines: without meta-action tokens, so that a model that knows none goes on."""
+        return begun(self.prompts.render("solve", problem=problem.problem), "".join(f"{line}\n" for line in lines))
+
+    def _continue(self, problem: Problem, lines: Sequence[str], key: tuple[object, ...]) -> Flow[tuple[Completion | None, bool]]:
+        """Goes on behind `lines`: the first right continuation, else the first wrong one; (None, False) when none is finished, plain and
+        graded. One that reaches the right answer through a false equation is neither."""
         assert self.generator is not None
-        answers = yield from sample(self.generator, self.settings.generator, prompt, key, self.settings.continuations, seed=self.seed)
+        prompt, settings = self._begun(problem, lines), self.settings
+        answers = yield from sample(self.generator, settings.generator, prompt, key, settings.continuations, seed=self.seed)
         graded = self._graded(problem, answers)
         for verdict in ("correct", "wrong"):
             for answer, given in graded:
-                if given == verdict and (given == "wrong" or all(equation.holds for equation in equations_of(_steps(answer)))):
+                if given == verdict and (given == "wrong" or all(equation.holds for equation in equations_of(self._steps(answer)))):
                     return answer, verdict == "correct"
         return None, False
 
@@ -230,6 +244,9 @@ class Workshop:
             if answer.finish_reason == "stop" and answer.text.strip() and not any(grammar.action_counts(answer.text).values())
         ]
         return [(answer, grading.grade(answer.text, problem.answer, problem.answer_kind, problem.decimals).verdict) for answer in plain]
+
+    def _steps(self, completion: Completion) -> tuple[str, ...]:
+        return split(completion.text.strip(), self.steps)
 
     def _rng(self, what: str, source: Source) -> random.Random:
         return random.Random(seed_for(self.seed, STAGE, what, source.rollout.id))
@@ -247,10 +264,6 @@ class Workshop:
         self.judgements.append(judgement(critic.name, source, request, remark, fault))
 
 
-def _steps(completion: Completion) -> tuple[str, ...]:
-    return grammar.split_steps(completion.text.strip())
-
-
 def _critique_ask(flaw: Flaw, round: int) -> CritiqueAsk:
     key = ("critique", flaw.source.rollout.id, flaw.draft.type, round)
     return CritiqueAsk(flaw.source.problem, flaw.steps, key, flaw.before, flaw.earlier, flaw.earlier_critique)
@@ -262,7 +275,8 @@ def _first_line(flaw: Flaw, critique: Critique) -> str:
 
 
 def _next_flaw(flaw: Flaw, critique: Critique, draft: Draft, steps: tuple[str, ...]) -> Flaw:
-    """The second attempt, to be criticised alone. A search starts anew, a procedure goes on from what was right."""
-    right = () if flaw.source.problem.group == "search" else (*flaw.before, *flaw.steps[: critique.step - 1])
+    """The second attempt, to be criticised alone. It starts anew, or goes on from what was right."""
+    anew = manners_of(flaw.source.problem).starts_anew(flaw.source.problem)
+    right = () if anew else (*flaw.before, *flaw.steps[: critique.step - 1])
     attempt = (*flaw.before, *flaw.steps[: critique.step])
     return Flaw(replace(draft, type="III-II"), steps, right, attempt, _first_line(flaw, critique))

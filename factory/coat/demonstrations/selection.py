@@ -7,18 +7,19 @@ rows, rejects = accepted(drafts, scorer, max_reference_share=0.5, seed=1, round=
 import math
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from factory import grading
 from factory.coat import grammar
-from factory.coat.demonstrations.critics import gold_steps
+from factory.coat.demonstrations.divergence import gold_text
 from factory.coat.demonstrations.drafts import Draft, Source
 from factory.coat.demonstrations.equations import equations_of
 from factory.coat.demonstrations.reference import first_wrong
 from factory.engines.protocol import Scorer
 from factory.identity import row_id, seed_for
-from factory.language import prompting
+from factory.language.steps import By, split
+from factory.problems.manners import manners_of
 from factory.schemas import Demonstration, Problem, Reject, Rollout
 from factory.storage import reject
 
@@ -26,8 +27,11 @@ STAGE = "demonstrations"
 MOST = 16  # trajectories a problem (Satori App. C)
 
 
-def sources(problems: Sequence[Problem], rollouts: Sequence[Rollout], *, keep: int, seed: int) -> tuple[list[Source], list[Reject], int]:
-    """At most `keep` right and `keep` wrong rollouts a problem, distinct texts in seeded order; invalid ones are rejects.
+def sources(
+    problems: Sequence[Problem], rollouts: Sequence[Rollout], *, keep: int, seed: int, steps: By = "line", thinking: bool = False
+) -> tuple[list[Source], list[Reject], int]:
+    """At most `keep` right and `keep` wrong rollouts a problem, distinct texts in seeded order; invalid ones are rejects. `thinking`: what
+    model thought before its answer is a part of its solution here.
 
     Returns (kept, rejects, not drawn); the three sum up to the rollouts.
     """
@@ -36,7 +40,8 @@ def sources(problems: Sequence[Problem], rollouts: Sequence[Rollout], *, keep: i
     rejects: list[Reject] = []
     for rollout in sorted(rollouts, key=lambda rollout: seed_for(seed, STAGE, "keep", rollout.id)):
         group = groups[rollout.problem_id, rollout.verdict]
-        if reason := _invalid(rollout, group):
+        rollout = _with_thoughts(rollout, steps) if thinking else rollout
+        if reason := _invalid(rollout, group, steps):
             rejects.append(reject(STAGE, rollout, reason, rollout.problem_id))
         else:
             group[rollout.completion] = rollout
@@ -46,28 +51,43 @@ def sources(problems: Sequence[Problem], rollouts: Sequence[Rollout], *, keep: i
     return kept, rejects, not_drawn
 
 
-def _invalid(rollout: Rollout, same: dict[str, Rollout]) -> str | None:
+def _with_thoughts(rollout: Rollout, steps: By) -> Rollout:
+    if not rollout.reasoning or not rollout.reasoning.strip():
+        return rollout
+    text = f"{rollout.reasoning.strip()}\n\n{rollout.completion}"
+    return replace(rollout, completion=text, steps=split(text, steps))
+
+
+def _invalid(rollout: Rollout, same: dict[str, Rollout], steps: By) -> str | None:
     if rollout.finish_reason != "stop":
         return "invalid: truncated"
     if rollout.verdict not in ("correct", "wrong"):
         return f"invalid: {rollout.verdict}"
-    if any(grammar.action_counts(rollout.completion).values()) or grammar.problems_of(rollout.completion):
+    if any(grammar.action_counts(rollout.completion).values()) or grammar.problems_of(rollout.completion, steps):
         return "invalid: no plain solution with its answer in the last step"
     return "the same text as another rollout" if rollout.completion in same else None
 
 
 def accepted(
-    drafts: Sequence[Draft], scorer: Scorer | None, *, max_reference_share: float, seed: int, round: str, model: str | None
+    drafts: Sequence[Draft],
+    scorer: Scorer | None,
+    *,
+    max_reference_share: float,
+    seed: int,
+    round: str,
+    model: str | None,
+    versions: Callable[[str], str],
+    steps: By = "line",
 ) -> tuple[list[Demonstration], list[Reject]]:
     """The best valid draft of every (problem, type); one by the reference critic, whose share is limited, only where there is no other.
 
-    Without a scorer all scores are 0.0 and the seed decides.
+    Without a scorer all scores are 0.0 and the seed decides. `versions`: the version of each question that a draft asked.
     """
     valid: list[Draft] = []
     rejects: list[Reject] = []
     made: dict[str, int] = defaultdict(int)
     for draft in drafts:
-        fault = _fault(draft, made[draft.source.problem.id])
+        fault = _fault(draft, made[draft.source.problem.id], steps)
         if fault:
             rejects.append(_reject(draft, fault))
         else:
@@ -86,24 +106,36 @@ def accepted(
     few, over = within_share([draft for _, draft in best.values()], max_reference_share, seed)
     rejects += [_reject(draft, "over the reference share") for draft in over]
     chosen = {id(draft) for draft in few}
-    rows = [_demonstration(draft, score, round, model) for score, draft in best.values() if id(draft) in chosen]
+    rows = [_demonstration(draft, score, round, model, versions) for score, draft in best.values() if id(draft) in chosen]
     assert len(rows) + len(rejects) == len(drafts)
     return rows, rejects
 
 
-def _fault(draft: Draft, made: int) -> str | None:
+def _fault(draft: Draft, made: int, by: By) -> str | None:
     problem, text = draft.source.problem, draft.trajectory.text
-    if grammar.problems_of(text):
-        return "no COAT trajectory: " + grammar.problems_of(text)[0].split(":")[0]
-    if grammar.parse(text) != draft.trajectory.steps:
+    if found := grammar.problems_of(text, by):
+        return "no COAT trajectory: " + found[0].split(":")[0]
+    if _told(grammar.parse(text, by)) != _told(draft.trajectory.steps):
         return "no COAT trajectory: its text does not parse back into its steps"
     if not grading.grade(text, problem.answer, problem.answer_kind, problem.decimals).correct:
         return "not correct after stitching"
-    if any(not equation.holds for part in draft.trajectory.right_parts for equation in equations_of(grammar.split_steps(part))):
+    if any(not equation.holds for part in draft.trajectory.right_parts for equation in equations_of(split(part, by))):
         return "right by luck: an equation outside the wrong attempts is false"
-    if problem.group == "search" and first_wrong(problem, grammar.split_steps(draft.trajectory.right_parts[-1])):
+    last = split(draft.trajectory.right_parts[-1], by)
+    if manners_of(problem).starts_anew(problem) and first_wrong(problem, last):  # only then the last attempt is a whole one
         return "right by luck: a check of the last attempt fails"
     return f"more than {MOST} trajectories of the problem" if made == MOST else None
+
+
+def _told(steps: Sequence[grammar.Step]) -> list[tuple[str | None, str]]:
+    """Each action and what is said under it, wherever a splitter cuts that: it sees more in a whole text than in its parts."""
+    told: list[tuple[str | None, str]] = []
+    for step in steps:
+        if step.action or not told:
+            told.append((step.action, step.text))
+        else:
+            told[-1] = (told[-1][0], f"{told[-1][1]}\n{step.text}")
+    return told
 
 
 def within_share(drafts: Sequence[Draft], share: float, seed: int) -> tuple[list[Draft], list[Draft]]:
@@ -125,7 +157,7 @@ def _reject(draft: Draft, reason: str) -> Reject:
     return reject(STAGE, row, reason, draft.source.rollout.id)
 
 
-def _demonstration(draft: Draft, score: float, round: str, model: str | None) -> Demonstration:
+def _demonstration(draft: Draft, score: float, round: str, model: str | None, versions: Callable[[str], str]) -> Demonstration:
     rollout = draft.source.rollout
     return Demonstration(
         id=row_id("demonstration", draft.type, rollout.id, draft.request_ids, draft.trajectory.text),
@@ -139,7 +171,7 @@ def _demonstration(draft: Draft, score: float, round: str, model: str | None) ->
         critique=draft.critique,
         model=model or rollout.model,
         request_ids=(*rollout.request_ids, *draft.request_ids),
-        prompt_version="+".join(prompting.version(name) for name in dict.fromkeys(draft.prompts)),
+        prompt_version="+".join(versions(name) for name in dict.fromkeys(draft.prompts)),
         seed=rollout.seed,
         round=round,
         parents=(rollout.id,),
@@ -163,7 +195,7 @@ def controls(kept: Sequence[Source], demonstrations: Sequence[Demonstration], *,
         rows += [_control(source.rollout, source.rollout.completion) for source in found[:wanted]]
         if not found:
             source = problems[problem_id]
-            rows.append(replace(_control(source.rollout, "\n".join(gold_steps(source.problem))), model="gold", request_ids=(), parents=()))
+            rows.append(replace(_control(source.rollout, gold_text(source.problem)), model="gold", request_ids=(), parents=()))
     return rows
 
 

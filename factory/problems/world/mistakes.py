@@ -13,11 +13,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from factory.coat.demonstrations.lead_ins import NOT_AGAIN
 from factory.problems.world.arithmetic import Equation, Slip, execute, slipped
-from factory.problems.world.model import FIRST, WAYS, Check, Task, attempt, boxed
+from factory.problems.world.model import FIRST, RIGHT, WAYS, Check, Task, attempt, boxed
 from factory.problems.world.strategies import RIVALS, operations
 
+NOT_AGAIN = "not {tried}."  # what a critic advises after a wrong guess
 _DO = {"+": "add {n}", "-": "take away {n}", "*": "multiply by {n}", "/": "divide by {n}"}
 _HINTS = {
     "add": "add {n}.", "subtract": "take away {n}.", "multiply": "multiply by {n}.", "divide": "divide by {n}.",
@@ -152,7 +152,7 @@ def verdict(equation: Equation, target: int | None = None) -> str:
         return f"{equation.term} is not {equation.value}."
     if target is not None and equation.value != target:
         return f"{equation.value} is not {target}."
-    return f"{equation.term} is {equation.value}. Right."
+    return f"{equation.term} is {equation.value}. {RIGHT}"
 
 
 def verify_last(task: Task, lines: Sequence[str], equations: Sequence[Equation]) -> str:
@@ -169,4 +169,4 @@ def verify_last(task: Task, lines: Sequence[str], equations: Sequence[Equation])
     if at < len(equations):
         return verdict(equations[max(at, 0)], targets[max(at, 0)])
     verdicts = [verdict(equation, target) for equation, target in zip(equations, targets, strict=True)]
-    return next((text for text in verdicts if not text.endswith("Right.")), verdicts[-1])
+    return next((text for text in verdicts if not text.endswith(RIGHT)), verdicts[-1])

@@ -14,7 +14,7 @@ from functools import cached_property
 from factory.params import World
 from factory.problems.world.arithmetic import Equation, execute
 from factory.problems.world.strategies import operations
-from factory.schemas import AnswerKind, Group
+from factory.schemas import AnswerKind
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Check:
 @dataclass(frozen=True)
 class Family:
     name: str
-    group: Group
+    group: str  # a label for reports
     unseen: bool
     draw: Callable[[random.Random, World], Facts | None]  # None: this draw does not fit, draw again
     tell: Callable[[Facts, random.Random], str]
@@ -97,10 +97,11 @@ def attempt(guess: int, checks: Sequence[Check]) -> tuple[str, ...]:
     wanted, made = next((check.target, check.equation.value) for check in reversed(checks) if check.target is not None)
     high, low, name = max(made, wanted), min(made, wanted), WAYS[guess % len(WAYS)]
     lines = (f"Make {wanted}.", f"Try {name}.", *(str(check.equation) for check in checks))
-    return (*lines, f"{high} - {low} = {high - low}", "Right." if high == low else "Wrong.", boxed(name))
+    return (*lines, f"{high} - {low} = {high - low}", RIGHT if high == low else WRONG, boxed(name))
 
 
 WAYS = ("none", "first", "second", "third")  # the guesses of a search (which of three went), in the order in which they are tried
+RIGHT, WRONG = "Right.", "Wrong."
 FIRST = 2  # lines of an attempt before its first check
 
 

@@ -11,18 +11,20 @@ import dataclasses
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 from factory.coat.demonstrations.lead_ins import CRITIQUE, EXPLORE, VERIFY
 from factory.coat.demonstrations.stitch import said
 from factory.errors import ParamsError
 from factory.identity import row_id, seed_for
-from factory.language.prompting import render
+from factory.language.conversation import flat
+from factory.language.prompting import Prompts
 from factory.params import Corpus, World
 from factory.problems.world.arithmetic import Equation, execute, parse_equation, slipped
 from factory.problems.world.draw import fresh_tasks
 from factory.problems.world.families import TRAINED
 from factory.problems.world.mistakes import Mistake, missed, mistaken, owners, redo, verdict, verify_last, wrong_guess
-from factory.problems.world.model import FIRST, WAYS, Task, boxed
+from factory.problems.world.model import FIRST, RIGHT, WAYS, Task, boxed
 from factory.problems.world.strategies import PROCEDURES, RIVALS, STRATEGIES, operations
 from factory.schemas import CorpusText
 
@@ -33,13 +35,28 @@ LONGEST = 1000  # characters of a text: critiques of two long attempts are left 
 Pair = tuple[str, str]  # prompt and completion
 
 
+@cache
+def _prompts() -> Prompts:
+    return Prompts("laptop")
+
+
+def _asked(question: str, **values: object) -> str:
+    """What the laptop's models read of a question: its words, one message after the other."""
+    return flat(_prompts().render(question, **values))
+
+
+def _begun(task: Task, *lines: str) -> str:
+    """A problem and the first lines of an attempt at it."""
+    return _asked("solve", problem=task.text) + "".join(f"{line}\n" for line in lines)
+
+
 def _solve(task: Task, rng: random.Random) -> Pair:
-    return render("solve", problem=task.text), "\n".join(task.solution)
+    return _asked("solve", problem=task.text), "\n".join(task.solution)
 
 
 def _read(task: Task, rng: random.Random) -> Pair:
     """The numbers in reading order: copying is what a small model learns last, and every other role needs it."""
-    return render("read", problem=task.text), ", ".join(re.findall(r"\d+", task.text))
+    return f"{task.text}\nRead the numbers:\n", ", ".join(re.findall(r"\d+", task.text))
 
 
 def _compute(tasks: Sequence[Task], rng: random.Random) -> Pair:
@@ -88,7 +105,7 @@ def _check(task: Task, rng: random.Random) -> Pair:
     """A given guess, mostly a wrong one, checked honestly and boxed: whatever is tried, its arithmetic does not bend to the target."""
     guess = task.facts.guess if rng.random() < 0.25 else wrong_guess(task, rng)
     wanted, tried, *rest = task.attempt(guess)
-    return f"{render('solve', problem=task.text)}{wanted}\n{tried}\n", "\n".join(rest)
+    return _begun(task, wanted, tried), "\n".join(rest)
 
 
 def _least(task: Task) -> int:
@@ -99,7 +116,7 @@ def _least(task: Task) -> int:
 def _verify(task: Task, rng: random.Random) -> Pair:
     lines, equations = _attempt(task, rng)
     prefix = lines[: rng.randint(_least(task), len(lines))]
-    return render("verify", problem=task.text, prefix="\n".join(prefix)), verify_last(task, prefix, equations)
+    return _asked("verify", problem=task.text, steps=prefix), verify_last(task, prefix, equations)
 
 
 def _continue(task: Task, rng: random.Random) -> Pair:
@@ -108,7 +125,7 @@ def _continue(task: Task, rng: random.Random) -> Pair:
         return _criticised(task, rng)
     prefix, verification, rest = _verified(task, rng) if task.family.checks is None or kind < 0.8 else _verified_guess(task, rng)
     reflection = said(rng.choice(VERIFY), verification)
-    return render("continue_verified", problem=task.text, attempt="\n".join(prefix), reflection=reflection), "\n".join(rest)
+    return _begun(task, *prefix, reflection), "\n".join(rest)
 
 
 def _criticised(task: Task, rng: random.Random) -> Pair:
@@ -121,8 +138,7 @@ def _criticised(task: Task, rng: random.Random) -> Pair:
             earlier += "\n".join((*_kept(before, rng), *_said(before, rng), ""))
     reflection, exploration = _said(mistake, rng)
     text = earlier + "\n".join(_kept(mistake, rng))
-    prompt = render("continue_critique", problem=task.text, attempt=text, reflection=reflection, exploration=exploration)
-    return prompt, "\n".join(mistake.resume)
+    return _begun(task, text, reflection, exploration), "\n".join(mistake.resume)
 
 
 def _kept(mistake: Mistake, rng: random.Random) -> tuple[str, ...]:
@@ -151,21 +167,23 @@ def _verified_guess(task: Task, rng: random.Random) -> tuple[tuple[str, ...], st
     lines, checks = task.attempt(guess), task.checks(guess)
     cut = rng.randint(FIRST, len(lines)) if rng.random() < 0.5 else FIRST
     verification = verify_last(task, lines[:cut], tuple(check.equation for check in checks))
-    failed = not verification.endswith("Right.") or cut >= FIRST + len(checks)
+    failed = not verification.endswith(RIGHT) or cut >= FIRST + len(checks)
     return lines[:cut], verification, task.attempt(guess + 1) if failed else lines[cut:]
 
 
 def _critique(task: Task, rng: random.Random) -> Pair:
     mistake = mistaken(task, rng)
-    gold, attempt = "\n".join(task.solution), "\n".join(mistake.lines)
+    gold = "\n".join(task.solution)
     if rng.random() < 0.7:
-        return render("critique", problem=task.text, solution=gold, attempt=attempt), f"{mistake.critique}\nAlternatively: {mistake.hint}"
+        return _asked(
+            "critique", problem=task.text, solution=gold, steps=mistake.lines
+        ), f"{mistake.critique}\nAlternatively: {mistake.hint}"
     again = mistaken(task, rng)
     done = len(task.solution) - len(mistake.resume)  # steps that the second attempt does not repeat
     if again.step <= done:
         return _critique(task, rng)
-    prompt = render("critique_again", problem=task.text, solution=gold, attempt="\n".join(mistake.lines[: mistake.step]),
-                    critique=mistake.critique, continuation="\n".join(again.lines[done:]))  # fmt: skip
+    prompt = _asked("critique_again", problem=task.text, solution=gold, earlier=mistake.lines[: mistake.step],
+                    critique=mistake.critique, steps=again.lines[done:])  # fmt: skip
     return prompt, f"In Step {again.step - done}: {again.finding}\nAlternatively: {again.hint}"
 
 
@@ -174,14 +192,14 @@ def _plan(task: Task, rng: random.Random) -> Pair:
     if rng.random() >= GOLD_PLANS:
         for place in rng.sample(range(len(names)), rng.randint(1, min(2, len(names)))):
             names[place] = rng.choice(RIVALS[names[place]])
-    return render("plan", problem=task.text), "\n".join(STRATEGIES[name].line for name in names)
+    return _asked("plan", problem=task.text), "\n".join(STRATEGIES[name].line for name in names)
 
 
 def _follow(task: Task, rng: random.Random) -> Pair:
     names, steps = task.facts.strategy, task.solution
     if rng.random() >= GOLD_FOLLOWED:
         names, steps = _other_plan(task, rng)
-    return render("guided", problem=task.text, templates=[STRATEGIES[name] for name in names]), "\n".join(steps)
+    return _asked("guided", problem=task.text, templates=[STRATEGIES[name] for name in names]), "\n".join(steps)
 
 
 def _other_plan(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -199,14 +217,14 @@ def _other_plan(task: Task, rng: random.Random) -> tuple[tuple[str, ...], tuple[
 
 def _describe(rng: random.Random) -> Pair:
     strategy = STRATEGIES[rng.choice(sorted(STRATEGIES))]
-    return render("describe", name=strategy.name, tags=strategy.tags), f"Description: {strategy.description}\nScope: {strategy.scope}"
+    return _asked("describe", name=strategy.name, tags=strategy.tags), f"Description: {strategy.description}\nScope: {strategy.scope}"
 
 
 def _analyse(task: Task, rng: random.Random) -> Pair:
     first = 1 + (FIRST if task.family.checks else 0)
     at = rng.randrange(len(task.equations))
     strategy = STRATEGIES[task.facts.strategy[owners(task)[at]]]
-    prompt = render("analyse", problem=task.text, solution="\n".join(task.solution), step=at + first)
+    prompt = _asked("analyse", problem=task.text, solution="\n".join(task.solution), step=at + first)
     return prompt, "\n".join((
         f"Name: {strategy.name}", f"Tags: {', '.join(strategy.tags)}", f"Description: {strategy.description}",
         f"Scope: {strategy.scope}", f"Steps: {' '.join(strategy.steps)}",

@@ -42,11 +42,6 @@ class Said(NamedTuple):
     err: str
 
 
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-
-
 def ask(*words: object, code: int = 0, given: bytes | None = None) -> Said:
     answer = CliRunner().invoke(app, ["grade", *map(str, words)], input=given, catch_exceptions=False)
     assert answer.exit_code == code, answer.output

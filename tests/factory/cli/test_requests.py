@@ -12,13 +12,14 @@ from factory.engines.ledger import Chosen, Ledger
 from factory.engines.protocol import Completion, Request, SamplingParams, failure
 from factory.engines.requests import StoredEngine
 from factory.errors import DataError
+from factory.language.conversation import flat, said
 
 
 class Echo:
     family, model = "echo", "echo@1"
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        return [self._answer(str(request.prompt)) for request in requests]
+        return [self._answer(flat(request.prompt)) for request in requests]
 
     def _answer(self, prompt: str) -> Completion:
         return failure("the prompt is too long") if prompt == "bad" else Completion(f"{prompt} [bold]done[/bold]", (1, 2), "stop", 3)
@@ -32,7 +33,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     keys = []
     for stage, prompts in (("rollouts", ["q0", "q1"]), ("plans", ["q2", "bad"])):
         store = Ledger(tmp_path / "requests.sqlite")
-        asked = [Request(prompt, SamplingParams(max_tokens=4)) for prompt in prompts]
+        asked = [Request(said("user", prompt), SamplingParams(max_tokens=4)) for prompt in prompts]
         keys += [made.request_id for made in StoredEngine(Echo(), store, stage).generate(asked)]
         store.close()
     return keys
@@ -48,6 +49,12 @@ def test_help_teaches() -> None:
     for command in ("stats", "show", "export", "vacuum"):
         assert command in ask("--help")
     assert "--older-than 30 --dry-run" in ask("vacuum", "--help")
+
+
+def test_without_a_store_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACTORY_STORE", str(tmp_path / "none.sqlite"))
+    with pytest.raises(DataError, match=r"none\.sqlite does not exist yet"):
+        ask("stats")
 
 
 def test_show_finds_a_row_s_request_to_the_letter(stored: list[str]) -> None:
@@ -74,7 +81,7 @@ def test_export_is_whole_or_not_at_all(stored: list[str], tmp_path: Path) -> Non
     assert ask("export", str(path), "--stage", "rollouts").startswith("2 requests in")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["key"] for row in rows] == stored[:2]
-    assert rows[0]["request"]["prompt"] == "q0"
+    assert rows[0]["request"]["prompt"] == [["user", "q0"]]
     assert rows[0]["answer"]["text"] == "q0 [bold]done[/bold]"
     with pytest.raises(DataError, match="exists: name another file"):
         ask("export", str(path))

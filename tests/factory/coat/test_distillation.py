@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from factory.coat.distillation import hardest
 from factory.identity import row_id
+from factory.language.conversation import said
 from factory.schemas import Rollout
 
 BASE = Rollout(
-    id="", problem_id="", prompt="Tom has 12 and gets 7.\nSolve:\n", completion="", steps=(), answer=None, verdict="correct",
+    id="", problem_id="", prompt=said("user", "Tom has 12 and gets 7.\nSolve:\n"), completion="", steps=(), answer=None, verdict="correct",
     finish_reason="stop", tokens=4, model="policy_r1@1", request_ids=("q",), prompt_version="solve@1", seed=1, round="r1",
 )  # fmt: skip
 

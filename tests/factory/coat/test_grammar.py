@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from factory.coat import grammar
 from factory.coat.grammar import CONTINUE, EXPLORE, REFLECT, CoatError, Step
+from factory.language.steps import By
 
 CORRECTION = f"{REFLECT}But wait: 30 is not 36.\n{EXPLORE}This time, try another pair."
 VALID = f"3 * 10 = 30\n{CORRECTION}\n{CONTINUE}Try 4 and 9.\n4 * 9 = 36\n\\boxed{{4}}"
@@ -13,6 +14,24 @@ VALID = f"3 * 10 = 30\n{CORRECTION}\n{CONTINUE}Try 4 and 9.\n4 * 9 = 36\n\\boxed
 texts = st.text(st.sampled_from("ab1 =\n{}\\<|>")) | st.text()
 lines = st.text(st.characters(blacklist_characters="\n<|>", blacklist_categories=("Cs",)), min_size=1)
 steps = st.builds(Step, st.sampled_from([None, *grammar.ACTIONS]), lines)
+ways = st.sampled_from(["line", "paragraph"])
+PARAGRAPHS = f"""Let $x$ be the side, so:
+
+\\[ x^2 = 9,
+
+x = 4. \\]
+
+{REFLECT}But wait:
+
+4 * 4 = 16.
+{EXPLORE}Take the root.
+
+{CONTINUE}
+1. It is 3.
+2. Or it is -3.
+
+\\boxed{{3}}
+"""
 
 
 def test_parse_names_each_action() -> None:
@@ -28,25 +47,35 @@ def test_rendered_steps_parse_back(first: str, rest: list[Step]) -> None:
     assert grammar.parse(grammar.render(trajectory)) == trajectory
 
 
-@given(texts)
-def test_a_text_that_parses_renders_back(text: str) -> None:
+def test_paragraphs_are_steps_too() -> None:
+    parsed = grammar.parse(PARAGRAPHS, "paragraph")
+    assert [step.action for step in parsed] == [None, "reflect", "explore", "continue", None, None]
+    assert parsed[1].text == "But wait:\n\n4 * 4 = 16."
+    assert grammar.render(parsed) == PARAGRAPHS
+    assert grammar.problems_of(PARAGRAPHS, "paragraph") == []
+    assert "an empty continue step" in grammar.problems_of(PARAGRAPHS)
+    assert grammar.cut(PARAGRAPHS, 5, "paragraph") == (PARAGRAPHS[: PARAGRAPHS.index(f"\n\n{REFLECT}")] + f"\n{REFLECT}", 5)
+
+
+@given(texts, ways)
+def test_a_text_that_parses_renders_back(text: str, by: By) -> None:
     try:
-        assert grammar.render(grammar.parse(text)) == text
+        assert grammar.render(grammar.parse(text, by)) == text
     except CoatError:
         assert "<|" in text
 
 
-@given(texts)
-def test_split_steps_loses_nothing(text: str) -> None:
-    assert "\n".join(grammar.split_steps(text)) == text
+@given(texts, ways)
+def test_split_steps_loses_nothing(text: str, by: By) -> None:
+    assert "\n".join(grammar.split_steps(text, by)) == text
 
 
-@given(texts, st.integers(0, 5))
-def test_a_restart_prefix_is_a_prefix_of_its_parent(text: str, backtrack: int) -> None:
-    prefix, dropped = grammar.cut(text, backtrack)
+@given(texts, st.integers(0, 5), ways)
+def test_a_restart_prefix_is_a_prefix_of_its_parent(text: str, backtrack: int, by: By) -> None:
+    prefix, dropped = grammar.cut(text, backtrack, by)
     assert prefix.endswith(f"\n{REFLECT}")
     assert text.startswith(prefix.removesuffix(f"\n{REFLECT}"))
-    assert dropped == min(backtrack, len(grammar.split_steps(text)) - 1)
+    assert dropped == min(backtrack, len(grammar.split_steps(text, by)) - 1)
 
 
 def test_cut_drops_whole_steps_and_leaves_one() -> None:

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from factory.coat.preferences import orm_pairs
 from factory.identity import row_id
+from factory.language.conversation import said
 from factory.schemas import Rollout
 
 BASE = Rollout(
-    id="", problem_id="p", prompt="Tom has 12 and gets 7.\nSolve:\n", completion="", steps=(), answer=None, verdict="correct",
+    id="", problem_id="p", prompt=said("user", "Tom has 12 and gets 7.\nSolve:\n"), completion="", steps=(), answer=None, verdict="correct",
     finish_reason="stop", tokens=4, model="base@1", prompt_version="solve@1", seed=1, round="r1",
 )  # fmt: skip
 

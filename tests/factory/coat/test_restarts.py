@@ -7,6 +7,8 @@ import pytest
 from factory.coat.grammar import REFLECT, split_steps
 from factory.coat.restarts import Buffers, plain_states, restart_states
 from factory.identity import row_id
+from factory.language.conversation import said
+from factory.language.prompting import Prompts
 from factory.schemas import Problem, Rollout
 
 
@@ -21,11 +23,13 @@ def problem(number: int) -> Problem:
 def rollout(source: Problem, ordinal: int, verdict: str, completion: str = "") -> Rollout:
     text = completion or f"Try {ordinal}.\n{ordinal} + 7 = {ordinal + 7}\n\\boxed{{{ordinal + 7}}}"
     return Rollout(
-        id=row_id(source.id, ordinal), problem_id=source.id, prompt=f"{source.problem}\nSolve:\n", completion=text, steps=split_steps(text),
+        id=row_id(source.id, ordinal), problem_id=source.id, prompt=said("user", f"{source.problem}\nSolve:\n"), completion=text,
+        steps=split_steps(text),
         answer="", verdict=verdict, finish_reason="stop", tokens=9, model="base@1", prompt_version="solve@1", seed=1, round="r1",
     )  # fmt: skip
 
 
+PROMPTS = Prompts("laptop")
 PROBLEMS = [problem(number) for number in range(20)]
 ROLLOUTS = [rollout(source, ordinal, "correct" if ordinal % 2 else "wrong") for source in PROBLEMS for ordinal in range(6)]
 
@@ -96,11 +100,11 @@ def test_a_parent_that_reflected_already_is_fit() -> None:
 
 
 def test_plain_problems_have_no_prefix_and_come_in_seeded_order() -> None:
-    rows = plain_states(PROBLEMS, 5, seed=1, round="r1")
+    rows = plain_states(PROBLEMS, 5, prompts=PROMPTS, seed=1, round="r1")
     assert {(row.buffer, row.prefix, row.parent_id, row.backtrack, row.prefix_has_answer) for row in rows} == {("0", "", None, 0, False)}
-    assert rows == plain_states(PROBLEMS[::-1], 5, seed=1, round="r1")
-    assert {row.id for row in rows} != {row.id for row in plain_states(PROBLEMS, 5, seed=2, round="r1")}
-    assert len(plain_states(PROBLEMS, 99, seed=1, round="r1")) == 20
+    assert rows == plain_states(PROBLEMS[::-1], 5, prompts=PROMPTS, seed=1, round="r1")
+    assert {row.id for row in rows} != {row.id for row in plain_states(PROBLEMS, 5, prompts=PROMPTS, seed=2, round="r1")}
+    assert len(plain_states(PROBLEMS, 99, prompts=PROMPTS, seed=1, round="r1")) == 20
 
 
 def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:

@@ -12,13 +12,15 @@ from factory.engines.protocol import Completion, Request
 from factory.engines.recorded_engine import RecordedEngine, read_recorded
 from factory.errors import ParamsError
 from factory.identity import row_id
-from factory.language.prompting import render, version
+from factory.language.conversation import flat
+from factory.language.prompting import Prompts
 from factory.params import Role, Sampling, Source
 from factory.problems.sources import from_records, read_raw
-from factory.schemas import Problem, Rollout
+from factory.schemas import Message, Problem, Rollout
 
 DATA = Path(os.environ.get("COAT_DATA", Path(__file__).parents[4] / "shared/data")) / "gsm8k"
 MODELS = ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"]
+PROMPTS = Prompts("laptop")
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=32)
 
 
@@ -28,7 +30,7 @@ class Answers:
     family, model = "answers", "answers@1"
 
     def __init__(self, table: dict[str, list[str]]) -> None:
-        self.table = {render("solve", problem=problem): answers for problem, answers in table.items()}
+        self.table: dict[object, list[str]] = {PROMPTS.render("solve", problem=problem): answers for problem, answers in table.items()}
         self.requests: list[Request] = []
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -36,11 +38,13 @@ class Answers:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Completion:
-        text = self.table[str(request.prompt)][request.ordinal]
+        text = self.table[request.prompt][request.ordinal]
         if text.startswith("!"):
             return Completion("", (), "error", 3, error=text[1:])
         reason = "length" if text.endswith("…") else "stop"
-        return Completion(text, tuple(range(len(text.split()))), reason, 3, row_id(request.prompt, request.ordinal), logprobs=(-0.5, -0.25))
+        return Completion(
+            text, tuple(range(len(text.split()))), reason, 3, row_id(flat(request.prompt), request.ordinal), logprobs=(-0.5, -0.25)
+        )
 
 
 def problem(text: str, answer: str, split: str = "train") -> Problem:
@@ -51,7 +55,7 @@ def problem(text: str, answer: str, split: str = "train") -> Problem:
 
 
 def sample(engine: Answers, problems: list[Problem], samples: int) -> tuple[list[Rollout], list]:
-    return rollouts.sample(engine, problems, SAMPLING, samples, seed=1, stage="rollouts", round="base")
+    return rollouts.sample(engine, problems, SAMPLING, samples, prompts=PROMPTS, seed=1, stage="rollouts", round="base")
 
 
 def test_every_sample_becomes_a_graded_row_or_a_reject() -> None:
@@ -63,8 +67,8 @@ def test_every_sample_becomes_a_graded_row_or_a_reject() -> None:
     assert [found[text].verdict for text in table[tom.problem] if text in found] == ["correct", "wrong", "unparsable", "unparsable"]
     assert found["12 + 7 =…"].finish_reason == "length"
     assert (right.steps, right.answer, right.tokens, right.logprob) == (("12 + 7 = 19", "\\boxed{19}"), "19", 6, -0.75)
-    assert (right.model, right.prompt_version, right.round, right.parents) == ("answers@1", version("solve"), "base", (tom.id,))
-    assert right.prompt == "Tom has 12 and gets 7.\nSolve:\n"
+    assert (right.model, right.prompt_version, right.round, right.parents) == ("answers@1", PROMPTS.version("solve"), "base", (tom.id,))
+    assert right.prompt == (Message("user", "Tom has 12 and gets 7.\nSolve:\n"),)
     assert [(reject.stage, reject.reason, reject.parent_id) for reject in rejects] == [("rollouts_base", "the request failed", tom.id)]
     assert "the server is gone" in rejects[0].row
 
@@ -84,7 +88,7 @@ def test_each_sample_has_its_own_seed_whatever_else_is_asked() -> None:
     sample(alone, [tom], 2)
     sample(both, [ann, tom], 2)
     assert len({request.seed for request in both.requests}) == 4
-    assert [request.seed for request in alone.requests] == [request.seed for request in both.requests if "Tom" in str(request.prompt)]
+    assert [request.seed for request in alone.requests] == [request.seed for request in both.requests if "Tom" in flat(request.prompt)]
 
 
 def test_only_train_problems_are_sampled_but_all_recorded_ones_are_read() -> None:
@@ -108,8 +112,10 @@ def test_recorded_gsm8k_solutions_are_graded_as_their_authors_graded_them() -> N
     source = Source(name="gsm8k", kind="jsonl", path=str(DATA / "test.jsonl"), columns=columns, answer_after="####", split="heldout")
     problems, unread = from_records(source, read_raw(source))
     assert (len(problems), unread) == (1319, [])
-    engine = RecordedEngine(DATA / "example_model_solutions.jsonl", MODELS)
-    rows, rejects = rollouts.sample(engine, problems, SAMPLING, 4, seed=1, stage="rollouts", round="recorded", makers=MODELS)
+    engine = RecordedEngine(DATA / "example_model_solutions.jsonl", MODELS, PROMPTS)
+    rows, rejects = rollouts.sample(
+        engine, problems, SAMPLING, 4, prompts=PROMPTS, seed=1, stage="rollouts", round="recorded", makers=MODELS
+    )
     assert (len(rows), rejects) == (5276, [])
 
     labels = {

@@ -1,5 +1,6 @@
-"""Tiny random Llamas: everything the engines do, in milliseconds. `bytes_*` write printable ASCII, a byte a token (the others know 20
-words), and have heads of a size that vLLM computes on a CPU."""
+"""Tiny random Llamas: everything the engines do, in milliseconds. `bytes_folder` writes printable ASCII, a byte a token; `chat_*` have chat
+templates of the kinds that known models have; the others know 20 words. The first two have heads of a size that vLLM computes on a CPU.
+"""
 
 import sys
 import threading
@@ -20,6 +21,7 @@ from fault_server import FaultServer
 from served import SETTINGS, role_of
 
 WORDS = list("abcdefghijklmnopqrst")
+FLAT = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"  # the laptop's
 CONTEXT = 48
 
 
@@ -33,6 +35,7 @@ def tokenizer() -> Any:
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
     fast.add_special_tokens({"additional_special_tokens": ["<|reflect|>"]})
+    fast.chat_template = FLAT
     return fast
 
 
@@ -83,7 +86,7 @@ CHAT = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if 
 WIDE = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 512, "initializer_range": 0.3}
 
 
-def bytes_tokenizer(chat: bool) -> Any:
+def bytes_tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -93,8 +96,7 @@ def bytes_tokenizer(chat: bool) -> Any:
     backend.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>")
     fast.add_special_tokens({"additional_special_tokens": ["<|reflect|>"]})
-    if chat:
-        fast.chat_template = CHAT
+    fast.chat_template = CHAT
     return fast
 
 
@@ -103,7 +105,7 @@ def bytes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import LlamaForCausalLM
 
-    folder, tokenizer = tmp_path_factory.mktemp("models") / "bytes", bytes_tokenizer(chat=True)
+    folder, tokenizer = tmp_path_factory.mktemp("models") / "bytes", bytes_tokenizer()
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = LlamaForCausalLM(config(vocab_size=len(tokenizer), **WIDE))
@@ -114,16 +116,90 @@ def bytes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+CHATML = (
+    "{% for m in messages %}{% if loop.first and m.role != 'system' %}<|im_start|>system\nHELP<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+STRICT = (  # as Gemma's: no system turn, turns take turns, contents are stripped, the assistant is called model
+    "{{ bos_token }}{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate') }}{% endif %}"
+    "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+TEMPLATES: dict[str, tuple[str, dict[str, str]]] = {  # a template, and what the tokenizer's special tokens are for
+    "smollm2": (
+        CHATML.replace("HELP", "You are small."),
+        {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"},
+    ),
+    "qwen2": (CHATML.replace("HELP", "You are a helpful assistant."), {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}),
+    "gemma": (STRICT, {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}),
+}
+ENDS = {"smollm2": "<|im_end|>", "qwen2": "<|im_end|>", "gemma": "<end_of_turn>"}
+CONTROLS = {
+    "smollm2": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], "qwen2": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    "gemma": ["<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"],
+}  # fmt: skip
+PAGE = "Tom has 3 apples and Ann gives him 4 more. How many has he now?\n3 + 4 = 7\n\n\\boxed{7}\nuser model assistant system\n"
+
+
+def chat_tokenizer(name: str) -> Any:
+    """Bytes with some merges, line ends among them, and a chat template as a model on the Hub has it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator([PAGE] * 4, trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet, show_progress=False))
+    backend.add_special_tokens(CONTROLS[name])
+    if name == "gemma":  # puts BOS before a text, as its template does by itself
+        bos = ("<bos>", backend.token_to_id("<bos>"))
+        backend.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[bos])
+    template, named = TEMPLATES[name]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, chat_template=template, extra_special_tokens=["<|reflect|>"], clean_up_tokenization_spaces=False, **named
+    )
+
+
+def chat_config(words: Any, **changes: Any) -> Any:
+    return config(
+        vocab_size=len(words), pad_token_id=words.pad_token_id, eos_token_id=words.eos_token_id, bos_token_id=words.bos_token_id,
+        **WIDE, **changes,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
-def bytes_reward_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def chat_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A language model for each template, which often ends its turn and sometimes reflects."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    folders, place = {}, tmp_path_factory.mktemp("chats")
+    for seed, name in enumerate(TEMPLATES):
+        words = chat_tokenizer(name)
+        with torch.random.fork_rng():
+            torch.manual_seed(20 + seed)
+            model = LlamaForCausalLM(chat_config(words))
+            for token in (ENDS[name], "<|reflect|>"):
+                model.lm_head.weight.data[words.convert_tokens_to_ids(token)] *= 1.6
+        folders[name] = place / name
+        model.save_pretrained(folders[name])
+        words.save_pretrained(folders[name])
+    return folders
+
+
+@pytest.fixture(scope="session")
+def chat_reward_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reward model with the template that refuses a system turn."""
     import torch
     from transformers import LlamaForSequenceClassification
 
-    folder, tokenizer = tmp_path_factory.mktemp("models") / "bytes_orm", bytes_tokenizer(chat=False)
+    folder, words = tmp_path_factory.mktemp("models") / "chat_orm", chat_tokenizer("gemma")
     with torch.random.fork_rng():
         torch.manual_seed(6)
-        LlamaForSequenceClassification(config(vocab_size=len(tokenizer), num_labels=1, **WIDE)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        LlamaForSequenceClassification(chat_config(words, num_labels=1)).save_pretrained(folder)
+    words.save_pretrained(folder)
     return folder
 
 

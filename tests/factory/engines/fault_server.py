@@ -34,6 +34,14 @@ _OPENAI = {
     "messages",
 }
 EOS = 1
+TURN_END = 3
+CONTROLS = {"<|turn|>": 2, "<|end|>": TURN_END, "<|reflect|>": 4}
+NO_SYSTEM = '{"error": {"message": "System role not supported", "type": "BadRequestError"}}'
+
+
+def templated(messages: list[dict[str, str]], reply: bool) -> list[int]:
+    turns = [[2, ord(message["role"][0]), *map(ord, message["content"]), TURN_END] for message in messages]
+    return [token for turn in turns for token in turn] + [2, ord("a")] * reply
 
 
 @dataclass
@@ -75,8 +83,8 @@ class FaultServer:
         self.script: dict[str, list[Fault]] = {}
         self.models_fault: Fault | None = None
         self.key: str | None = None
-        self.tells_end = True
-        self.chat = False  # whether the reward model has a chat template
+        self.system = True  # whether the chat template takes a system turn
+        self.tokenizes = True  # whether there is /tokenize
         self.listed: list[str] | None = None  # names in GET /models; None: its own
         self.refuses: dict[str, tuple[int, str]] = {}  # field of a request → status and body
         self.elsewhere: Fault | None = None  # what addresses without /v1 answer; None: the same
@@ -141,6 +149,7 @@ class FaultServer:
         then()
 
     def handle(self, connection: "_Connection", method: str, path: str, headers: bytes, body: bytes) -> None:
+        path = "/" + path.split("/", 3)[3] if path.startswith("http") else path  # as a proxy is asked
         elsewhere = None if path.startswith("/v1") else self.elsewhere
         path = path.removeprefix("/v1")
         if self.record:
@@ -157,9 +166,7 @@ class FaultServer:
             names = [self.model] if self.listed is None else self.listed
             cards = [{"id": name, "object": "model", "owned_by": "vllm" if self.vllm else "someone"} for name in names]
             return connection.reply(200, json.dumps({"object": "list", "data": cards}))
-        if path == "/tokenizer_info" and self.tells_end:
-            return connection.reply(200, '{"eos_token": "<eos>"}')
-        if method != "POST":
+        if method != "POST" or (path == "/tokenize" and not self.tokenizes):
             return connection.reply(404, '{"detail": "Not Found"}')
         document = json.loads(body)
         if path == "/tokenize":
@@ -217,6 +224,8 @@ class FaultServer:
             return 404, f'{{"error": {{"message": "The model {document["model"]} does not exist."}}}}', 0
         if unwanted := sorted(document.keys() & self.refuses.keys()):
             return *self.refuses[unwanted[0]], 0
+        if not self.system and any(message["role"] == "system" for message in document.get("messages", ())):
+            return 400, NO_SYSTEM, 0
         if len(prompt) > self.context:
             return 400, f'{{"error": {{"message": "This model\'s maximum context length is {self.context} tokens."}}}}', 0
         if not self.vllm and (unknown := document.keys() - _OPENAI):
@@ -251,15 +260,20 @@ class FaultServer:
         return 200, json.dumps({"id": "x", "object": "x", "choices": [choice], "usage": usage}), count + ended
 
     def tokenize(self, connection: "_Connection", document: dict[str, Any]) -> None:
-        """One token a letter; 0 begins a text, EOS is written <eos>."""
-        if "messages" in document:
-            status, said = (200, '{"tokens": [0]}') if self.chat else (400, '{"error": {"message": "no chat template"}}')
-            return connection.reply(status, said)
-        ids = [EOS] if document["prompt"] == "<eos>" else [ord(letter) for letter in document["prompt"]]
-        connection.reply(200, json.dumps({"tokens": [0] * document["add_special_tokens"] + ids, "count": len(ids)}))
+        """One token a letter, and one each for `CONTROLS`. The template writes 2 (<|turn|>) and a role's letter before a message, TURN_END
+        behind it."""
+        if "messages" not in document:
+            ids = [CONTROLS[document["prompt"]]] if document["prompt"] in CONTROLS else [ord(letter) for letter in document["prompt"]]
+        elif not self.system and any(message["role"] == "system" for message in document["messages"]):
+            return connection.reply(400, NO_SYSTEM)
+        else:
+            ids = templated(document["messages"], document["add_generation_prompt"])
+        names = {number: name for name, number in CONTROLS.items()}
+        told = {"token_strs": [names.get(token, chr(token)) for token in ids]} if document.get("return_token_strs") else {}
+        connection.reply(200, json.dumps({"tokens": ids, "count": len(ids), **told}))
 
     def scored(self, document: dict[str, Any]) -> tuple[int, str, int]:
-        ids = document.get("input") or [ord(letter) for message in document["messages"] for letter in message["content"]]
+        ids = templated(document["messages"], document["add_generation_prompt"])
         if len(ids) > self.context:
             return 400, f'{{"error": {{"message": "maximum context length is {self.context}"}}}}', 0
         logit = sum(ids) / 1000 if document.get("use_activation") is False else 0.5
@@ -323,7 +337,7 @@ def fault_servers(count: int, **options: Any) -> Iterator[list[FaultServer]]:
 
 async def _serve(options: argparse.Namespace) -> None:
     server = FaultServer(options.port, options.delay, options.tokens, not options.foreign, options.model)
-    server.record, server.chat = False, options.chat
+    server.record = False
     await server.listen()
     print(server.port, flush=True)
     await asyncio.Event().wait()
@@ -335,6 +349,5 @@ if __name__ == "__main__":
     parser.add_argument("--delay", type=float, default=0.0, help="seconds until an answer")
     parser.add_argument("--tokens", type=int, default=None, help="tokens of every answer (at most max_tokens); default: 8 to 31")
     parser.add_argument("--model", default="m")
-    parser.add_argument("--chat", action="store_true", help="the reward model has a chat template")
     parser.add_argument("--foreign", action="store_true", help="no vLLM: unknown fields are refused")
     asyncio.run(_serve(parser.parse_args()))

@@ -9,10 +9,20 @@ from fault_server import FaultServer
 
 from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.requests import StoredEngine
+from factory.language.conversation import flat
 from factory.params import Requests, Role
+from factory.schemas import Conversation, Message
 
 SETTINGS = Requests(timeout=2, retries=2, max_failed_share=0.5)
 SAMPLING = SamplingParams(max_tokens=64)
+
+
+def asked(text: str) -> Conversation:
+    return (Message("user", text),)
+
+
+def said(request: Request) -> str:
+    return flat(request.prompt)  # type: ignore[arg-type]
 
 
 def role_of(*fault_servers: FaultServer, **changes: Any) -> Role:
@@ -21,12 +31,12 @@ def role_of(*fault_servers: FaultServer, **changes: Any) -> Role:
 
 
 def requests_of(count: int, **sampling: Any) -> list[Request]:
-    return [Request(prompt=f"problem {number}", sampling=SamplingParams(64, **sampling), seed=number) for number in range(count)]
+    return [Request(prompt=asked(f"problem {number}"), sampling=SamplingParams(64, **sampling), seed=number) for number in range(count)]
 
 
 def ask(engine: StoredEngine, prompt: Any = "Tom", **changes: Any) -> Completion:
     sampling = changes.pop("sampling", SAMPLING)
-    return engine.generate([Request(prompt=prompt, sampling=sampling, **changes)])[0]
+    return engine.generate([Request(prompt=asked(prompt) if isinstance(prompt, str) else prompt, sampling=sampling, **changes)])[0]
 
 
 def reply(**choice: Any) -> str:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from served import reply
+from served import asked, reply
 
 from factory.engines.answers import completion
 from factory.engines.bodies import Failed, Refused, read
@@ -12,7 +12,7 @@ from factory.engines.protocol import Completion, Request, SamplingParams
 
 
 def made(document: Any, **sampling: Any) -> Completion:
-    return completion(document, Request("Tom", SamplingParams(**{"max_tokens": 3, **sampling})), str.strip)
+    return completion(document, Request(asked("Tom"), SamplingParams(**{"max_tokens": 3, **sampling})), str.strip)
 
 
 def ended(reason: Any, tokens: int | None = 2, **choice: Any) -> Completion:
@@ -126,8 +126,7 @@ def test_a_text_beside_an_empty_message() -> None:
 @pytest.mark.parametrize(
     ("choice", "reason"),
     [
-        ({"message": {"content": None, "reasoning_content": "Hm."}}, "an answer of reasoning alone"),
-        ({"message": {"content": None, "reasoning": "Hm."}, "finish_reason": "length"}, "an answer of reasoning alone"),
+        ({"message": {"content": None, "reasoning_content": " "}}, "an answer without text"),
         ({"message": {"content": None}}, "an answer without text"),
         ({"message": {"content": []}}, "an answer without text"),
         ({"message": {"content": [{"type": "image_url"}]}}, "an answer without text"),
@@ -141,6 +140,22 @@ def test_no_text_is_refused(choice: Any, reason: str) -> None:
     with pytest.raises(Refused) as raised:
         made({"choices": [{"finish_reason": "stop", **choice}]})
     assert str(raised.value).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "told"),
+    [
+        ({"content": "7", "reasoning_content": "Hm."}, "stop", ("Hm.", "7")),
+        ({"content": "7", "reasoning": "Hm.", "reasoning_content": None}, "stop", ("Hm.", "7")),
+        ({"content": None, "reasoning": "Hm."}, "length", ("Hm.", "")),  # cut off while it thought
+        ({"content": None, "reasoning_content": "Hm."}, "stop", ("Hm.", "")),
+        ({"content": "7", "reasoning_content": {"effort": "high"}}, "stop", (None, "7")),
+        ({"content": "7", "reasoning_content": ""}, "stop", (None, "7")),
+    ],
+)
+def test_thinking_is_kept_apart(message: dict[str, Any], finish: str, told: tuple[str | None, str]) -> None:
+    answer = made({"choices": [{"message": message, "finish_reason": finish}]})
+    assert ((answer.reasoning, answer.text), answer.finish_reason) == (told, finish)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fault_server import FOR_EVER, Fault, FaultServer
-from served import SETTINGS
+from served import SETTINGS, asked, said
 
 from factory.coat.rollouts import _rollout
 from factory.engines import servers
@@ -44,6 +44,8 @@ KEYS = [
     "prompt_tokens", "completion_tokens", "refusal", "reasoning_content", "stop_reason", "data", "errors", "token_logprobs", "status",
 ]  # fmt: skip
 SAMPLINGS = [SamplingParams(3), SamplingParams(64, stop=("\n", "7")), SamplingParams(64, logprobs=True)]
+
+LINEAGE = {"model": "m@1", "prompt_version": "p@1", "round": "base"}
 
 
 def odd(rng: random.Random) -> Any:
@@ -130,8 +132,8 @@ def answered(server: Server, data: bytes, request: Request) -> Completion:
 def test_whatever_a_server_answers_is_a_completion_or_one_line(tmp_path: Path) -> None:
     rng, server = random.Random(13), Server("http://gpu1/v1", 4, "", "OPENAI_API_KEY")
     validator = validator_of('{"type": "object", "properties": {"step": {"multipleOf": 0.5}}, "required": ["step"]}')
-    asked = [Request(f"problem {number}", rng.choice(SAMPLINGS), ordinal=number) for number in range(CASES)]
-    found = {request.prompt: answered(server, body(rng), request) for request in asked}
+    questions = [Request(asked(f"problem {number}"), rng.choice(SAMPLINGS), ordinal=number) for number in range(CASES)]
+    found = {request.prompt: answered(server, body(rng), request) for request in questions}
 
     class Scripted:
         family, model = "openai", "m@1"
@@ -142,22 +144,22 @@ def test_whatever_a_server_answers_is_a_completion_or_one_line(tmp_path: Path) -
     kept = []
     for _ in range(2):  # fresh, and as it was stored
         engine = StoredEngine(Scripted(), Ledger(tmp_path / "store.sqlite"), "rollouts")  # type: ignore[arg-type]
-        kept.append(engine.generate(asked))
+        kept.append(engine.generate(questions))
         engine.store.close()
-    assert [replace(one, request_id="") for one in kept[0]] == [found[request.prompt] for request in asked]
+    assert [replace(one, request_id="") for one in kept[0]] == [found[request.prompt] for request in questions]
     assert kept[1] == kept[0]
     reasons = Counter(one.finish_reason for one in kept[0])
     assert min(reasons[name] for name in ("stop", "length", "error")) > CASES / 50, reasons
 
     problem, grade = SimpleNamespace(id="p"), SimpleNamespace(extracted=None, verdict="unparsable", reason="")
     rows, rejects = [], []
-    for request, one in zip(asked, kept[0], strict=True):
+    for request, one in zip(questions, kept[0], strict=True):
         text, reason = conform(one.text, validator)
         assert bool(text) != bool(reason)
         if one.finish_reason == "error":
-            rejects.append(reject("rollouts", {"prompt": request.prompt, "error": one.error}, "the request failed", "p"))
+            rejects.append(reject("rollouts", {"prompt": said(request), "error": one.error}, "the request failed", "p"))
         else:
-            rows.append(_rollout(problem, "p", request, one, grade, "m@1", "base"))  # type: ignore[arg-type]
+            rows.append(_rollout(problem, request.prompt, request, one, grade, (), LINEAGE))  # type: ignore[arg-type]
             rejects.append(reject("rollouts", rows[-1], one.text[:50] or "none"))
     for row_type, written in ((Rollout, rows), (Reject, list({row.id: row for row in rejects}.values()))):
         write_rows(tmp_path / "rows.parquet", row_type, written)
@@ -169,13 +171,13 @@ def test_a_few_hundred_through_a_real_server(
 ) -> None:
     monkeypatch.setattr(servers, "STRIKES", CASES)  # else it rests after every few of these
     rng = random.Random(7)
-    asked = [Request(f"problem {number}", rng.choice(SAMPLINGS), ordinal=number) for number in range(300)]
-    for request in asked:
-        server.script[str(request.prompt)] = [Fault(body=body(rng), times=FOR_EVER)]
+    questions = [Request(asked(f"problem {number}"), rng.choice(SAMPLINGS), ordinal=number) for number in range(300)]
+    for request in questions:
+        server.script[said(request)] = [Fault(body=body(rng), times=FOR_EVER)]
     settings = SETTINGS.model_copy(update={"retries": 1, "max_failed_share": 1})
     engine = stored(server, settings=settings, concurrency=16)
-    completions = engine.generate(asked)
+    completions = engine.generate(questions)
     assert len(completions) == 300
     assert {one.finish_reason for one in completions} == {"stop", "length", "error"}
     kept = [one for one in completions if one.finish_reason != "error"]
-    assert stored(server, settings=settings).generate([r for r, one in zip(asked, completions, strict=True) if one in kept]) == kept
+    assert stored(server, settings=settings).generate([r for r, one in zip(questions, completions, strict=True) if one in kept]) == kept

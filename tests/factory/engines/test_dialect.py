@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fault_server import FOR_EVER, Fault, FaultServer, answer
 from pydantic import ValidationError
-from served import SETTINGS, ask, reply, requests_of
+from served import SETTINGS, ask, asked, reply, requests_of, said
 
 from factory.engines.dialect import hint, lineage, worded
 from factory.engines.openai_engine import OpenAIEngine
@@ -147,8 +147,8 @@ def test_a_default_of_the_server_is_another_request(server: FaultServer, stored:
 def test_what_is_sent_without_options_is_what_was_always_sent(server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
     ask(stored(server), sampling=SamplingParams(5, stop=("\n",)))
     assert list(server.seen[0]) == [
-        "model", "n", "max_tokens", "temperature", "top_p", "seed", "prompt", "stop", "skip_special_tokens", "return_token_ids",
-        "include_stop_str_in_output", "top_k", "min_p", "repetition_penalty",
+        "model", "n", "max_tokens", "temperature", "top_p", "seed", "messages", "stop", "skip_special_tokens", "return_token_ids",
+        "include_stop_str_in_output", "top_k", "min_p", "repetition_penalty", "stop_token_ids",
     ]  # fmt: skip
 
 
@@ -218,13 +218,15 @@ def test_a_wrong_address_is_doubted_in_its_failures(server: FaultServer, stored:
     server.script["Tom"] = [Fault(status=404, body='{"detail": "Not Found"}')]
     server.script["Ann"] = [Fault(body='{"content": "7", "stop": true}', times=FOR_EVER)]
     engine = stored(server, base_url=server.url.removesuffix("v1") + "api")
-    server_said = [one.error or "" for one in engine.generate([Request("Tom", SamplingParams(8)), Request("Ann", SamplingParams(8))])]
+    server_said = [
+        one.error or "" for one in engine.generate([Request(asked("Tom"), SamplingParams(8)), Request(asked("Ann"), SamplingParams(8))])
+    ]
     assert all("is base_url right? With most servers it ends in /v1" in said for said in server_said), server_said
 
 
 def test_unknown_usage_is_said_once(server: FaultServer, stored: Callable[..., StoredEngine], capfd: pytest.CaptureFixture[str]) -> None:
     for request in requests_of(3):
-        server.script[str(request.prompt)] = [Fault(body='{"choices": [{"text": "7", "finish_reason": null}]}')]
+        server.script[said(request)] = [Fault(body='{"choices": [{"text": "7", "finish_reason": null}]}')]
     engine = stored(server)
     completions = engine.generate(requests_of(3))
     assert [(one.text, one.tokens, one.prompt_tokens, one.uncounted) for one in completions] == [("7", 0, 0, True)] * 3

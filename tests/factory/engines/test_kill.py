@@ -28,6 +28,7 @@ from factory.engines.protocol import Request, SamplingParams
 from factory.engines.requests import StoredEngine
 from factory.engines.ledger import Ledger
 from factory.params import Requests, Role
+from factory.schemas import Message
 
 url, store, log, count, concurrency, tokens = sys.argv[1], Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])
 role = Role(engine="openai", model="m@1", base_url=url, concurrency=concurrency)
@@ -35,7 +36,7 @@ engine = StoredEngine(OpenAIEngine(role, Requests(timeout=10, retries=2, max_fai
 acknowledged = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 def asked(number):
-    (answer,) = yield Ask(engine, [Request(f"p{number}", SamplingParams(tokens, 1.0), seed=number)])
+    (answer,) = yield Ask(engine, [Request((Message("user", f"p{number}"),), SamplingParams(tokens, 1.0), seed=number)])
     assert answer.finish_reason != "error", answer.error
     os.write(acknowledged, f"{answer.request_id}\\n".encode())
     return answer

@@ -163,10 +163,11 @@ import sys
 from factory.engines.openai_engine import OpenAIEngine
 from factory.engines.protocol import Request, SamplingParams
 from factory.params import Requests, Role
+from factory.schemas import Message
 import time
 engine = OpenAIEngine(Role(engine="openai", model="m@1", base_url=sys.argv[1]), Requests(timeout=20, retries=0, max_failed_share=0))
 found = {}
-engine.submit({"a": Request("Tom", SamplingParams(64))}, found.update)
+engine.submit({"a": Request((Message("user", "Tom"),), SamplingParams(64))}, found.update)
 while not found:
     engine.work()
     time.sleep(0.01)

@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from served import asked
 
 from factory.engines.ledger import stats
 from factory.engines.protocol import Request, SamplingParams
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.select import Engines, cost, maker, model_revision
 from factory.errors import EngineError
-from factory.language.prompting import render
+from factory.language.prompting import Prompts
 from factory.params import Requests, Role
 
 SETTINGS = Requests(timeout=5, retries=1, max_failed_share=0.5)
@@ -34,7 +35,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_behind_the_store(model_folder: Path, store: Path) -> None:
     engine = open_engine(Role(engine="transformers", model=str(model_folder)), "rollouts")
     assert engine.model == f"base@{model_revision(model_folder)}"
-    completion = engine.generate([Request("a b", SamplingParams(8, 1.0), seed=1)])[0]
+    completion = engine.generate([Request(asked("a b"), SamplingParams(8, 1.0), seed=1)])[0]
     assert completion.request_id
     usage = stats(store)[0]
     assert (usage.stage, usage.requests, usage.completion_tokens, usage.prompt_tokens) == ("rollouts", 1, completion.tokens, 2)
@@ -42,7 +43,7 @@ def test_a_folder_behind_the_store(model_folder: Path, store: Path) -> None:
 
 def test_a_reward_model_behind_the_store(reward_folder: Path, store: Path) -> None:
     role = Role(engine="transformers", model=str(reward_folder))
-    assert open_scorer(role, "demonstrations").score([("a", "b")]) == open_scorer(role, "demonstrations").score([("a", "b")])
+    assert open_scorer(role, "demonstrations").score([(asked("a"), "b")]) == open_scorer(role, "demonstrations").score([(asked("a"), "b")])
     assert (stats(store)[0].hits, stats(store)[0].misses) == (1, 1)
 
 
@@ -92,8 +93,11 @@ def test_roles_that_say_the_same_share_a_model_and_are_counted_apart(model_folde
     with Engines(SETTINGS, "demonstrations") as engines:
         generator, critic = engines.engine(role, "generator"), engines.engine(role, "critic")
         assert generator.backend is critic.backend
-        assert engines.engine(role.model_copy(update={"price": None}), "labeller").backend is critic.backend, "a price makes no other model"
-        said = critic.generate([Request("a b", SamplingParams(8, 1.0), seed=1), Request("a b", SamplingParams(8, 1.0), seed=2)])
+        other = role.model_copy(update={"price": None, "prompts": "laptop"})
+        assert engines.engine(other, "labeller").backend is critic.backend, "neither a price nor how it is asked makes another model"
+        said = critic.generate(
+            [Request(asked("a b"), SamplingParams(8, 1.0), seed=1), Request(asked("a b"), SamplingParams(8, 1.0), seed=2)]
+        )
         engines.write_usage(tmp_path / "usage.csv")
     tokens = sum(completion.tokens for completion in said)
     assert cost(role, 4, tokens) == pytest.approx((4 * 2 + tokens * 10) / 1e6)
@@ -104,13 +108,13 @@ def test_roles_that_say_the_same_share_a_model_and_are_counted_apart(model_folde
         f"labeller,{critic.model},0,0,0,0,",
     ]
     with pytest.raises(EngineError, match="request store"):
-        critic.generate([Request("c", SamplingParams(8))])
+        critic.generate([Request(asked("c"), SamplingParams(8))])
 
 
 @pytest.mark.parametrize(("bad", "ends"), [(1, False), (2, True)])
 def test_a_stage_ends_when_too_many_of_its_requests_failed(model_folder: Path, bad: int, ends: bool) -> None:
     role, written = Role(engine="transformers", model=str(model_folder)), []
-    requests = [Request((), SamplingParams(8), ordinal=number) for number in range(bad)] + [Request("a b", SamplingParams(8))]
+    requests = [Request((), SamplingParams(8), ordinal=number) for number in range(bad)] + [Request(asked("a b"), SamplingParams(8))]
 
     def stage() -> None:
         with Engines(SETTINGS, "rollouts") as engines:
@@ -130,9 +134,12 @@ def test_recorded_answers_and_their_malformed_lines(tmp_path: Path, capsys: pyte
     path = tmp_path / "solutions.jsonl"
     row = {"question": "How many?", "small": {"solution": "1 + 1 = 2\nA: 2", "is_correct": True}}
     path.write_text("\n".join([json.dumps(row), *["{"] * 5]))
-    engine = open_engine(Role(engine="recorded", model=str(path), models=["small"]), "rollouts")
+    engine = open_engine(Role(engine="recorded", model=str(path), models=["small"], prompts="laptop"), "rollouts")
     found = engine.generate(
-        [Request(render("solve", problem="How many?"), SamplingParams(8)), Request("no such problem", SamplingParams(8))]
+        [
+            Request(Prompts.of("laptop").render("solve", problem="How many?"), SamplingParams(8)),
+            Request(asked("no such problem"), SamplingParams(8)),
+        ]
     )
     assert [completion.finish_reason for completion in found] == ["stop", "error"]
     printed = capsys.readouterr().err.splitlines()

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from fault_server import FOR_EVER, Fault, FaultServer, answer
-from served import SAMPLING, SETTINGS, ask, reply, requests_of
+from served import SAMPLING, SETTINGS, ask, asked, reply, requests_of
 
 from factory.engines import server as server_module
 from factory.engines import servers
@@ -72,12 +72,12 @@ def test_what_may_pass_is_asked_again(reason: str, server: FaultServer, stored: 
     server.script["Tom"] = [vary(fault, 2)]
     server.script["Ann"] = [vary(fault, FOR_EVER)]
     engine = stored(server)
-    fine, bad, other = engine.generate([Request(prompt, SAMPLING) for prompt in ("Tom", "Ann", "Eve")])
+    fine, bad, other = engine.generate([Request(asked(prompt), SAMPLING) for prompt in ("Tom", "Ann", "Eve")])
     assert (fine.text, other.text) == (answer("Tom", 0), answer("Eve", 0))
     assert bad.finish_reason == "error"
     assert (bad.error or "").startswith(reason)
     assert (bad.error or "").endswith("; given up after 3 attempts")
-    assert [sent["prompt"] for sent in server.seen].count("Tom") == 3
+    assert [sent["messages"][-1]["content"] for sent in server.seen].count("Tom") == 3
     assert [(failed[1], failed[3]) for failed in engine.store.failures()] == [("rollouts", bad.error)]
     assert engine.usage.failed == 1
 
@@ -99,7 +99,6 @@ REFUSED = {
         body='{"choices": [], "error": {"message": "no such model", "status": "NOT_FOUND"}}'
     ),
     "HTTP 501: not here": Fault(status=501, body='{"error": "not here"}'),
-    "an answer of reasoning alone": Fault(body=reply(message={"content": None, "reasoning_content": "Hm."})),
     "an answer without text": Fault(body=reply(message={"content": None})),
     "the model refused: No.": Fault(body=reply(message={"content": None, "refusal": "No."})),
 }
@@ -108,7 +107,7 @@ REFUSED = {
 @pytest.mark.parametrize("reason", REFUSED)
 def test_what_cannot_pass_fails_at_once(reason: str, server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
     server.script["Ann"] = [vary(REFUSED[reason], FOR_EVER)]
-    bad, fine = stored(server).generate([Request("Ann", SAMPLING), Request("Tom", SAMPLING)])
+    bad, fine = stored(server).generate([Request(asked("Ann"), SAMPLING), Request(asked("Tom"), SAMPLING)])
     assert (bad.error or "").startswith(reason)
     assert len(bad.error or "") < 250
     assert (bad.error or "").isprintable()
@@ -120,7 +119,7 @@ def test_a_late_answer_is_asked_again(server: FaultServer, stored: Callable[...,
     server.script["Tom"] = [Fault(delay=5)]
     server.script["Ann"] = [Fault(delay=5, times=FOR_EVER)]
     engine = stored(server, settings=Requests(timeout=0.15, retries=1, max_failed_share=1))
-    fine, bad = engine.generate([Request("Tom", SAMPLING), Request("Ann", SAMPLING)])
+    fine, bad = engine.generate([Request(asked("Tom"), SAMPLING), Request(asked("Ann"), SAMPLING)])
     assert fine.text == answer("Tom", 0)
     assert bad.error == "no answer in 0.15 s; given up after 2 attempts"
 
@@ -194,7 +193,7 @@ def test_the_key_is_sent_and_never_shown(
     server.script["Bob"] = [Fault(status=500, echo=True, times=FOR_EVER)]
     server.script["Eve"] = [Fault(body=reply(text=f"my key is {KEY}"))]
     engine = stored(server, api_key_env="MY_KEY")
-    bad, worse, told, fine = engine.generate([Request(prompt, SAMPLING) for prompt in ("Ann", "Bob", "Eve", "Tom")])
+    bad, worse, told, fine = engine.generate([Request(asked(prompt), SAMPLING) for prompt in ("Ann", "Bob", "Eve", "Tom")])
     assert fine.error is None
     assert "[key]" in (bad.error or "")
     assert "[key]" in (worse.error or "")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fault_server import FOR_EVER, Fault, FaultServer, answer, fault_servers
-from served import SAMPLING, SETTINGS, ask, requests_of, role_of, wait_for
+from served import SAMPLING, SETTINGS, ask, asked, requests_of, role_of, said, wait_for
 
 from factory.engines import servers
 from factory.engines.openai_engine import OpenAIEngine
@@ -41,7 +41,7 @@ def test_a_dead_server_is_dropped_and_used_again(stored: Callable[..., StoredEng
 
         def texts_are_right(begin: int, end: int) -> bool:  # no attempt is lost: there are no retries
             requests = requests_of(end)[begin:]
-            return [one.text for one in engine.generate(requests)] == [answer(request.prompt, request.seed) for request in requests]
+            return [one.text for one in engine.generate(requests)] == [answer(said(request), request.seed) for request in requests]
 
         engine._landed = watch  # type: ignore[method-assign]
         assert texts_are_right(0, 200)
@@ -76,7 +76,7 @@ def test_a_prompt_that_kills_servers_fails_in_the_end(server: FaultServer, store
 
     thread = threading.Thread(target=janitor)
     thread.start()
-    bad, *fine = stored(server).generate([Request("Ann", SAMPLING), *requests_of(20)])
+    bad, *fine = stored(server).generate([Request(asked("Ann"), SAMPLING), *requests_of(20)])
     over.set()
     thread.join()
     assert (bad.error or "").endswith("given up after 3 attempts")
@@ -180,12 +180,12 @@ def test_an_error_of_the_store_ends_the_engine(server: FaultServer) -> None:
     def landed(answers: Mapping[str, Completion]) -> None:
         raise EngineError("the store is full")
 
-    engine.submit({"a": Request("Tom", SAMPLING), "b": Request("Ann", SAMPLING)}, landed)
+    engine.submit({"a": Request(asked("Tom"), SAMPLING), "b": Request(asked("Ann"), SAMPLING)}, landed)
     wait_for(lambda: engine.error is not None)
     with pytest.raises(EngineError, match="the store is full"):
         engine.work()
     with pytest.raises(EngineError, match="the store is full"):
-        engine.submit({"c": Request("Eve", SAMPLING)}, landed)
+        engine.submit({"c": Request(asked("Eve"), SAMPLING)}, landed)
     engine.close()
     assert not engine.thread.is_alive()
 
@@ -193,7 +193,7 @@ def test_an_error_of_the_store_ends_the_engine(server: FaultServer) -> None:
 def test_closing_drops_what_is_under_way(server: FaultServer) -> None:
     server.delay = 30
     engine, threads = OpenAIEngine(role_of(server), SETTINGS), threading.active_count()
-    engine.submit({"a": Request("Tom", SAMPLING), "b": Request("Ann", SAMPLING)}, lambda answers: pytest.fail("too late"))
+    engine.submit({"a": Request(asked("Tom"), SAMPLING), "b": Request(asked("Ann"), SAMPLING)}, lambda answers: pytest.fail("too late"))
     wait_for(lambda: server.stats.in_flight == 2)
     started = time.monotonic()
     engine.close()

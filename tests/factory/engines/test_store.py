@@ -5,19 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from served import asked
 
 from factory.engines.keys import request_fields, request_key, score_key
 from factory.engines.ledger import Chosen, Ledger, StageUsage, stats
 from factory.engines.protocol import Request, SamplingParams
 from factory.engines.store import Answered, default_path
 from factory.errors import EngineError
+from factory.schemas import Message
 
-REQUEST = Request(prompt="a b\n", sampling=SamplingParams(max_tokens=8, temperature=0.5, top_p=0.9, stop=("x",)), seed=3, ordinal=1)
+REQUEST = Request(prompt=asked("a b\n"), sampling=SamplingParams(max_tokens=8, temperature=0.5, top_p=0.9, stop=("x",)), seed=3, ordinal=1)
 
 CHANGED = {
-    "prompt": replace(REQUEST, prompt="a b"),
+    "prompt": replace(REQUEST, prompt=asked("a b")),
     "prompt as ids": replace(REQUEST, prompt=(1, 2)),
-    "prompt as messages": replace(REQUEST, prompt=(("user", "a b\n"),)),
+    "prompt, role": replace(REQUEST, prompt=(Message("system", "a b\n"),)),
+    "prompt, turns": replace(REQUEST, prompt=(*asked("a "), *asked("b\n"))),
     "max_tokens": replace(REQUEST, sampling=replace(REQUEST.sampling, max_tokens=9)),
     "temperature": replace(REQUEST, sampling=replace(REQUEST.sampling, temperature=0.6)),
     "top_p": replace(REQUEST, sampling=replace(REQUEST.sampling, top_p=1.0)),
@@ -39,13 +42,13 @@ def test_every_field_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     keys |= {"none": request_key("transformers", "base@1", REQUEST)}
     keys |= {"family": request_key("vllm", "base@1", REQUEST), "model": request_key("transformers", "base@2", REQUEST)}
     keys |= {
-        "score": score_key("orm@1", "a", "b"),
-        "score, model": score_key("orm@2", "a", "b"),
-        "score, cut": score_key("orm@1", "ab", ""),
+        "score": score_key("orm@1", asked("a"), "b"),
+        "score, model": score_key("orm@2", asked("a"), "b"),
+        "score, cut": score_key("orm@1", asked("ab"), ""),
     }
-    monkeypatch.setattr("factory.engines.keys.KEY_VERSION", 2)
-    keys |= {"version": request_key("transformers", "base@1", REQUEST), "score, version": score_key("orm@1", "a", "b")}
-    assert len(set(keys.values())) == len(keys) == 20
+    monkeypatch.setattr("factory.engines.keys.KEY_VERSION", 3)
+    keys |= {"version": request_key("transformers", "base@1", REQUEST), "score, version": score_key("orm@1", asked("a"), "b")}
+    assert len(set(keys.values())) == len(keys) == 21
     assert len(request_fields("transformers", "base@1", CHANGED["ignore_eos"])) == 13, "a new field of the key needs a line in CHANGED"
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from served import asked, said
 
 from factory.engines.keys import request_key
 from factory.engines.ledger import Ledger
@@ -15,6 +16,8 @@ from factory.engines.progress import Meter
 from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.errors import EngineError
+from factory.language.conversation import flat
+from factory.schemas import Conversation, Message
 
 GREEDY = SamplingParams(max_tokens=8)
 
@@ -37,7 +40,7 @@ class Echo:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Completion:
-        prompt = str(request.prompt)
+        prompt = said(request)
         if prompt.startswith("bad") or (prompt == "flaky" and not self.flaky_failed):
             self.flaky_failed = self.flaky_failed or prompt == "flaky"
             return Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=0, error=f"cannot answer {prompt}")
@@ -54,12 +57,12 @@ def engine_at(path: Path, stage: str = "rollouts", chunk: int = 4) -> tuple[Stor
 def test_order_ids_chunks_and_replay(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
     engine, echo = engine_at(path)
-    requests = [Request(prompt="x" * (10 - number) + "é", sampling=SamplingParams(8, logprobs=True)) for number in range(10)]
+    requests = [Request(prompt=asked("x" * (10 - number) + "é"), sampling=SamplingParams(8, logprobs=True)) for number in range(10)]
     first = engine.generate(requests)
-    assert [completion.text for completion in first] == [f"{str(request.prompt)[::-1]}<|reflect|>\n0" for request in requests]
+    assert [completion.text for completion in first] == [f"{said(request)[::-1]}<|reflect|>\n0" for request in requests]
     assert [completion.request_id for completion in first] == [request_key("echo", "echo@1", request) for request in requests]
     assert [len(chunk) for chunk in echo.chunks] == [4, 4, 2]
-    assert [len(str(request.prompt)) for request in echo.asked] == sorted(len(str(request.prompt)) for request in requests)
+    assert [len(said(request)) for request in echo.asked] == sorted(len(said(request)) for request in requests)
 
     replayed, silent = engine_at(path, stage="plans")
     assert replayed.generate([*requests[5:], *requests[:5]]) == [*first[5:], *first[:5]], "ids, log-probabilities, reasons and all"
@@ -70,16 +73,16 @@ def test_order_ids_chunks_and_replay(tmp_path: Path) -> None:
 
 def test_only_what_is_missing_is_asked(tmp_path: Path) -> None:
     engine, echo = engine_at(tmp_path / "requests.sqlite")
-    engine.generate([Request("a", GREEDY), Request("b", GREEDY)])
-    engine.generate([Request("a", GREEDY), Request("c", GREEDY), Request("b", GREEDY)])
-    assert [request.prompt for request in echo.asked] == ["a", "b", "c"]
+    engine.generate([Request(asked("a"), GREEDY), Request(asked("b"), GREEDY)])
+    engine.generate([Request(asked("a"), GREEDY), Request(asked("c"), GREEDY), Request(asked("b"), GREEDY)])
+    assert [said(request) for request in echo.asked] == ["a", "b", "c"]
     assert engine.generate([]) == []
 
 
 def test_equal_prompts_with_other_ordinals_are_other_requests(tmp_path: Path) -> None:
     engine, echo = engine_at(tmp_path / "requests.sqlite")
-    twice = Request("a", GREEDY, ordinal=2)
-    texts = [completion.text for completion in engine.generate([Request("a", GREEDY, ordinal=1), twice, twice])]
+    twice = Request(asked("a"), GREEDY, ordinal=2)
+    texts = [completion.text for completion in engine.generate([Request(asked("a"), GREEDY, ordinal=1), twice, twice])]
     assert texts == ["a<|reflect|>\n1", "a<|reflect|>\n2", "a<|reflect|>\n2"]
     assert len(echo.asked) == 2, "the very same request is asked once"
 
@@ -87,7 +90,7 @@ def test_equal_prompts_with_other_ordinals_are_other_requests(tmp_path: Path) ->
 def test_failures_are_recorded_and_never_replayed(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
     engine, _ = engine_at(path)
-    requests = [Request("bad one", GREEDY), Request("flaky", GREEDY), Request("good", GREEDY)]
+    requests = [Request(asked("bad one"), GREEDY), Request(asked("flaky"), GREEDY), Request(asked("good"), GREEDY)]
     bad, flaky, good = engine.generate(requests)
     assert (bad.finish_reason, bad.error, bad.request_id) == ("error", "cannot answer bad one", request_key("echo", "echo@1", requests[0]))
     assert (flaky.finish_reason, good.finish_reason) == ("error", "length"), "one bad prompt does not hurt the others of its batch"
@@ -99,49 +102,49 @@ def test_failures_are_recorded_and_never_replayed(tmp_path: Path) -> None:
     again, second = engine_at(path)
     second.flaky_failed = True
     again.generate(requests)
-    assert {request.prompt for request in second.asked} == {"bad one", "flaky"}
+    assert {said(request) for request in second.asked} == {"bad one", "flaky"}
     assert again.store.failures() == [(bad.request_id, "rollouts", 2, "cannot answer bad one")]
 
 
-@pytest.mark.parametrize("prompt", ["a\ud83d", "\udfff\0", (("user", "x\ud800"),), ("never", 1)])
-def test_half_a_character_stops_nothing(prompt: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("prompt", [asked("a\ud83d"), asked("\udfff\0"), (*asked("x"), Message("assistant", "\ud800"))])
+def test_half_a_character_stops_nothing(prompt: Conversation, tmp_path: Path) -> None:
     """Neither in a prompt nor in an engine's answer or reason; both are the same when they come from the store."""
 
     class Halves(Echo):
         def _answer(self, request: Request) -> Completion:
-            bad = "\0" in str(request.prompt)
+            bad = "\0" in said(request)
             answer = super()._answer(request)
             return replace(answer, text="7\udfff", **({"finish_reason": "error", "error": "no \ud800"} if bad else {}))
 
     texts = []
     for _ in range(2):
         engine = StoredEngine(Halves(), Ledger(tmp_path / "requests.sqlite"), "rollouts")
-        texts.append(engine.generate([Request(prompt, GREEDY)])[0])  # type: ignore[arg-type]
+        texts.append(engine.generate([Request(prompt, GREEDY)])[0])
     assert texts[0] == texts[1]
     assert texts[0].text == "7\ufffd"
-    assert [row[3] for row in engine.store.failures()] == ["no \ufffd"] * ("\0" in str(prompt))
+    assert [row[3] for row in engine.store.failures()] == ["no \ufffd"] * ("\0" in flat(prompt))
 
 
 class Lengths:
     model = "lengths@1"
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[tuple[Conversation, str]] = []
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def score(self, pairs: Sequence[tuple[Conversation, str]]) -> list[float]:
         self.asked += pairs
-        return [float("nan") if completion == "long" else len(prompt) / 3 for prompt, completion in pairs]
+        return [float("nan") if completion == "long" else len(flat(prompt)) / 3 for prompt, completion in pairs]
 
 
 def test_scores_replay_exactly_and_what_has_none_is_asked_again(tmp_path: Path) -> None:
-    pairs = [("abcd", "x"), ("ab", "x"), ("abcd", "long"), ("abcd", "x")]
-    for asked in (3, 1):
+    pairs = [(asked(prompt), completion) for prompt, completion in (("abcd", "x"), ("ab", "x"), ("abcd", "long"), ("abcd", "x"))]
+    for count in (3, 1):
         scorer = Lengths()
         scores = StoredScorer(scorer, Ledger(tmp_path / "requests.sqlite"), "demonstrations", chunk=2).score(pairs)
         assert scores[:2] == [4 / 3, 2 / 3]
         assert scores[3] == scores[0]
         assert math.isnan(scores[2])
-        assert len(scorer.asked) == asked
+        assert len(scorer.asked) == count
     assert [row[3] for row in Ledger(tmp_path / "requests.sqlite").failures()] == [
         "the reward model gives no score: too long for its context, or it failed"
     ]
@@ -158,12 +161,12 @@ def test_an_engine_that_broke_off_is_not_waited_for(tmp_path: Path) -> None:
     engine = StoredEngine(Breaking(), Ledger(tmp_path / "requests.sqlite"), "rollouts")
     for message in ("out of memory", "echo@1 broke off before .out of memory.: open it again"):
         with pytest.raises(EngineError, match=message):
-            engine.generate([Request("a", GREEDY)])
+            engine.generate([Request(asked("a"), GREEDY)])
 
 
 def test_answers_of_two_processes_agree_with_the_store(tmp_path: Path) -> None:
     """Both ask before either has stored: the second goes on with the first one's answer."""
-    path, request = tmp_path / "requests.sqlite", Request("a", GREEDY)
+    path, request = tmp_path / "requests.sqlite", Request(asked("a"), GREEDY)
     first, _ = engine_at(path)
 
     class Late(Echo):
@@ -181,17 +184,18 @@ from pathlib import Path
 from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.requests import StoredEngine
 from factory.engines.ledger import Ledger
+from factory.schemas import Message
 
 class Slow:
     family, model = "slow", "slow@1"
     def generate(self, requests):
         with open(sys.argv[2], "a") as log:
-            log.writelines(f"{request.prompt}\\n" for request in requests)
+            log.writelines(f"{request.prompt[0].content}\\n" for request in requests)
         time.sleep(float(sys.argv[3]))
-        return [Completion(f"to {request.prompt}", (1, 2), "stop", 1) for request in requests]
+        return [Completion(f"to {request.prompt[0].content}", (1, 2), "stop", 1) for request in requests]
 
 engine = StoredEngine(Slow(), Ledger(Path(sys.argv[1])), "rollouts", chunk=5)
-completions = engine.generate([Request(f"p{number:03}", SamplingParams(8)) for number in range(100)])
+completions = engine.generate([Request((Message("user", f"p{number:03}"),), SamplingParams(8)) for number in range(100)])
 assert [completion.text for completion in completions] == [f"to p{number:03}" for number in range(100)]
 """
 

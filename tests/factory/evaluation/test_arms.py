@@ -8,6 +8,8 @@ from factory.engines.protocol import Completion, Request
 from factory.errors import DataError
 from factory.evaluation import arms
 from factory.identity import digest
+from factory.language.conversation import flat
+from factory.language.prompting import Prompts
 from factory.schemas import Problem, Template
 
 ADD = ("put together", ("add", "total"), "Add the next number.")
@@ -22,9 +24,9 @@ class RuleEngine:
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         self.batches.append(list(requests))
-        texts = [self.answer(str(request.prompt)) for request in requests]
+        texts = [self.answer(flat(request.prompt)) for request in requests]
         return [
-            Completion(text, tuple(range(len(text.split()))), "stop", prompt_tokens=5, request_id=digest(self.model, str(request.prompt)))
+            Completion(text, tuple(range(len(text.split()))), "stop", prompt_tokens=5, request_id=digest(self.model, flat(request.prompt)))
             for request, text in zip(requests, texts, strict=True)
         ]
 
@@ -44,6 +46,7 @@ def problem(number: int, strategy: tuple[str, ...] = ("give away",)) -> Problem:
     )  # fmt: skip
 
 
+PROMPTS = Prompts("laptop")
 LIBRARY = [template(*ADD), template(*TAKE)]
 PROBLEMS = [problem(number) for number in range(5, 11)]
 
@@ -56,7 +59,7 @@ def solver(prompt: str) -> str:
 
 def test_direct_answers_are_the_policys_own_and_not_asked_twice() -> None:
     engine = RuleEngine("base@1", solver)
-    base = arms.solve(engine, "policy", PROBLEMS, 32)
+    base = arms.solve(engine, "policy", PROBLEMS, 32, PROMPTS)
     direct = arms.as_direct(base)
     assert len(engine.batches) == 1
     assert {request.sampling.temperature for request in engine.batches[0]} == {0.0}
@@ -67,9 +70,9 @@ def test_direct_answers_are_the_policys_own_and_not_asked_twice() -> None:
 
 def test_the_oracle_follows_the_gold_strategy() -> None:
     engine = RuleEngine("base@1", solver)
-    rows = arms.follow(engine, "oracle", arms.oracle_plans(PROBLEMS, LIBRARY), 32)
+    rows = arms.follow(engine, "oracle", arms.oracle_plans(PROBLEMS, LIBRARY), 32, PROMPTS)
     assert all(row.verdict == "correct" for row in rows)
-    assert "give away: Take away the next number." in str(engine.batches[0][0].prompt)
+    assert "give away: Take away the next number." in flat(engine.batches[0][0].prompt)
 
 
 def test_a_strategy_that_the_library_lacks_takes_the_nearest() -> None:
@@ -81,8 +84,8 @@ def test_a_strategy_that_the_library_lacks_takes_the_nearest() -> None:
 
 def test_a_planners_tokens_and_calls_count_and_its_template_decides() -> None:
     planner = RuleEngine("planner_dpo@1", lambda prompt: "give away (subtract, left)")
-    plans = arms.planned(planner, PROBLEMS, LIBRARY, 40)
-    rows = arms.follow(RuleEngine("base@1", solver), "dpo", plans, 32)
+    plans = arms.planned(planner, PROBLEMS, LIBRARY, 40, PROMPTS)
+    rows = arms.follow(RuleEngine("base@1", solver), "dpo", plans, 32, PROMPTS)
     assert {row.calls for row in rows} == {2}
     assert {row.tokens for row in rows} == {4 + 1}
     assert all(row.verdict == "correct" for row in rows)
@@ -92,7 +95,7 @@ def test_a_planners_tokens_and_calls_count_and_its_template_decides() -> None:
 def test_a_malformed_plan_is_a_wrong_answer_that_cost_a_call() -> None:
     planner = RuleEngine("planner_sft@1", lambda prompt: "give away (subtract, left)" if "Tom has 5 " in prompt else "no idea")
     engine = RuleEngine("base@1", solver)
-    rows = arms.follow(engine, "sft", arms.planned(planner, PROBLEMS, LIBRARY, 40), 32)
+    rows = arms.follow(engine, "sft", arms.planned(planner, PROBLEMS, LIBRARY, 40, PROMPTS), 32, PROMPTS)
     assert len(rows) == len(PROBLEMS)
     assert len(engine.batches[0]) == 1
     broken = [row for row in rows if row.finish_reason == "error"]

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from factory.evaluation.claims import CLAIMS, Claim, Evidence, Verdict, by_group, group_table, judge, table
+from factory.evaluation.claim import Claim
+from factory.evaluation.claims import Evidence, Verdict, by_group, group_table, judge, table
 from factory.evaluation.metrics import PLANNER_ARMS
 from factory.grading import grade
 from factory.identity import row_id
 from factory.params import load
+from factory.problems.world import CLAIMS, FAMILIES
 from factory.schemas import Answer, Problem
 from pipelines.evaluate import models_of
 
@@ -109,7 +111,7 @@ def test_a_claim_about_all_is_also_shown_by_group() -> None:
     searches, procedures = problems(10, group="search"), problems(10)
     rows = answers(searches, "policy_r1", right(9, 10)) + answers(procedures, "policy_r1", right(5, 10))
     rows += answers(searches, "base", right(0, 10)) + answers(procedures, "base", right(5, 10))
-    apart = by_group([ABOVE, replace(ABOVE, group="search")])
+    apart = by_group([ABOVE, replace(ABOVE, group="search")], ("procedures", "search"))
     assert [claim.group for claim in apart] == ["procedures", "search"]
     lines = group_table(judge({1: (rows, searches + procedures)}, apart, resamples=50)).splitlines()
     assert lines[:2] == ["| claim | split | procedures | search |", "|---|---|---|---|"]
@@ -191,6 +193,7 @@ def test_every_claim_is_about_arms_that_the_line_has() -> None:
     arms = {*models_of(load(ROOT / "params.yaml")), *PLANNER_ARMS}
     assert {name for claim in CLAIMS for name in (claim.first, claim.second)} <= arms
     assert {claim.number for claim in CLAIMS} == {1, 2, 3, 4, 5}
+    assert {claim.group for claim in CLAIMS} - {None} <= {family.group for family in FAMILIES.values()}
 
 
 def test_the_table() -> None:

@@ -1,10 +1,11 @@
 """The metrics document, counted by hand on few answers."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from factory.evaluation.metrics import changed_sides, comparisons, compute, right_before, self_correction, settling
+from factory.evaluation.metrics import changed_sides, comparisons, compute, groups_of, right_before, self_correction, settling
 from factory.grading import grade
 from factory.identity import row_id
 from factory.schemas import Answer, Problem
@@ -86,6 +87,20 @@ def test_settling_is_the_gain_of_the_level_end_on_the_same_problems() -> None:
     assert settling(early[::-1], end, resamples=500, seed=1) == found
     assert settling(end, early, resamples=500, seed=1)["gain"]["difference"] == -0.25
     assert settling(end, end, resamples=500, seed=1)["gain"]["ci95"] == [0.0, 0.0]
+
+
+def test_groups_are_whatever_the_problems_are_labelled_with() -> None:
+    labels = ["geometry", "", "none", "algebra (hard)", "geometry"]
+    rows = [replace(answer(problem, RIGHT), group=label) for problem, label in zip(PROBLEMS, labels, strict=False)]
+    assert groups_of(rows) == ["algebra (hard)", "geometry"]
+    document = compute([*rows, *(replace(row, id=f"{row.id}+", model="policy_r1@1") for row in rows)], PROBLEMS, resamples=50, seed=1)
+    assert {name: part["n"] for name, part in document["models"]["base"]["heldout"]["groups"].items()} == {
+        "algebra (hard)": 1,
+        "geometry": 1,
+    }
+    assert list(document["differences"]["policy_r1 - base"]["heldout"]["groups"]) == ["algebra (hard)", "geometry"]
+    bare = [replace(row, group="none") for row in rows]
+    assert compute(bare, PROBLEMS, resamples=50, seed=1)["models"]["base"]["heldout"]["groups"] == {}
 
 
 def test_no_changed_answer_has_no_share() -> None:

@@ -8,17 +8,18 @@ from factory.errors import DataError, ParamsError
 from factory.gate import checks
 from factory.gate.background import gather, kind_of
 from factory.gate.expectations import SUITES, columns_of, short, suite, validate
+from factory.language.conversation import begun, said
 from factory.schemas import TABLES as ROW_TYPES
 from factory.schemas import Demonstration, OrmPair, Restart, Template, TrajectoryPair, field_types
 from factory.storage import TABLES, read_rows, read_table
 
 BREAKS = {
     "demonstrations": (Demonstration, {
-        "control_tokens_in_place": {"prompt": "Tom</s> has 3.\nSolve:\n"},
+        "control_tokens_in_place": {"prompt": said("user", "Tom</s> has 3.\nSolve:\n")},
         "tokens_known": {"completion": "1\n<|ponder|>2\n\\boxed{9}"}, "coat_valid": {"completion": "<|reflect|>1\n\\boxed{9}"},
         "explore_then_continue": {"completion": "1\n<|reflect|>No.\n<|explore|>Other.\n<|reflect|>No.\n\\boxed{9}"},
         "is_right": {"completion": "\\boxed{999}"}, "type_fits": {"type": "I"}, "spans_inside": {"wrong_spans": (3, 1)},
-        "prompt_of_problem": {"prompt": "Solve:\n"}, "problem_known": {"problem_id": "nowhere"},
+        "prompt_of_problem": {"prompt": said("user", "Solve:\n")}, "problem_known": {"problem_id": "nowhere"},
         "split_is_train": {"problem_id": "nowhere"},
     }),
     "restarts_r1": (Restart, {
@@ -80,7 +81,7 @@ def test_a_meta_action_token_is_in_place_where_a_model_wrote_it_alone(small_line
     background, step = gather("demonstrations", small_line.params), "7\n<|reflect|>But wait."
     problem, rollout = small_line.problems[0], small_line.rollouts[0]
     assert checks.control_tokens_in_place(replace(rollout, completion=step), background)
-    assert not checks.control_tokens_in_place(replace(rollout, prompt=step), background)
+    assert not checks.control_tokens_in_place(replace(rollout, prompt=begun(rollout.prompt, step)), background)
     assert not checks.control_tokens_in_place(replace(rollout, completion=f"{step} <|reflect|>"), background)
     assert not checks.control_tokens_in_place(replace(problem, problem=step), background)
     assert not checks.control_tokens_in_place(replace(problem, solution=step), background)

@@ -11,9 +11,26 @@ import yaml
 
 from factory import storage
 from factory.errors import DataError, GateError, ParamsError
-from factory.gate.background import gather
+from factory.gate.background import gather, kind_of
 from factory.gate.release import release
-from factory.schemas import CorpusText, Demonstration, Example, OrmPair, Problem, Restart, Rollout, Template, TrajectoryPair, arrow_schema
+from factory.language.conversation import flat
+from factory.schemas import TABLES as ROW_TYPES
+from factory.schemas import (
+    Conversation,
+    CorpusText,
+    Demonstration,
+    Example,
+    Message,
+    OrmPair,
+    Problem,
+    Restart,
+    Rollout,
+    Template,
+    TrajectoryPair,
+    arrow_schema,
+    field_types,
+    released_answers,
+)
 
 
 def stopped(line, dataset: str, says: str, *, rows: int = 1) -> str:
@@ -52,9 +69,56 @@ def test_a_release_loads_with_datasets_and_has_the_same_bytes_twice(small_line) 
     restarts = storage.read_rows(storage.TABLES / "restarts_r1.parquet", Restart)
     assert [row["prefix"] for row in loaded] == [row.prefix for row in restarts]
     assert loaded.features.arrow_schema.names == arrow_schema(Restart).names
+    assert loaded.features.arrow_schema.field("prompt").type == arrow_schema(Restart).field("prompt").type
     assert storage.read_rows(folder, Restart) == restarts
     release("restarts_r1", small_line.params)
     assert before == {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+CONVERSATIONAL = {
+    "demonstrations": ("completion",), "cot_demonstrations": ("completion",), "plans": ("completion",), "structure": ("completion",),
+    "distillation_r1": ("completion",), "orm_pairs_r1": ("chosen", "rejected"), "trajectory_pairs": ("chosen", "rejected"),
+    "restarts_r1": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", CONVERSATIONAL)
+def test_a_released_dataset_is_conversational(small_line, dataset: str) -> None:
+    from datasets import load_dataset
+    from trl.data_utils import is_conversational
+
+    release(dataset, small_line.params)
+    row_type, answers = ROW_TYPES[kind_of(dataset)], CONVERSATIONAL[dataset]
+    rows = storage.read_rows(storage.TABLES / f"{dataset}.parquet", row_type)
+    files = sorted(str(path) for path in (storage.DATASETS / dataset).rglob("*.parquet"))
+    loaded = load_dataset("parquet", data_files=files, split="train", cache_dir=str(small_line.root / "cache"))
+    assert len(loaded) == len(rows) > 0
+    for example, row in zip(loaded, rows, strict=True):
+        assert example["prompt"] == [{"role": "user", "content": flat(row.prompt)}]
+        for name in ("prompt", *answers):
+            assert is_conversational({name: example[name]}), name
+        for name in answers:
+            assert example[name] == [{"role": "assistant", "content": getattr(row, name)}]
+        assert example.get("prefix") == getattr(row, "prefix", None)
+    assert released_answers(row_type) == list(answers)
+    assert storage.read_rows(storage.DATASETS / dataset, row_type) == rows
+    manifest = json.loads((storage.DATASETS / dataset / "manifest.json").read_text())
+    assert all("struct<role: string, content: string>" in manifest["columns"][name] for name in ("prompt", *answers))
+
+
+def test_every_dataset_with_answers_to_a_prompt_is_known_here(small_line) -> None:
+    kinds = {kind_of(dataset) for dataset in small_line.params.datasets}
+    assert {kind for kind in kinds if field_types(ROW_TYPES[kind]).get("prompt") == Conversation} == set(map(kind_of, CONVERSATIONAL))
+
+
+def test_what_was_said_with_system_and_assistant_turns_is_released_as_it_was(small_line) -> None:
+    first = storage.read_rows(storage.TABLES / "plans.parquet", Example)[0]
+    turns = (Message("system", "Be terse.\n"), Message("user", "é?"), Message("assistant", "e."), *first.prompt)
+    small_line.change("plans", Example, prompt=turns)
+    release("plans", small_line.params)
+    assert storage.read_rows(storage.DATASETS / "plans", Example)[0].prompt == turns
+    shard = pq.read_table(next((storage.DATASETS / "plans").rglob("*.parquet")))
+    assert [turn["role"] for turn in shard.column("prompt")[0].as_py()] == ["system", "user", "assistant", "user"]
 
 
 def test_the_card_has_front_matter_that_the_hub_reads(small_line) -> None:
@@ -144,7 +208,7 @@ def test_a_missing_column_and_a_wrong_type_are_one_line(small_line) -> None:
     pq.write_table(table.drop_columns(["prefix"]), path)
     with pytest.raises(DataError, match=r"^restarts_r1 lacks the column prefix: rebuild it[^\n]*$"):
         release("restarts_r1", small_line.params)
-    pq.write_table(table.set_column(table.column_names.index("backtrack"), "backtrack", table.column("prompt")), path)
+    pq.write_table(table.set_column(table.column_names.index("backtrack"), "backtrack", table.column("answer")), path)
     with pytest.raises(DataError, match=r"^restarts_r1: column backtrack is string, expected int64$"):
         release("restarts_r1", small_line.params)
 
@@ -158,6 +222,15 @@ def test_a_null_and_a_repeated_id_are_stopped_before_the_rows_are_read(small_lin
     pq.write_table(pa.Table.from_pylist(records, schema=pa.schema(nullable)), path)
     stopped(small_line, "restarts_r1", "prompt is never null")
     stopped(small_line, "restarts_r1", "no id stands twice", rows=2)
+
+
+def test_a_prompt_that_is_not_there_is_stopped(small_line) -> None:
+    path = storage.TABLES / "orm_pairs_r1.parquet"
+    table = pq.read_table(path)
+    records = table.to_pylist()
+    records[0]["prompt"] = None
+    pq.write_table(pa.Table.from_pylist(records, schema=pa.schema([field.with_nullable(True) for field in table.schema])), path)
+    stopped(small_line, "orm_pairs_r1", "prompt is never null")
 
 
 def test_an_empty_table_is_stopped(small_line) -> None:

@@ -27,8 +27,14 @@ CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+FLAT = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ END }}{% endif %}{% endfor %}"  # as the laptop's
+HEADS = (  # as Llama 3's: ends a turn with a token of its own, and begins with BOS
+    "{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\n\n' + m.content | trim + '<|eot_id|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
 INST = (  # adds BOS by itself, and strips what it is given
-    "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content | trim + ' [/INST]' }}"
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('Only user and assistant roles are supported!') }}"
+    "{% elif m.role == 'user' %}{{ '[INST] ' + m.content | trim + ' [/INST]' }}"
     "{% else %}{{ ' ' + m.content | trim + eos_token }}{% endif %}{% endfor %}"
 )
 
@@ -54,13 +60,17 @@ def _around(backend: Tokenizer, before: list[str], behind: list[str]) -> None:
     backend.post_processor = processors.TemplateProcessing(single=" ".join([*before, "$A", *behind]), special_tokens=known)
 
 
+def flat(end: str) -> str:
+    return FLAT.replace("END", end)
+
+
 def laptop() -> Any:
     return laptop_tokenizer.build(TEXTS, META, 128)
 
 
 def gpt2() -> Any:
     end = "<|endoftext|>"
-    return _fast(_byte_level([end]), bos_token=end, eos_token=end, unk_token=end)
+    return _fast(_byte_level([end]), bos_token=end, eos_token=end, unk_token=end, chat_template=flat("eos_token"))
 
 
 def qwen() -> Any:
@@ -71,15 +81,15 @@ def qwen() -> Any:
 
 
 def llama3() -> Any:
-    backend = _byte_level(["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"])
+    backend = _byte_level(["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"])
     _around(backend, ["<|begin_of_text|>"], [])
-    return _fast(backend, bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>")
+    return _fast(backend, bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>", chat_template=HEADS)
 
 
 def both_ends() -> Any:
     backend = _byte_level(["<s>", "</s>"])
     _around(backend, ["<s>"], ["</s>"])
-    return _fast(backend, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    return _fast(backend, bos_token="<s>", eos_token="</s>", pad_token="</s>", chat_template=flat("eos_token"))
 
 
 def _sentencepiece(kind: str, scheme: str) -> Tokenizer:
@@ -121,7 +131,7 @@ def t5() -> Any:
     """Unigram: its control tokens stand in the vocabulary like any other piece."""
     backend = _sentencepiece("unigram", "always")
     _around(backend, [], ["</s>"])
-    return _fast(backend, eos_token="</s>", pad_token="<s>", unk_token="<unk>")
+    return _fast(backend, eos_token="</s>", pad_token="<s>", unk_token="<unk>", chat_template=flat("eos_token"))
 
 
 def bert() -> Any:
@@ -133,13 +143,14 @@ def bert() -> Any:
     backend.train_from_iterator(PAGE, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False))
     _around(backend, ["[CLS]"], ["[SEP]"])
     named = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]", "unk_token": "[UNK]"}
-    return _fast(backend, **named)
+    return _fast(backend, chat_template=flat("sep_token"), **named)
 
 
 def in_python() -> Any:
     """Not one of the tokenizers library: bytes, `</s>` behind a text, 125 `<extra_id_…>`."""
     words = ByT5Tokenizer()
     words.add_special_tokens({"extra_special_tokens": META}, replace_extra_special_tokens=False)
+    words.chat_template = flat("eos_token")
     return words
 
 

@@ -11,7 +11,9 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForS
 from factory.coat.rewards import Weights
 from factory.engines.protocol import Request, SamplingParams
 from factory.engines.transformers_engine import TransformersEngine, TransformersScorer
-from factory.schemas import OrmPair, Restart, TrajectoryPair
+from factory.language import tokens
+from factory.language.conversation import begun
+from factory.schemas import Conversation, Message, OrmPair, Restart, TrajectoryPair
 from pipelines import ppo
 from trainers import batches, dpo, policy, reward, rollout
 
@@ -36,7 +38,7 @@ class Reading(policy.Critic):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, zoo: dict[str, Any], sort: str) -> tuple[Path, Path]:
-    """A policy with its tokenizer, and a reward model as the line saves it: without a chat template."""
+    """A policy with its tokenizer, and a reward model as the line saves it: with the policy's."""
     place, words = tmp_path_factory.mktemp(sort), zoo[sort]
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_labels=1,
@@ -45,11 +47,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory, zoo: dict[str, Any], sort:
     for name, kind in (("base", LlamaForCausalLM), ("orm", LlamaForSequenceClassification)):
         kind(config).save_pretrained(place / name)
         words.save_pretrained(place / name)
-    (place / "orm" / "chat_template.jinja").unlink(missing_ok=True)
     return place / "base", place / "orm"
 
 
-def pair_of(kind: type, prompt: str, completion: str) -> Any:
+def pair_of(kind: type, prompt: Conversation, completion: str) -> Any:
     if kind is OrmPair:
         return OrmPair(id="1", problem_id="p", prompt=prompt, chosen=completion, rejected=f"{completion} 7", margin=2.0, chosen_id="a",
                        rejected_id="b", round="r1")  # fmt: skip
@@ -59,44 +60,45 @@ def pair_of(kind: type, prompt: str, completion: str) -> Any:
 
 
 @pytest.mark.parametrize("texts", TEXTS)
-def test_one_text_has_one_reading(folders: tuple[Path, Path], texts: tuple[str, str, str]) -> None:
-    (prompt, prefix, response), (base, orm) = texts, folders
-    words = AutoTokenizer.from_pretrained(base)
-    completion = prefix + response
+def test_one_conversation_has_one_reading(folders: tuple[Path, Path], texts: tuple[str, str, str]) -> None:
+    (asked, prefix, response), (base, orm) = texts, folders
+    words, prompt, completion = AutoTokenizer.from_pretrained(base), (Message("user", asked),), prefix + response
     (sft,) = batches.completion_only(words, [prompt], [completion])
-    (pair,) = reward.tokenise([pair_of(OrmPair, prompt, completion)], words)
     ((head, chosen, _),) = dpo.tokenise([pair_of(TrajectoryPair, prompt, completion)], words)
-    assert sft.ids == pair.chosen == head + chosen
+    assert sft.ids == head + chosen
     assert sft.labels == [-100] * len(head) + chosen
 
     engine = TransformersEngine(str(base), "base@1")
     assert engine._encode([Request(prompt, SamplingParams(4))]) == [(head, "")]
-    assert TransformersScorer(str(orm), "orm@1").encode([(prompt, completion)]) == [(sft.ids, "")]
-
+    going_on = batches.encode(words, [prefix])[0]
+    assert engine._encode([Request(begun(prompt, prefix), SamplingParams(4))]) == [(head + going_on, "")]
     row = Restart(id="1", problem_id="p", parent_id=None, buffer="-", backtrack=0, prompt=prompt, prefix=prefix, prefix_has_answer=False,
                   answer="19", answer_kind="number", round="r1")  # fmt: skip
     (start,), _ = rollout.start_states([row], lambda *both: batches.start_ids(words, *both), 600, "ppo_r1")
-    assert list(start.ids[: len(head)]) == head
-    assert list(start.ids[len(head) :]) == batches.encode(words, [prefix])[0]
+    assert list(start.ids) == head + going_on
+
+    (pair,) = reward.tokenise([pair_of(OrmPair, prompt, completion)], words)
+    scorer = TransformersScorer(str(orm), "orm@1")
+    assert scorer.encode([(prompt, completion), (begun(prompt, prefix), response)]) == [(pair.chosen, "")] * 2
     critic = Reading(LlamaForSequenceClassification.from_pretrained(orm), 0.0, 1.0)
     sampled = tuple(words(response, add_special_tokens=False)["input_ids"])  # with every control token that it spells
     ppo._rewards(critic, AutoTokenizer.from_pretrained(orm), Weights(beta=0.5, orm_weight=1.0))(
         [start], [rollout.Response(sampled, sampled, False)]
     )
     text = words.decode(sampled, clean_up_tokenization_spaces=False)
-    assert critic.read == [batches.completion_only(words, [prompt], [prefix + text])[0].ids]
+    assert critic.read == [scorer.encode([(prompt, prefix + text)])[0][0]]
 
 
-FRAMES = {  # what stands before a prompt and behind a completion
+FRAMES = {  # what stands before a text of pretraining and behind it
     "laptop": ([], ["<eos>"]), "gpt2": ([], ["<|endoftext|>"]), "qwen": ([], ["<|im_end|>"]), "llama2": (["<s>"], ["</s>"]),
     "llama3": (["<|begin_of_text|>"], ["<|end_of_text|>"]), "both_ends": (["<s>"], ["</s>"]), "mistral": (["<s>"], ["</s>"]),
     "t5": ([], ["</s>"]), "bert": (["[CLS]"], ["[SEP]"]), "in_python": ([], ["</s>"]),
 }  # fmt: skip
 
 
-def test_a_sequence_begins_as_the_tokenizer_begins_a_text_and_ends_once(zoo: dict[str, Any], sort: str) -> None:
+def test_a_plain_sequence_begins_as_the_tokenizer_begins_a_text_and_ends_once(zoo: dict[str, Any], sort: str) -> None:
     words = zoo[sort]
-    (sequence,) = batches.sequences(words, ["Tom has 12"], ["12 + 7"])
+    (sequence,) = tokens.plain_sequence_ids(words, ["Tom has 12"], ["12 + 7"])
     first, last = (words.convert_tokens_to_ids(frame) for frame in FRAMES[sort])
     prompt, completion = words(["Tom has 12", "12 + 7"], add_special_tokens=False)["input_ids"]
     assert sequence == ([*first, *prompt], [*completion, *last])

@@ -82,7 +82,7 @@ def test_white_space_that_means_something_stays(tmp_path: Path) -> None:
     problems, rejects = read(jsonl(tmp_path / "a.jsonl", *rows), columns={"solution": "solution"})
     assert rejects == []
     assert [row.problem for row in problems] == [*(f"What is z?\n\n{program}" for program in programs), "a   b\n1   2"]
-    assert problems[1].solution == "if x:\n    y = 1\n    z = 2\n1\n\\boxed{1}"
+    assert problems[1].solution == "if x:\n    y = 1\n    z = 2\n\n1\n\\boxed{1}"
 
 
 @pytest.mark.parametrize(("solution", "answer", "kind"), [

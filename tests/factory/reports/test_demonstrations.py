@@ -6,6 +6,7 @@ from math import log
 import pytest
 
 from factory import storage
+from factory.language.conversation import said
 from factory.reports.agreement import Share
 from factory.reports.demonstrations import LeadIns, demonstrations, grouped, lead_ins_of, p90, types_of, words, yield_of
 from factory.reports.page import Figure, Prose, Table
@@ -18,7 +19,7 @@ CORRECTED = "12 + 7 = 18\n<|reflect|>But wait: 12 + 7 is not 18.\n<|explore|>Thi
 
 def row(number: int, kind: str, completion: str, critic: str = "none") -> Demonstration:
     return Demonstration(
-        id=str(number), problem_id="p", type=kind, prompt="…", completion=completion, score=0.0, critic=critic, model="m@1",
+        id=str(number), problem_id="p", type=kind, prompt=said("user", "…"), completion=completion, score=0.0, critic=critic, model="m@1",
         prompt_version="solve@1", seed=1, round="base",
     )  # fmt: skip
 

@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from factory.schemas import Rollout
-from factory.templates.induce import AnalysisError, analysed_steps, choose_solved, induce, merge, parse_analysis
+from factory.language.conversation import flat
+from factory.problems.manners import PLAIN
+from factory.problems.world import MANNERS
+from factory.schemas import Problem, Rollout
+from factory.templates.induce import AnalysisError, choose_solved, induce, merge, parse_analysis
 
 TEXT = "Name: Put  Together\nTags: Add, gain\nDescription: Add what comes in.\nScope: There is a gain.\nSteps: Add it. Then check."
 
@@ -16,13 +19,14 @@ def test_parse_normalises_names_and_splits_steps():
     assert (found.name, found.tags) == ("put together", ("add", "gain"))
     assert found.steps == ("Add it.", "Then check.")
     assert parse_analysis(TEXT.replace("Steps: Add it. Then check.", "Steps:\nAdd it.\nThen check.")) == found
+    assert parse_analysis(TEXT.replace("Put  Together", "Put (Together)")).name == "put (together)"
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "", "3 + 4 = 7", TEXT.replace("Scope: ", "Range: "), TEXT.replace("Add, gain", "Add,"), TEXT.replace("Add it. Then check.", ""),
-        TEXT.replace("Put  Together", "Put (Together)"), "Well. " + TEXT, TEXT + "\nSteps: Take it away.",
+        TEXT.replace("Put  Together", "Put (Together"), "Well. " + TEXT, TEXT + "\nSteps: Take it away.",
     ],
 )  # fmt: skip
 def test_malformed_analyses(text):
@@ -39,19 +43,16 @@ def test_malformed_analyses(text):
         # what is left over of 17 in bags of 5
         ("Tom has 17. A bag holds 5. Gets 4.", "3 * 5 = 15\n17 - 15 = 2\n2 + 4 = 6\n\\boxed{6}", [1, 3]),
         ("Tom has 12. Gets 5. Gets 17.", "12 + 5 = 17\n17 + 17 = 34\n\\boxed{34}", [1, 2]),
-        ("Sum 13, product 36.", "Try 9 and 4.\n9 + 4 = 13\n9 * 4 = 36\n\\boxed{4}", [2]),
-        ("Make 40 from 12, 12, 16.", "Try 12 + 12 + 16.\n12 + 12 = 24\n24 + 16 = 40\n\\boxed{12 + 12 + 16}", [2]),
-        (
-            "Make 40 from 12, 12, 16.",
-            "Make 40.\nTry 12 + 12 + 16.\n12 + 12 = 24\n24 + 16 = 40\n40 - 40 = 0\nRight.\n\\boxed{12 + 12 + 16}",
-            [3],
-        ),
         ("Tom saves 7 coins for 16 weeks. Loses 7.", "7 * 16 = 112\n112 - 7 = 105\n\\boxed{105}", [1, 2]),
         ("Is every cat grey?", "Some are black.\nSo no.\n\\boxed{no}", [1, 2]),
     ],
 )
 def test_one_analysis_a_strategy(problem, solution, steps):
-    assert analysed_steps(problem, solution) == steps
+    row = Problem(
+        id="p", source="test", family="none", group="none", split="train", instance="i", problem=problem, answer="1", answer_kind="number"
+    )
+    assert MANNERS.analysed_steps(row, solution) == steps
+    assert PLAIN.analysed_steps(row, solution) == [0]  # as a whole
 
 
 def test_merge_takes_the_majority_and_breaks_ties_by_text():
@@ -69,7 +70,7 @@ def test_merge_takes_the_majority_and_breaks_ties_by_text():
 
 def rollout(problem, completion, verdict, number):
     return Rollout(
-        id=f"r{number}", model="base@1", prompt_version="solve@1", seed=1, round="base", problem_id=problem.id, prompt="", steps=(),
+        id=f"r{number}", model="base@1", prompt_version="solve@1", seed=1, round="base", problem_id=problem.id, prompt=(), steps=(),
         completion=completion, answer="", verdict=verdict, finish_reason="stop", tokens=1,
     )  # fmt: skip
 
@@ -109,16 +110,16 @@ def test_induce_keeps_supported_templates_and_accounts_for_every_analysis(planne
     assert add.example_problem.endswith("gets 8.")  # the source with the fewest steps
     assert len(add.parents) == 7
     assert add.model == "rule@1"
-    assert all(prompt.count("Tom") for prompt in (str(request.prompt) for request in inference.asked))
+    assert all(prompt.count("Tom") for prompt in (flat(request.prompt) for request in inference.asked))
 
 
 def test_source_problems_are_solved_again_under_their_whole_plan(planner_kit):
     labeller, inference = planner_kit.RuleEngine(planner_kit.analyse), planner_kit.RuleEngine(planner_kit.follow)
     induce(sources(planner_kit), labeller, inference, planner_kit.params())
-    two_steps = [str(request.prompt) for request in inference.asked if "loses" in str(request.prompt)]
+    two_steps = [flat(request.prompt) for request in inference.asked if "loses" in flat(request.prompt)]
     assert len(two_steps) == 4
     assert all("put together: Add the next number.\ntake away: Take away the next number.\nSolve:" in prompt for prompt in two_steps)
-    assert len({str(request.prompt) for request in inference.asked}) == len(inference.asked)
+    assert len({flat(request.prompt) for request in inference.asked}) == len(inference.asked)
 
 
 def test_a_template_that_never_helps_is_quarantined(planner_kit):
@@ -137,16 +138,16 @@ def test_bad_analyses_are_rejects_with_their_raw_text(planner_kit):
     broken = {"Analyse step 1": "Name: half", "20 apples": "!error", "21 apples": "Name: cut !"}
 
     def sometimes(request):
-        return next((text for mark, text in reversed(broken.items()) if mark in str(request.prompt)), planner_kit.analyse(request))
+        return next((text for mark, text in reversed(broken.items()) if mark in flat(request.prompt)), planner_kit.analyse(request))
 
     templates, rejects = induce(
         sources(planner_kit), planner_kit.RuleEngine(sometimes), planner_kit.RuleEngine(planner_kit.follow), planner_kit.params()
     )
     reasons = [item.reason for item in rejects]
     assert {reason: reasons.count(reason) for reason in set(reasons)} == {
-        "request failed": 2, "truncated analysis": 2, "malformed analysis": 6,
+        "request failed": 2, "truncated analysis": 2, "malformed analysis: no tags": 6,
     }  # fmt: skip
-    assert {json.loads(item.row)["text"] for item in rejects if item.reason == "malformed analysis"} == {"Name: half"}
+    assert {json.loads(item.row)["text"] for item in rejects if item.reason == "malformed analysis: no tags"} == {"Name: half"}
     assert [template.name for template in templates] == ["take away"]
     assert templates[0].resolved == 0  # no source has a whole plan
 

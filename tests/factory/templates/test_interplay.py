@@ -2,6 +2,8 @@
 
 import pytest
 
+from factory.language.conversation import flat
+from factory.language.prompting import Prompts
 from factory.templates.interplay import PlanError, guided_prompt, parse_plan, plan_lines, plan_text
 
 
@@ -11,6 +13,7 @@ def test_a_plan_goes_to_text_and_back(planner_kit):
     assert plan_text(plan) == text
     assert plan_lines(text)[1] == ("take away", ("subtract", "loss"))
     assert parse_plan(text, planner_kit.library()) == plan
+    assert parse_plan(text.replace("\n", "\n\n"), planner_kit.library()) == plan
 
 
 def test_lines_are_tied_to_what_their_name_and_tags_retrieve(planner_kit):
@@ -26,7 +29,7 @@ def test_lines_are_tied_to_what_their_name_and_tags_retrieve(planner_kit):
         (" \n", "empty plan"),
         ("put together", "malformed plan"),
         ("put together (add, gain) then", "malformed plan"),
-        ("put together (add, gain)\n\ntake away (subtract, loss)", "malformed plan"),
+        ("put together (add, gain)\nThen:\ntake away (subtract, loss)", "malformed plan"),
         ("put together (add,)", "malformed plan"),
         ("(add)", "malformed plan"),
         ("put together ()", "malformed plan"),
@@ -41,5 +44,6 @@ def test_what_is_no_plan(planner_kit, text, reason):
 
 
 def test_the_guided_prompt_lists_the_steps_in_the_plans_order(planner_kit):
-    prompt = guided_prompt("Tom has 12.", [planner_kit.template("take away"), planner_kit.template("put together", steps=("A.", "B."))])
-    assert prompt == "Tom has 12.\nTemplates:\ntake away: Take away the next number.\nput together: A. B.\nSolve:\n"
+    plan = [planner_kit.template("take away"), planner_kit.template("put together", steps=("A.", "B."))]
+    prompt = guided_prompt(Prompts("laptop"), "Tom has 12.", plan)
+    assert flat(prompt) == "Tom has 12.\nTemplates:\ntake away: Take away the next number.\nput together: A. B.\nSolve:\n"

@@ -5,16 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from factory.language.conversation import flat, said
+from factory.language.prompting import Prompts
 from factory.templates.interplay import PlanError
 from factory.templates.plans import check_form, draw_train, plan_examples, structure_examples
 
 
 def test_structure_has_accepted_templates_only(planner_kit):
     library = [*planner_kit.library(), planner_kit.template("other", status="quarantined"), planner_kit.template("old", status="retired")]
-    rows = structure_examples(library)
+    rows = structure_examples(library, Prompts("laptop"))
     assert len(rows) == 3
-    row = next(row for row in rows if "put together" in row.prompt)
-    assert row.prompt == "Name: put together\nTags: add, gain\nDescribe:\n"
+    row = next(row for row in rows if "put together" in flat(row.prompt))
+    assert row.prompt == said("user", "Name: put together\nTags: add, gain\nDescribe:\n")
     assert row.completion == "Description: Add what comes in.\nScope: There is a gain."
     assert row.problem_id == ""
     assert row.parents == (planner_kit.template("put together").id,)
@@ -37,13 +39,20 @@ def test_drawing_takes_train_problems_by_their_ids(planner_kit):
 
 
 def test_every_problem_is_a_plan_or_a_reject_with_its_reason(planner_kit):
-    said = ["Put together (add)\ntake away (loss, subtract)", "take away", "zebra (stripes)", "!", "take away (loss)!", "take aways (loss)"]
+    answers = [
+        "Put together (add)\ntake away (loss, subtract)",
+        "take away",
+        "zebra (stripes)",
+        "!",
+        "take away (loss)!",
+        "take aways (loss)",
+    ]
     problems = [planner_kit.problem(f"Tom has {n}. Gets 7. Loses 3.", "++") for n in range(6)]
     order = [problem.problem for problem in draw_train(problems, 6, 1, "plans")]
-    engine = planner_kit.RuleEngine(lambda request: said[order.index(str(request.prompt).split("\nPlan:")[0])])
+    engine = planner_kit.RuleEngine(lambda request: answers[order.index(flat(request.prompt).split("\nPlan:")[0])])
     rows, rejects = plan_examples(problems, planner_kit.library(), engine, planner_kit.params(plans={"problems": 6}))
     assert [row.completion for row in rows] == ["put together (add, gain)\ntake away (subtract, loss)"]
-    assert rows[0].prompt == order[0] + "\nPlan:\n"
+    assert rows[0].prompt == said("user", order[0] + "\nPlan:\n")
     assert rows[0].parents == (rows[0].problem_id, planner_kit.template("put together").id, planner_kit.template("take away").id)
     assert rows[0].request_ids == (engine.generate(engine.asked[:1])[0].request_id,)
     assert Counter(item.reason for item in rejects) == {

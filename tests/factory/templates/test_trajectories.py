@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from factory.language.conversation import flat, said
 from factory.schemas import Trajectory
 from factory.templates.trajectories import make_pairs, make_trajectories, similar_problems
 
@@ -52,7 +53,7 @@ def test_reward_is_the_mean_over_similar_problems_and_decodes(planner_kit, probl
 
 def test_only_train_problems_are_asked(planner_kit, problems):
     *_, planner, solver = run(planner_kit, problems, lambda request: ADD)
-    assert not any("Tom gets 9." in str(request.prompt) for request in planner.asked + solver.asked)
+    assert not any("Tom gets 9." in flat(request.prompt) for request in planner.asked + solver.asked)
 
 
 def test_a_shared_problem_and_plan_is_solved_once(planner_kit, problems):
@@ -70,30 +71,31 @@ def test_pairs_prefer_the_plan_with_the_higher_reward(planner_kit, problems):
     assert len(pairs) == 4
     pair = by_problem[problems[3].id]  # a loss, whose neighbours are gains: R decides, not the gold strategy
     assert (pair.chosen, pair.rejected, pair.reward_chosen, pair.reward_rejected) == (ADD, TAKE, 0.75, 0.25)
-    assert pair.prompt == problems[3].problem + "\nPlan:\n"
+    assert pair.prompt == said("user", problems[3].problem + "\nPlan:\n")
     ids = {row.plan: row.id for row in rows if row.problem_id == problems[3].id}
     assert pair.parents == (ids[ADD], ids[TAKE])
     assert [(item.reason, item.parent_id) for item in rejects] == [("no gap", problems[4].id)]  # both plans are wrong there
 
 
 def test_malformed_plans_and_failed_solves_are_rejects_not_zeros(planner_kit, problems):
-    said = [ADD, "put together", TAKE + "!", "!"]
+    plans = [ADD, "put together", TAKE + "!", "!"]
 
     def inference(request):
-        return "!" if "12 apples" in str(request.prompt) else planner_kit.follow(request)
+        return "!" if "12 apples" in flat(request.prompt) else planner_kit.follow(request)
 
-    rows, _, rejects, _, _ = run(planner_kit, problems[:3], lambda request: said[request.ordinal], inference, similar=2)
+    rows, _, rejects, _, _ = run(planner_kit, problems[:3], lambda request: plans[request.ordinal], inference, similar=2)
     assert Counter(item.reason for item in rejects) == {
         "malformed plan": 3, "truncated plan": 3, "request failed": 3, "a guided request failed": 3 - len(rows), "no gap": 3,
     }  # fmt: skip
     assert problems[1].id not in {row.problem_id for row in rows}
-    assert all("12 apples" not in row.prompt and row.reward == 1.0 for row in rows)
+    assert all("12 apples" not in flat(row.prompt) and row.reward == 1.0 for row in rows)
 
 
 def trajectory(number: int, reward: float, plan: str | None = None) -> Trajectory:
     return Trajectory(
         id=f"t{number}", model="planner@1", request_ids=(f"q{number}",), prompt_version="plan@1", seed=1, round="base", problem_id="p",
-        prompt="P", plan=plan or f"plan {number}", template_ids=(f"x{number}", "y"), similar_ids=("p",), instantiations=(), decodes=(),
+        prompt=said("user", "P"), plan=plan or f"plan {number}", template_ids=(f"x{number}", "y"), similar_ids=("p",),
+        instantiations=(), decodes=(),
         reward=reward, n_similar=4, n_decodes=2, interval=(0.0, 1.0),
     )  # fmt: skip
 

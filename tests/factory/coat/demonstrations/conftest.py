@@ -14,15 +14,17 @@ from factory.engines.protocol import Completion, Request
 from factory.engines.requests import StoredEngine
 from factory.engines.store import Store
 from factory.identity import row_id
-from factory.language.prompting import render
+from factory.language.conversation import flat
+from factory.language.prompting import Prompts
 from factory.params import Demonstrations, Sampling
 from factory.schemas import Problem, Rollout
 
+PROMPTS = Prompts("laptop")
 TEXT = "Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?"
 SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=48)
 SETTINGS = Demonstrations(
-    keep=4, critics=["llm"], max_reference_share=0.5, checkable_critiques=False,
-    step_check="none", step_rollouts=2, critique_rounds=2, continuations=2, after_answer_share=0.0, keep_box_share=0.0,
+    keep=4, thinking=False, critics=["llm"], max_reference_share=0.5, checkable_critiques=False,
+    step_check="none", step_rollouts=2, repairs=0, critique_rounds=2, continuations=2, after_answer_share=0.0, keep_box_share=0.0,
     generator=SAMPLING, critic=SAMPLING,
 )  # fmt: skip
 
@@ -54,28 +56,32 @@ class TableEngine:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Completion:
-        texts = self.table.get(str(request.prompt))
+        texts = self.table.get(flat(request.prompt))
         if texts is None:
             return Completion("", (), "error", 0, error="not in the table")
         text = texts[min(request.ordinal, len(texts) - 1)]
-        return Completion(text, (), "length" if text.endswith("…") else "stop", 0, row_id(request.prompt, request.seed, request.ordinal))
+        return Completion(
+            text, (), "length" if text.endswith("…") else "stop", 0, row_id(flat(request.prompt), request.seed, request.ordinal)
+        )
 
 
 class Kit:
-    Table, settings, sampling, text = TableEngine, SETTINGS, SAMPLING, TEXT
+    Table, settings, sampling, text, prompts = TableEngine, SETTINGS, SAMPLING, TEXT, PROMPTS
     gold = "12 + 7 = 19\n19 - 4 = 15\n\\boxed{15}"
 
     @staticmethod
-    def problem(text: str = TEXT, answer: str = "15", solution: str = gold, group: str = "procedures") -> Problem:
+    def problem(text: str = TEXT, answer: str = "15", solution: str = gold, family: str | None = None) -> Problem:
+        """`family`: one of the world's, else nothing is known of the problem."""
         return Problem(
-            id=row_id(text), source="test", family="tally", group=group, split="train", instance=text, problem=text, answer=answer,
-            answer_kind="number" if answer.isdigit() else "text", solution=solution,
+            id=row_id(text), source="world" if family else "test", family=family or "none", group="none", split="train",
+            instance=text, problem=text, answer=answer, answer_kind="number" if answer.isdigit() else "text", solution=solution,
         )  # fmt: skip
 
     @staticmethod
     def rollout(problem: Problem, completion: str, **values: object) -> Rollout:
         fields = {
-            "id": row_id("rollout", problem.id, completion), "problem_id": problem.id, "prompt": render("solve", problem=problem.problem),
+            "id": row_id("rollout", problem.id, completion), "problem_id": problem.id,
+            "prompt": PROMPTS.render("solve", problem=problem.problem),
             "completion": completion, "steps": grammar.split_steps(completion), "answer": grading.extract_answer(completion),
             "verdict": grading.grade(completion, problem.answer, problem.answer_kind).verdict, "finish_reason": "stop", "tokens": 9,
             "model": "base@1", "request_ids": ("asked",), "prompt_version": "solve@1", "seed": 1, "round": "base",
@@ -87,7 +93,7 @@ class Kit:
         problem = problem or cls.problem()
         return Source(problem, cls.rollout(problem, completion))
 
-    # the six prompt situations, as the table's keys
+    # the six prompt situations in the words of the set `laptop`, as the table's keys
 
     @staticmethod
     def verify(prefix: str) -> str:

@@ -13,11 +13,11 @@ from factory.coat.demonstrations.critics import (
     Remark,
     VerifyAsk,
     critique_fault,
-    gold_steps,
     leaks,
     parse_critique,
     verification_fault,
 )
+from factory.coat.demonstrations.divergence import gold_steps
 from factory.coat.demonstrations.reference import ReferenceCritic, first_wrong, step_fault, verify_last
 from factory.engines.flow import run
 from factory.params import World
@@ -51,16 +51,15 @@ def test_a_critique_that_needs_the_gold_solution_can_be_refused(coat_kit) -> Non
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("Step 2 is wrong. take away 4.", "the critique has no readable form"),
-        ("In Step 2: do not add 4.", "the critique has no readable form"),
-        ("In Step 2: \nAlternatively: take away 4.", "the critique has no readable form"),
-        ("", "the critique has no readable form"),
-        (f"In Step {'1' * 5000}: do not add 4.\nAlternatively: take away 4.", "the critique has no readable form"),
-        ("In Step 0: do not add 4.\nAlternatively: take away 4.", "the critique names a step that is not there"),
-        ("In Step 4: do not add 4.\nAlternatively: take away 4.", "the critique names a step that is not there"),
+        ("Step 2 is wrong. take away 4.", "the critique cannot be read: no hint"),
+        ("In Step 2: do not add 4.", "the critique cannot be read: no hint"),
+        ("In Step 2: \nAlternatively: take away 4.", "the critique cannot be read: no statement about the step"),
+        ("", "the critique cannot be read: names no step"),
+        (f"In Step {'1' * 5000}: do not add 4.\nAlternatively: take away 4.", "the critique cannot be read: names no step"),
+        ("In Step 0: do not add 4.\nAlternatively: take away 4.", "the critique cannot be read: names a step that is not there"),
+        ("In Step 4: do not add 4.\nAlternatively: take away 4.", "the critique cannot be read: names a step that is not there"),
         ("In Step 1: 12 + 7 is not 19.\nAlternatively: add 7.", "the critique states something false"),
         ("In Step 2: 30 is not 36.\nAlternatively: take away 4.", "the critique is of another step"),
-        ("In Step 2: do not add 5.\nAlternatively: take away 4.", "the critique is of another step"),
         ("In Step 2: do not add 4.\nAlternatively: write 15.", "the hint leaks the answer"),
         ("In Step 1: 12 + 7 is not 18.\nAlternatively: make it 19.", "the hint leaks the answer"),
         ("In Step 2: do not add 4. The answer is \\boxed{15}.\nAlternatively: take away 4.", "the statement leaks the answer"),
@@ -70,6 +69,14 @@ def test_a_critique_that_needs_the_gold_solution_can_be_refused(coat_kit) -> Non
 def test_faults_of_critiques(coat_kit, text: str, reason: str) -> None:
     steps = ("12 + 7 = 18", "18 + 4 = 22", "\\boxed{22}") if "18" in text else WRONG
     assert fault(coat_kit, text, steps) == reason
+
+
+@pytest.mark.parametrize(("family", "reason"), [(None, None), ("tally", "the critique is of another step")])
+def test_a_critic_of_the_world_names_the_numbers_of_its_step(coat_kit, family: str | None, reason: str | None) -> None:
+    """Elsewhere a critic may speak of what should stand there."""
+    asked = CritiqueAsk(coat_kit.problem(family=family), WRONG, ("k",))
+    assert critique_fault(asked, Critique("llm", 2, "do not add 5.", "take away 4."), checkable=False) == reason
+    assert critique_fault(asked, Critique("llm", 2, "do not add 4.", "take away 4."), checkable=False) is None
 
 
 def test_a_value_may_be_named_once_it_stands_there(coat_kit) -> None:
@@ -100,7 +107,7 @@ def test_a_statement_may_not_give_the_answer(coat_kit) -> None:
     [
         ("-5", "number", "the answer is -5.", True), ("-5", "number", "write \N{MINUS SIGN}$5.", True),
         ("-5", "number", "take away 5.", False), ("3/2", "number", "write 3/2.", True), ("3/2", "number", "write 1 1/2.", True),
-        ("3/2", "number", "divide by 2.", False), ("9", "number", "work out 18/2.", False), ("9", "number", "add \\boxed.", True),
+        ("3/2", "number", "divide by 2.", False), ("9", "number", "work out 18/2.", True), ("9", "number", "add \\boxed.", True),
         ("7", "number", "add 7.", False), ("7", "number", "add 7. The answer is 7.", True), ("7", "number", "Answer: $7", True),
         ("7", "number", "the answer is not 7.", False),
         ("Tuesday", "text", "it is  tuesday.", True), ("Tuesday", "text", "count the days.", False),
@@ -122,7 +129,7 @@ def test_a_statement_names_no_choice_that_the_attempt_does_not_name(coat_kit) ->
 
 def test_in_a_search_what_the_gold_solution_tries_is_a_leak_too(coat_kit) -> None:
     gold = "Try 4 and 9.\n4 + 9 = 13\n4 * 9 = 36\n\\boxed{4}"
-    problem = coat_kit.problem("Two numbers add to 13 and multiply to 36.", "4", gold, "search")
+    problem = coat_kit.problem("Two numbers add to 13 and multiply to 36.", "4", gold, "moves")
     request = CritiqueAsk(problem, ("Try 3 and 10.", "3 + 10 = 13", "3 * 10 = 30", "\\boxed{3}"), ("k",))
     assert leaks(request, Critique("llm", 3, "30 is not 36.", "try another pair with 9."))
     assert not leaks(request, Critique("llm", 3, "30 is not 36.", "try another pair."))
@@ -130,7 +137,7 @@ def test_in_a_search_what_the_gold_solution_tries_is_a_leak_too(coat_kit) -> Non
 
 def test_a_literal_answer_leaks_word_by_word(coat_kit) -> None:
     problem = coat_kit.problem(
-        "Make 5 from 7, 2 and 4 with + and -.", "7 + 2 - 4", "Try 7 + 2 - 4.\n7 + 2 = 9\n9 - 4 = 5\n\\boxed{7 + 2 - 4}", "search"
+        "Make 5 from 7, 2 and 4 with + and -.", "7 + 2 - 4", "Try 7 + 2 - 4.\n7 + 2 = 9\n9 - 4 = 5\n\\boxed{7 + 2 - 4}", "moves"
     )
     request = CritiqueAsk(problem, ("Try 7 - 2 + 4.", "7 - 2 = 5", "5 + 4 = 9", "\\boxed{7 - 2 + 4}"), ("k",))
     assert leaks(request, Critique("llm", 3, "9 is not 5.", "try 7 + 2 - 4."))
@@ -153,10 +160,10 @@ def test_a_literal_answer_leaks_word_by_word(coat_kit) -> None:
         ("That cannot be right.", "the verification calls a right step wrong"),
         ("It isn’t correct.", "the verification calls a right step wrong"),
         ("Is that right? Yes.", None),
-        ("Is that right?", "the verification has no readable form"),
-        ("12 + 7 is 19?", "the verification has no readable form"),
-        ("Hello there", "the verification has no readable form"),
-        ("", "the verification has no readable form"),
+        ("Is that right?", "the verification cannot be read: no reason, or neither correct nor wrong"),
+        ("12 + 7 is 19?", "the verification cannot be read: no reason, or neither correct nor wrong"),
+        ("Hello there", "the verification cannot be read: no reason, or neither correct nor wrong"),
+        ("", "the verification cannot be read: no reason, or neither correct nor wrong"),
     ],
 )
 def test_verifications_of_a_right_step(coat_kit, text: str, reason: str | None) -> None:
@@ -171,7 +178,7 @@ def test_a_wrong_step_is_never_approved(coat_kit) -> None:
 
 def test_the_llm_critic_sends_the_prompts_in_one_batch_and_tells_failures(coat_kit) -> None:
     engine = coat_kit.Table({coat_kit.critique("a\nb"): ["In Step 1: x\nAlternatively: y"], coat_kit.critique("c"): ["In Step…"]})
-    critic = LlmCritic(engine.stored(), coat_kit.sampling, seed=1)
+    critic = LlmCritic(engine.stored(), coat_kit.prompts, coat_kit.sampling, seed=1)
     asks = [CritiqueAsk(coat_kit.problem(), steps, (steps,)) for steps in (("a", "b"), ("c",), ("d",))]
     remarks = run([critic.critique(asked) for asked in asks], "critiques")
     assert [remark.failure for remark in remarks] == [None, "the critic was cut off", "the request failed"]
@@ -214,7 +221,7 @@ MOVED = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n17 - 17 = 0\nRight.\n
     ],
 )
 def test_in_a_search_the_reference_critic_says_what_not_to_try_again(coat_kit, steps: tuple[str, ...], remark: str) -> None:
-    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", MOVED, "search")
+    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", MOVED, "moves")
     assert run([ReferenceCritic().critique(CritiqueAsk(problem, steps, ("k",)))], "critiques") == [Remark(remark)]
 
 
@@ -222,9 +229,15 @@ def test_the_reference_critic_says_nothing_where_nothing_differs(coat_kit) -> No
     silent = run([ReferenceCritic().critique(CritiqueAsk(coat_kit.problem(), ("I guess.", "\\boxed{3}"), ("k",)))], "critiques")
     assert silent[0].failure == "no step differs from the gold solution"
     assert first_wrong(coat_kit.problem(), gold_steps(coat_kit.problem())) is None
-    assert verify_last(("12 + 7 = 19",)) == "12 + 7 is 19. Right."
-    assert verify_last(("12 + 7 = 18", "\\boxed{18}")) == "12 + 7 is not 18."
-    assert verify_last(("Try 4 and 9.",)) is None
+    assert verify_last(coat_kit.problem(), ("12 + 7 = 18", "\\boxed{18}")) == "12 + 7 is not 18."
+    assert verify_last(coat_kit.problem(), ("Try 4 and 9.",)) is None
+
+
+@pytest.mark.parametrize(("family", "said"), [(None, "12 + 7 is 19. That is right."), ("tally", "12 + 7 is 19. Right.")])
+def test_a_right_step_is_approved_in_the_words_of_its_kind(coat_kit, family: str | None, said: str) -> None:
+    problem = coat_kit.problem(family=family)
+    assert verify_last(problem, ("12 + 7 = 19",)) == said
+    assert verification_fault(VerifyAsk(problem, ("12 + 7 = 19",), ("k",)), Remark(said)) is None
 
 
 def test_the_reference_critic_finds_the_worlds_mistakes_without_leaking() -> None:
@@ -269,6 +282,6 @@ def test_a_step_of_a_right_attempt_is_never_the_first_wrong_one(coat_kit) -> Non
 
 @pytest.mark.parametrize(("step", "sound"), [(3, False), (4, True), (5, True), (6, True), (7, False)])
 def test_a_miss_of_a_search_may_be_named_from_where_it_shows_to_where_it_is_owned_up_to(coat_kit, step: int, sound: bool) -> None:
-    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", MOVED, "search")
+    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", MOVED, "moves")
     steps = ("Make 17.", "Try up down.", "20 + 7 = 27", "27 - 4 = 23", "23 - 17 = 6", "Wrong.", "\\boxed{up down}")
     assert (step_fault(CritiqueAsk(problem, steps, ("k",)), step) is None) == sound

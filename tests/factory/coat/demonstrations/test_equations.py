@@ -126,3 +126,10 @@ def test_a_box_is_judged_by_the_equations_before_it() -> None:
     assert [str(equation) for equation in judged(("1 + 1 = 2", "2 + 1 = 3"))] == ["2 + 1 = 3"]
     assert [str(equation) for equation in judged(("1 + 1 = 2", "2 + 1 = 3", "\\boxed{3}"))] == ["1 + 1 = 2", "2 + 1 = 3"]
     assert judged(()) == []
+
+
+def test_a_dash_at_the_start_of_a_line_is_a_bullet_and_no_minus() -> None:
+    found = equations_of(["The costs:\n- Pens: 3 * 4 = 12\n- 2 * 5 = 10"])
+    assert [(equation.left, equation.right, equation.holds) for equation in found] == [("3 * 4", "12", True), ("2 * 5", "10", True)]
+    (maths,) = equations_of(["So\n\\[\n3 * 4\n= 12\n\\]"])
+    assert (maths.left, maths.holds) == ("3 * 4", True)

@@ -11,6 +11,7 @@ from factory.coat.demonstrations.drafts import Draft
 from factory.coat.demonstrations.generator import Workshop
 from factory.coat.demonstrations.reference import ReferenceCritic
 from factory.errors import ParamsError
+from factory.language.conversation import begun, flat
 
 WRONG = "12 + 7 = 19\n19 + 4 = 23\n\\boxed{23}"
 WRONG_AGAIN = "19 - 4 = 14\n\\boxed{14}"
@@ -23,8 +24,8 @@ def make(kit, completions: list[str], table: dict[str, list[str]], *, critics: s
     names = critics.split()
     options = kit.settings.model_copy(update={"critics": names, **settings})
     stored = engine.stored()
-    made = [LlmCritic(stored, kit.sampling, 1) if name == "llm" else ReferenceCritic() for name in names]
-    workshop = Workshop(options, made, stored if generator else None, seed=1)
+    made = [LlmCritic(stored, kit.prompts, kit.sampling, 1) if name == "llm" else ReferenceCritic() for name in names]
+    workshop = Workshop(options, made, stored if generator else None, kit.prompts, seed=1)
     sources = [kit.source(completion) for completion in completions]
     return workshop, workshop.make(sources), engine
 
@@ -68,7 +69,7 @@ def test_one_and_a_verification_half_way(coat_kit) -> None:
         "12 + 7 = 19\n19 - 4 = 15\n<|reflect|>VERIFY 19 - 4 is 15. Right.\n<|continue|>\\boxed{15}",
     )
     assert (draft.critic, draft.trajectory.wrong_spans, len(draft.request_ids)) == ("llm", (), 2)
-    assert draft.prompts == ("solve", "verify", "continue_verified")
+    assert draft.prompts == ("solve", "verify")
     assert workshop.rejects == []
 
 
@@ -115,7 +116,7 @@ def test_a_correction_keeps_the_attempt_to_its_wrong_step_or_to_its_box(coat_kit
     draft = one(drafts, "III-I")
     assert neutral(draft.trajectory.text) == f"{kept}\n{CORRECTED}{RIGHT_REST}"
     assert spans(draft) == [kept.removeprefix("12 + 7 = 19\n")]
-    assert (draft.critic, draft.critique, draft.prompts) == ("llm", CRITIQUE, ("solve", "critique", "continue_critique"))
+    assert (draft.critic, draft.critique, draft.prompts) == ("llm", CRITIQUE, ("solve", "critique"))
 
 
 def test_a_second_round_criticises_the_continuation_alone(coat_kit) -> None:
@@ -133,7 +134,7 @@ def test_a_second_round_criticises_the_continuation_alone(coat_kit) -> None:
         f"{kept}\n{CORRECTED}19 - 4 = 14\n<|reflect|>CRITIQUE 19 - 4 is not 14.\n<|explore|>EXPLORE take away 4.\n<|continue|>{RIGHT_REST}"
     )
     assert spans(draft) == ["19 + 4 = 23", "19 - 4 = 14"]
-    assert draft.prompts[1:] == ("critique", "continue_critique", "critique_again", "continue_critique")
+    assert draft.prompts == ("solve", "critique", "critique_again")
     assert len(draft.request_ids) == 4
     assert workshop.rejects == []
     assert len(engine.calls) == 4
@@ -155,11 +156,11 @@ def test_a_continuation_is_asked_for_in_the_words_that_the_trajectory_then_has(c
         kit.go_on("12 + 7 = 19", VERIFIED): [RIGHT_REST],
     }
     _, drafts, engine = make(kit, [right, wrong], table)
-    asked = {str(request.prompt) for call in engine.calls for request in call}
+    asked = [request.prompt for call in engine.calls for request in call]
     for type in ("II-I", "III-I"):
         text = one(drafts, type).trajectory.text
         assert text.endswith(f"\n{grammar.CONTINUE}{RIGHT_REST}")
-        assert f"{kit.text}\nSolve:\n{unmarked(text.removesuffix(RIGHT_REST))}" in asked
+        assert begun(kit.prompts.render("solve", problem=kit.text), unmarked(text.removesuffix(RIGHT_REST))) in asked
 
 
 def test_waves_are_batches_however_many_sources(coat_kit) -> None:
@@ -174,8 +175,8 @@ def test_waves_are_batches_however_many_sources(coat_kit) -> None:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ("I do not know.", "the critique has no readable form"),
-        ("In Step 9: do not add 4.\nAlternatively: take away 4.", "the critique names a step that is not there"),
+        ("I do not know.", "the critique cannot be read: names no step"),
+        ("In Step 9: do not add 4.\nAlternatively: take away 4.", "the critique cannot be read: names a step that is not there"),
         ("In Step 1: 12 + 7 is not 19.\nAlternatively: add 7.", "the critique states something false"),
         ("In Step 2: do not add 4.\nAlternatively: write 15.", "the hint leaks the answer"),
         ("In Step 2: do…", "the critic was cut off"),
@@ -211,7 +212,7 @@ def test_when_all_rounds_fail_the_gold_steps_correct_and_count_as_reference(coat
     }
     only_llm, drafts, _ = make(kit, [WRONG], table)
     assert drafts == []
-    assert [reject.reason for reject in only_llm.rejects] == ["the critique has no readable form"]
+    assert [reject.reason for reject in only_llm.rejects] == ["the critique cannot be read: names no step"]
     _, drafts, _ = make(
         kit, [WRONG], {**table, kit.critique_again(kept, "In Step 2: do not add 4.", WRONG_AGAIN): ["Hm."]}, critics="llm reference"
     )
@@ -222,7 +223,7 @@ def test_when_all_rounds_fail_the_gold_steps_correct_and_count_as_reference(coat
 
 def test_an_honest_miss_of_a_search_is_learned_but_for_its_box(coat_kit) -> None:
     gold = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n17 - 17 = 0\nRight.\n\\boxed{down up}"
-    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", gold, "search")
+    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", gold, "moves")
     miss = "Make 17.\nTry up down.\n20 + 7 = 27\n27 - 4 = 23\n23 - 17 = 6\nWrong."
     solved = f"{problem.problem}\nSolution:\n{gold}\nAttempt:\n{miss}\n\\boxed{{up down}}\nFind the first wrong step:\n"
     table = {
@@ -232,8 +233,9 @@ def test_an_honest_miss_of_a_search_is_learned_but_for_its_box(coat_kit) -> None
     engine = coat_kit.Table(table)
     workshop = Workshop(
         coat_kit.settings.model_copy(update={"keep_box_share": 1.0}),
-        [LlmCritic(engine.stored(), coat_kit.sampling, 1)],
+        [LlmCritic(engine.stored(), coat_kit.prompts, coat_kit.sampling, 1)],
         engine.stored(),
+        coat_kit.prompts,
         seed=1,
     )
     draft = one(workshop.make([coat_kit.source(f"{miss}\n\\boxed{{up down}}", problem)]), "III-I")
@@ -243,9 +245,9 @@ def test_an_honest_miss_of_a_search_is_learned_but_for_its_box(coat_kit) -> None
 def test_a_search_is_never_corrected_by_its_gold_steps(coat_kit) -> None:
     """They jump to the right guess, and nothing that was tried says why: a model would learn to jump at random."""
     gold = "Make 17.\nTry down up.\n20 - 7 = 13\n13 + 4 = 17\n\\boxed{down up}"
-    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", gold, "search")
+    problem = coat_kit.problem("Tom had 20 apples. Then 7 came or went and then 4. Now there are 17.", "down up", gold, "moves")
     options = coat_kit.settings.model_copy(update={"critics": ["reference"]})
-    workshop = Workshop(options, [ReferenceCritic()], None, seed=1)
+    workshop = Workshop(options, [ReferenceCritic()], None, coat_kit.prompts, seed=1)
     wrong = "Make 17.\nTry up down.\n20 + 7 = 27\n27 - 4 = 23\n\\boxed{up down}"
     assert workshop.make([coat_kit.source(wrong, problem)]) == []
     assert [reject.reason for reject in workshop.rejects] == ["no generator continues"]
@@ -266,7 +268,7 @@ def test_without_a_generator_solutions_go_on_by_themselves_or_as_the_gold_does(c
     [
         ("12 + 7 is 18. Right.", "the verification states something false"),
         ("This is wrong.", "the verification calls a right step wrong"),
-        ("Hm.", "the verification has no readable form"),
+        ("Hm.", "the verification cannot be read: no reason, or neither correct nor wrong"),
         ("12 + 7…", "the critic was cut off"),
     ],
 )
@@ -340,10 +342,8 @@ def test_a_claimed_step_is_checked_by_solving_from_before_and_after_it(coat_kit,
     }
     workshop, drafts, engine = make(kit, [WRONG], table, step_check="rollouts", step_rollouts=3)
     assert len(drafts) == made
-    assert (
-        sum(str(request.prompt).startswith(solve) and "CRITIQUE" not in str(request.prompt) for call in engine.calls for request in call)
-        >= 6
-    )
+    asked = [flat(request.prompt) for call in engine.calls for request in call]
+    assert sum(text.startswith(solve) and "CRITIQUE" not in text for text in asked) >= 6
     if not made:
         (refused,) = workshop.rejects
         assert refused.reason == "solutions from before the criticised step are not better than from after it"

@@ -9,6 +9,8 @@ import pytest
 from factory.coat.demonstrations.drafts import Draft
 from factory.coat.demonstrations.selection import accepted, controls, sources, within_share
 from factory.coat.demonstrations.stitch import Trajectory
+from factory.language.prompting import Prompts
+from factory.schemas import Conversation
 
 
 class LengthScorer:
@@ -16,7 +18,7 @@ class LengthScorer:
 
     model = "length@1"
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def score(self, pairs: Sequence[tuple[Conversation, str]]) -> list[float]:
         return [float(len(completion)) for _, completion in pairs]
 
 
@@ -26,7 +28,7 @@ def plain(kit, number: int, critic: str | None = None, type: str = "III-I") -> D
 
 
 def select(drafts: list[Draft], scorer: LengthScorer | None = None, share: float = 1.0):
-    return accepted(drafts, scorer, max_reference_share=share, seed=1, round="base", model="base@1")
+    return accepted(drafts, scorer, max_reference_share=share, seed=1, round="base", model="base@1", versions=Prompts("laptop").version)
 
 
 def test_at_most_keep_of_each_sign_and_distinct_texts(coat_kit) -> None:
@@ -125,7 +127,7 @@ GOLD_GUESS = "Try 6 and 20.\n6 + 20 = 26\n\\boxed{6}"
     ],
 )  # fmt: skip
 def test_a_search_is_right_by_luck_when_a_check_of_its_last_attempt_fails(coat_kit, trajectory: Trajectory, lucky: bool) -> None:
-    problem = coat_kit.problem(GUESSED, "6", GOLD_GUESS, "search")
+    problem = coat_kit.problem(GUESSED, "6", GOLD_GUESS, "moves")
     rows, rejects = select([Draft(coat_kit.source(GOLD_GUESS, problem), "III-I", trajectory, "llm")])
     assert len(rows) == (not lucky)
     assert [reject.reason for reject in rejects] == ["right by luck: a check of the last attempt fails"] * lucky
@@ -145,7 +147,7 @@ def test_a_row_carries_its_lineage(coat_kit) -> None:
     (row,), _ = select([draft])
     assert (row.parents, row.model, row.round, row.critic) == ((draft.source.rollout.id,), "base@1", "base", "llm")
     assert row.request_ids == ("asked", "c", "g")
-    assert [part.split("@")[0] for part in row.prompt_version.split("+")] == ["solve", "critique"]
+    assert [part.split("@")[0] for part in row.prompt_version.split("+")] == ["laptop/solve", "laptop/critique"]
 
 
 def test_controls_are_plain_solutions_of_the_same_problems(coat_kit) -> None:
