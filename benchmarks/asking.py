@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=["vllm", "transformers"], default="transformers")
     parser.add_argument("--max-tokens", type=int, default=400)
     parser.add_argument("--max-length", type=int, default=2048)
+    parser.add_argument("--lines", action="store_true", help="ask for lines, also where the engine holds JSON schemas")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     role = Role(engine=options.engine, model=options.model, prompts="instruct")
@@ -176,6 +177,8 @@ def main() -> None:
     tallies: list[Tally] = []
     with Engines(Requests(timeout=600, retries=1, max_failed_share=1.0), "asking") as engines:
         engine = engines.engine(role, "asking")
+        if options.lines:
+            engine.backend.structured = False
         critic = LlmCritic(engine, prompts, Sampling(temperature=0.2, top_p=1.0, max_tokens=200), 1, repairs=2)
         parts: list[tuple[str, Callable[[], list[Tally]]]] = []
         started = time.monotonic()

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from factory.engines.bodies import whole
 from factory.errors import DataError
-from factory.templates.documents import documents, written
+from factory.language.documents import documents
 
 _WORDS = {
     "name": "name, template name, name of the template, title, template, thought template, strategy, strategy name",
@@ -27,6 +28,7 @@ _WORDS = {
 }
 _LABELS = {label: name for name, labels in _WORDS.items() for label in labels.split(", ")}
 
+DEPTH = 4  # of what `written` reads
 REACH = 200  # characters of a line in which its label must end
 _LABEL = re.compile(r"[>#*_`\s]*(?P<label>[^\W\d][^:–—=*`#\n]{0,60}?)[*_`\s]*(?P<end>:|[–—=]|(?<=[\s*_])-(?=\s)|$)")
 MARKER = re.compile(
@@ -86,6 +88,16 @@ def _fields_of(document: dict[str, object]) -> dict[str, list[str]]:
         if name != "other" and lines:
             fields.setdefault(name, lines)
     return fields
+
+
+def written(value: object, depth: int = DEPTH) -> list[str]:
+    """The lines of a JSON value: a text's own, one for each item of a list, the texts of an object in their order."""
+    if isinstance(value, str):
+        return [line for line in whole(value).splitlines() if line.strip()]
+    if depth == 0 or not isinstance(value, list | dict):
+        return []
+    lines = (" ".join(written(item, depth - 1)) for item in (value if isinstance(value, list) else value.values()))
+    return [line for line in lines if line]
 
 
 def _of_lines(text: str) -> dict[str, list[str]]:

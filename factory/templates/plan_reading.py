@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from factory.errors import DataError
-from factory.templates.documents import documents, written
+from factory.language.documents import documents
+from factory.templates.fields import written
 from factory.templates.reading import balanced, unquoted
 
 Line = tuple[str, tuple[str, ...]]  # name, tags

@@ -25,11 +25,11 @@ FIELDS = ("name", "tags", "description", "scope", "steps")
 ANALYSIS_SCHEMA = json.dumps({
     "type": "object",
     "properties": {
-        "name": {"type": "string", "minLength": 1},
-        "tags": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
-        "description": {"type": "string", "minLength": 1},
-        "scope": {"type": "string", "minLength": 1},
-        "steps": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+        "name": {"type": "string", "minLength": 1, "maxLength": 80},
+        "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 40}, "minItems": 1, "maxItems": 5},
+        "description": {"type": "string", "minLength": 1, "maxLength": 250},
+        "scope": {"type": "string", "minLength": 1, "maxLength": 250},
+        "steps": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 200}, "minItems": 1, "maxItems": 8},
     },
     "required": list(FIELDS),
     "additionalProperties": False,

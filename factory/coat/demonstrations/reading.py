@@ -1,7 +1,7 @@
 """What a critic answered, read tolerantly: the first wrong step with a statement and a hint, or whether a step is approved.
 
     read_critique("**In Step 3:** they add 4.\\n\\n*Hint:* take away 4.", 5)   → Read(3, "they add 4.", "take away 4.")
-    read_critique('{"step": "Step 2", "reason": "…", "hint": "…"}', 5)        → Read(2, "…", "…")
+    read_critique('{"step": "Step 2", "why": "it is 3", "fix": "add 4"}', 5)   → Read(2, "it is 3", "add 4")
     read_critique("All steps are correct.", 5)                               → Unreadable("calls no step wrong")
     read_verification("Verdict: correct. 12 + 7 is 19.")                     → Verification(True, "correct. 12 + 7 is 19.")
 
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from factory.coat.demonstrations import wording
-from factory.coat.demonstrations.documents import field_named, objects_in
 from factory.coat.demonstrations.prose import NO_STEP, NO_STEP_WRONG, in_prose, paragraph
+from factory.language.documents import objects_in
 
 LONGEST = 50_000  # characters of an answer that are worth reading
 NO_HINT, NO_STATEMENT, NOT_THERE = "no hint", "no statement about the step", "names a step that is not there"
@@ -25,13 +25,23 @@ CRITIQUE_SCHEMA = json.dumps({
     "type": "object",
     "properties": {
         "step": {"type": "integer", "minimum": 1},
-        "statement": {"type": "string", "minLength": 1},
-        "hint": {"type": "string", "minLength": 1},
+        "statement": {"type": "string", "minLength": 1, "maxLength": 400},
+        "hint": {"type": "string", "minLength": 1, "maxLength": 300},
     },
     "required": ["step", "statement", "hint"],
     "additionalProperties": False,
 })  # fmt: skip
 
+_FIELDS = {  # kind → names that models give it
+    "step": "step stepnumber stepno stepindex wrongstep errorstep incorrectstep firstwrongstep firsterrorstep firstincorrectstep "
+    "firsterror firstwrong",
+    "statement": "statement reason error explanation errorreason erroranalysis mistake problem critique issue why analysis description "
+    "whatiswrong",
+    "hint": "hint suggestion alternatively alternative correction instead advice fix betterapproach correctapproach suggestedfix",
+    "right": "correct iscorrect right isright valid isvalid verdict judgement judgment approved approve stepcorrect stepiscorrect status",
+    "remark": "reason explanation remark comment statement verification why analysis justification rationale",
+}
+_NAMES = {kind: frozenset(names.split()) for kind, names in _FIELDS.items()}
 _TWO_LINES = re.compile(r"\s*In Step (\d{1,6}): *(\S.*?)(?<=\S)\s*\nAlternatively: *(\S.*?)(?<=\S)\s*")
 
 
@@ -63,20 +73,28 @@ def _in_document(text: str, steps: int) -> Read | Unreadable | None:
     """What the JSON objects of an answer say; None where none of them names a step."""
     seen: Read | Unreadable | None = None
     for document in objects_in(text):
-        named, value = field_named(document, "step")
+        named, value = _field_named(document, "step")
         if not named:
             continue
-        right = field_named(document, "right")[1]
+        right = _field_named(document, "right")[1]
         if right is True or (isinstance(right, str) and wording.called(right)):
             seen = seen or Unreadable(NO_STEP_WRONG)
             continue
         number = _step_value(value, steps)
-        statement, hint = (paragraph(_text(field_named(document, name)[1])) for name in ("statement", "hint"))
+        statement, hint = (paragraph(_text(_field_named(document, name)[1])) for name in ("statement", "hint"))
         if wording.approves(statement):
             seen = seen or Unreadable(NO_STEP_WRONG)
             continue
         return _checked(number, statement, hint, steps)
     return seen
+
+
+def _field_named(document: dict[str, object], kind: str) -> tuple[bool, object]:
+    """(whether there is a field of that kind, its value); case, spaces and underscores in its name do not count."""
+    for name, value in document.items():
+        if "".join(filter(str.isalpha, name.lower())) in _NAMES[kind]:
+            return True, value
+    return False, None
 
 
 def _step_value(value: object, steps: int) -> int | str:
@@ -163,9 +181,9 @@ def read_verification(text: str) -> Verification:
     if len(text) > LONGEST:
         return Verification(None, "")
     for document in objects_in(text):
-        named, value = field_named(document, "right")
+        named, value = _field_named(document, "right")
         if named:
-            remark = paragraph("\n".join(_sentences(_text(field_named(document, "remark")[1]))))
+            remark = paragraph("\n".join(_sentences(_text(_field_named(document, "remark")[1]))))
             approves = value if isinstance(value, bool) else _in_words(_text(value))
             return Verification(None if approves and _REFUSES.search(_NO_FAULT.sub(" ", remark)) else approves, remark)
     lines = [line for raw in text.splitlines() if (line := wording.plain(raw))]

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.engines.structured import conform, validator_of
-from factory.errors import DataError
 from factory.templates.plan_reading import PlanError, plan_lines
-from factory.templates.plans import plan_examples
 from factory.templates.reading import plan_schema
 
 READ = [("Law of sines", ("trigonometry", "triangle")), ("Half", ("halves",))]
@@ -150,15 +148,6 @@ def test_an_answer_of_the_schema_is_read():
 def test_what_the_schema_holds_no_plan_for(text):
     found, reason = conform(text, validator_of(plan_schema(["Law of sines", "Half"], 2)))
     assert (found, bool(reason)) == ("", True)
-
-
-def test_without_an_accepted_template_nothing_is_asked(planner_kit):
-    engine = planner_kit.RuleEngine(lambda request: "put together (add, gain)")
-    for library in ([], [planner_kit.template(status="quarantined")]):
-        with pytest.raises(DataError, match=r"data/rejects/templates\.parquet") as raised:
-            plan_examples([planner_kit.problem("Tom has 3. Gets 7.", "+")], library, engine, planner_kit.params())
-        assert "\n" not in str(raised.value)
-    assert engine.asked == []
 
 
 PIECES = st.sampled_from([

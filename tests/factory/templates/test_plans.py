@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from factory.errors import DataError
 from factory.language.conversation import flat, said
 from factory.language.prompting import Prompts
 from factory.templates.interplay import PlanError
@@ -36,6 +37,15 @@ def test_drawing_takes_train_problems_by_their_ids(planner_kit):
     assert drawn == draw_train(problems[::-1], 4, 1, "plans")
     assert drawn == draw_train(problems, 10, 1, "plans")[:4]
     assert len(draw_train(problems, 100, 1)) == 10
+
+
+def test_without_an_accepted_template_nothing_is_asked(planner_kit):
+    engine = planner_kit.RuleEngine(lambda request: "put together (add, gain)")
+    for library in ([], [planner_kit.template(status="quarantined")]):
+        with pytest.raises(DataError, match=r"data/rejects/templates\.parquet") as raised:
+            plan_examples([planner_kit.problem("Tom has 3. Gets 7.", "+")], library, engine, planner_kit.params())
+        assert "\n" not in str(raised.value)
+    assert engine.asked == []
 
 
 def test_every_problem_is_a_plan_or_a_reject_with_its_reason(planner_kit):
