@@ -214,7 +214,7 @@ def _timed(name: str, started: float, found: list[Tally]) -> list[Tally]:
 
 
 def _examples(tally: Tally) -> list[str]:
-    return [f"## {tally.role}", *(f"```\n{text}\n```" for text in tally.shown[:SHOWN])]
+    return [f"## {tally.role}", *(f"~~~~\n{text}\n~~~~" for text in tally.shown[:SHOWN])]
 
 
 if __name__ == "__main__":
