@@ -12,6 +12,7 @@ import yaml
 
 Line = Any  # the class of the fixture, in conftest.py
 ROOT = Path(__file__).parents[2]
+QUESTION = "{% block user %}{{ problem }} What then?{% endblock %}\n"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROLLOUTS = {"rollouts@base", "rollouts@r1"}
@@ -160,10 +161,10 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]
     pytest.param(write("in/labeller/tokenizer.json"), {"templates", "plans"}, id="the tokenizer of the labeller"),
     pytest.param(write("in/base/config.json", '{"a": 1}'), {"base_model"}, id="the folder of the base"),
     pytest.param(write("in/base/optimizer.bin"), set(), id="an optimizer's state beside the base"),
-    pytest.param(write("in/prompts/critique.j2"), ASKING, id="prompts of the user's own"),
-    pytest.param(write("in/prompts/solve.j2"), ASKING, id="a prompt more of the user's own"),
+    pytest.param(write("in/prompts/critique.j2", QUESTION), ASKING, id="prompts of the user's own"),
+    pytest.param(write("in/prompts/solve.j2", QUESTION), ASKING, id="a prompt more of the user's own"),
     pytest.param(touch, set(), id="touched, not changed"),
-    pytest.param(write("factory/language/prompts/laptop/solve.j2"), PROMPTED, id="a prompt"),
+    pytest.param(write("factory/language/prompts/laptop/solve.j2", QUESTION), PROMPTED, id="a prompt"),
     pytest.param(append("factory/gate/card.md.j2", "more"), {name for name in PROMPTED if "release@" in name}, id="the card's template"),
     pytest.param(append("factory/templates/plans.py", "\n"), {"plans", "trajectories"}, id="a code file"),
     pytest.param(edit(lambda document: document["plans"].update(problems=149)), {"plans"}, id="a value of the params"),
