@@ -10,9 +10,8 @@ Answers go through the line's request store (FACTORY_STORE): a second run asks n
 import argparse
 import itertools
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from factory.coat import rollouts
 from factory.coat.demonstrations.critics import Critique, CritiqueAsk, LlmCritic, VerifyAsk, critique_fault, parse_critique
 from factory.coat.demonstrations.critics import verification_fault as fault_of_verification
 from factory.coat.demonstrations.divergence import gold_steps
+from factory.engines.asking import in_json, sampling_params
 from factory.engines.flow import run
 from factory.engines.select import Engines
 from factory.evaluation.statistics import wilson
@@ -29,7 +29,7 @@ from factory.params import Requests, Role, Sampling, Source
 from factory.problems.records import from_records
 from factory.problems.sources import read_raw
 from factory.schemas import Problem, Rollout, Template
-from factory.templates.induce import Solved, analyse, sampling_params
+from factory.templates.induce import Solved, analyse
 from factory.templates.interplay import PlanError
 from factory.templates.plans import candidates, check_form, finished_text, proposal
 
@@ -144,7 +144,7 @@ def planned(engine: object, prompts: Prompts, problems: Sequence[Problem], libra
     if not library:
         return [tally]
     sampling = sampling_params(Sampling(temperature=0.2, top_p=1.0, max_tokens=120))
-    json = prompts.asks_json("propose") and bool(getattr(engine, "structured", False))
+    json = in_json(engine, prompts, "propose")  # type: ignore[arg-type]
     requests = [
         proposal(problem, fitting, MOST, prompts, sampling, seed_for(1, "plan", problem.id), json=json)
         for problem, fitting in zip(problems, candidates(problems, library), strict=True)
@@ -169,9 +169,7 @@ def main() -> None:
     parser.add_argument("--lines", action="store_true", help="ask for lines, also where the engine holds JSON schemas")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    role = Role(engine=options.engine, model=options.model, prompts="instruct")
-    if options.engine == "vllm":
-        role = replace_length(role, options.max_length)
+    role = Role(engine=options.engine, model=options.model, prompts="instruct", max_length=options.max_length)
     prompts, problems = Prompts.of(role.prompts), problems_from(options.problems, options.n)
     by_id = {problem.id: problem for problem in problems}
     tallies: list[Tally] = []
@@ -180,37 +178,16 @@ def main() -> None:
         if options.lines:
             engine.backend.structured = False
         critic = LlmCritic(engine, prompts, Sampling(temperature=0.2, top_p=1.0, max_tokens=200), 1, repairs=2)
-        parts: list[tuple[str, Callable[[], list[Tally]]]] = []
-        started = time.monotonic()
         rows, found = solved(engine, problems, prompts, options.max_tokens)
-        tallies += _timed("solve", started, found)
-        library: list[Template] = []
-        parts = [
-            ("verify", lambda: verified(critic, by_id, rows)),
-            ("critique", lambda: criticised(critic, by_id, rows)),
-            ("analyse", lambda: _kept(library, analysed(engine, prompts, problems))),
-            ("plan", lambda: planned(engine, prompts, problems, library)),
-        ]
-        for name, part in parts:
-            started = time.monotonic()
-            tallies += _timed(name, started, part())
+        tallies += found
+        tallies += verified(critic, by_id, rows)
+        tallies += criticised(critic, by_id, rows)
+        library, found = analysed(engine, prompts, problems)
+        tallies += found
+        tallies += planned(engine, prompts, problems, library)
     print("| answers | usable | share, 95 % | the others |", "|---|---|---|---|", *(tally.row() for tally in tallies), sep="\n")
     if options.out:
         options.out.write_text("\n\n".join(itertools.chain.from_iterable(_examples(tally) for tally in tallies)) + "\n", encoding="utf-8")
-
-
-def replace_length(role: Role, length: int) -> Role:
-    return role.model_copy(update={"max_length": length})
-
-
-def _kept(library: list[Template], found: tuple[list[Template], list[Tally]]) -> list[Tally]:
-    library += found[0]
-    return found[1]
-
-
-def _timed(name: str, started: float, found: list[Tally]) -> list[Tally]:
-    print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return found
 
 
 def _examples(tally: Tally) -> list[str]:

@@ -80,8 +80,6 @@ def inputs_of(params: Params) -> Iterator[Input]:
     for name in ROLES:
         if name in params.roles:
             yield from _of_role(name, params.roles[name])
-        if name in params.roles and params.roles[name].prompts not in SETS:
-            yield Input("prompts", f"roles.{name}.prompts", params.roles[name].prompts, "prompts")
 
 
 def _of_role(name: str, role: Role) -> Iterator[Input]:
@@ -90,6 +88,8 @@ def _of_role(name: str, role: Role) -> Iterator[Input]:
         yield Input("recorded" if name == "generator" else name, key, role.model, "file")
     elif role.engine != "openai" and model_of_line(role.model) is None and (Path(role.model).is_dir() or "@" not in role.model):
         yield Input(name, key, role.model, "model")
+    if role.prompts not in SETS:
+        yield Input("prompts", f"roles.{name}.prompts", role.prompts, "prompts")
 
 
 def _hash(item: Input, known: dict[str, dict[str, str]]) -> tuple[str, dict[str, dict[str, str]]]:

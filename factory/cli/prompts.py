@@ -33,6 +33,7 @@ def prompts_show(
     row: Annotated[str, typer.Option("--row", help="The beginning of an id: of a problem, or of a row with a prompt.")] = "",
 ) -> None:
     """Each question of a role as its model gets it: the chat template applied, special tokens in colour, with the number of tokens."""
+    from factory.engines.dialect import holds_schemas
     from factory.language.prompting import Prompts
     from factory.params import load
 
@@ -47,14 +48,9 @@ def prompts_show(
         _print(params.roles[role], [found])
         return
     values = _values(_problem(row), params)
-    json = asked_in_json(params.roles[role])
+    json = holds_schemas(params.roles[role])  # then questions that can ask for JSON do
     questions = [(f"{name}  {asked.version(name)}  {asked.files[name]}", asked.render(name, **values, json=json)) for name in ASKS[role]]
     _print(params.roles[role], questions)
-
-
-def asked_in_json(role: "Role") -> bool:
-    """Whether the engine holds schemas: then questions that can ask for JSON do."""
-    return role.engine == "vllm" or (role.engine == "openai" and "response_format" not in role.omit)
 
 
 def _print(role: "Role", questions: "list[tuple[str, Conversation]]") -> None:

@@ -9,7 +9,8 @@ Identical samples stay distinct rows: their share is a fact about the model. Run
 from collections import Counter
 from collections.abc import Sequence
 
-from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.engines.asking import sampling_params
+from factory.engines.protocol import Completion, Engine, Request
 from factory.errors import ParamsError
 from factory.grading import SHARED, Grade, Grader, Task
 from factory.identity import row_id, seed_for
@@ -18,10 +19,6 @@ from factory.language.steps import By, split
 from factory.params import Role, Sampling
 from factory.schemas import Conversation, Problem, Reject, Rollout
 from factory.storage import reject
-
-
-def sampling_params(sampling: Sampling) -> SamplingParams:
-    return SamplingParams(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p)
 
 
 def part_of(problems: Sequence[Problem], count: int, part: int, role: Role) -> list[Problem]:

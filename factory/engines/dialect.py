@@ -37,6 +37,11 @@ def lineage(role: Role) -> str:
     return f"{name},continue_as={role.continue_as}" if role.continue_as else name
 
 
+def holds_schemas(role: Role) -> bool:
+    """Whether the role's engine itself holds an answer to a JSON schema; else answers are checked and asked again (structured.py)."""
+    return role.engine == "vllm" or (role.engine == "openai" and "response_format" not in role.omit)
+
+
 def worded(document: dict[str, Any], role: Role) -> dict[str, Any]:
     """A request as the role's server takes it."""
     names = {"max_tokens": role.max_tokens_as}

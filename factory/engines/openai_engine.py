@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field, FiniteFloat
 
 from factory.engines.answers import completion
 from factory.engines.bodies import Failed, Refused, parsed
-from factory.engines.dialect import worded
+from factory.engines.dialect import holds_schemas, worded
 from factory.engines.protocol import Completion, Request, failure
 from factory.engines.served_tokens import ServedTokens, rows
 from factory.engines.server import Server
@@ -54,7 +54,7 @@ class OpenAIEngine(Servers[Request, Completion]):
 
     def __init__(self, role: Role, settings: Requests) -> None:
         super().__init__(role, settings)
-        self.structured = "response_format" not in role.omit  # else answers are checked and asked again (structured.py)
+        self.structured = holds_schemas(role)
         self.told = False
         self.tokens = {server: ServedTokens(server, self.name, settings.timeout) for server in self.servers}
 

@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.engines.asking import in_json, sampling_params
+from factory.engines.protocol import Completion, Engine, Request
 from factory.grading import Grader, Task
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
@@ -70,14 +71,10 @@ def choose_solved(problems: Sequence[Problem], rollouts: Iterable[Rollout], coun
     return chosen
 
 
-def sampling_params(sampling: Sampling) -> SamplingParams:
-    return SamplingParams(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p)
-
-
 def analyse(sources: Sequence[Solved], labeller: Engine, prompts: Prompts, sampling: Sampling, seed: int) -> list[Analysed]:
     """Ask the labeller for every analysed step of every solution, all at once."""
     asked = [(source, step) for source in sources for step in manners_of(source.problem).analysed_steps(source.problem, source.solution)]
-    json = prompts.asks_json("analyse") and bool(getattr(labeller, "structured", False))
+    json = in_json(labeller, prompts, "analyse")
     requests = [
         Request(
             prompts.render("analyse", problem=source.problem.problem, solution=source.solution, step=step, json=json),

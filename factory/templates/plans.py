@@ -9,6 +9,7 @@ gold strategy never enters. Source: papers/reasonflux, "Structure-based fine-tun
 
 from collections.abc import Sequence
 
+from factory.engines.asking import in_json, sampling_params
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
 from factory.grading import normalise
@@ -83,8 +84,8 @@ def plan_examples(
     if not accepted:
         raise DataError(NONE_ACCEPTED)
     chosen = draw_train(problems, section.problems, params.seed, "plans")
-    sampling = SamplingParams(section.labeller.max_tokens, section.labeller.temperature, section.labeller.top_p)
-    json = prompts.asks_json("propose") and bool(getattr(labeller, "structured", False))
+    sampling = sampling_params(section.labeller)
+    json = in_json(labeller, prompts, "propose")
     requests = [
         proposal(problem, fitting, section.max_templates, prompts, sampling, seed_for(params.seed, "plans", problem.id), json=json)
         for problem, fitting in zip(chosen, candidates(chosen, accepted), strict=True)

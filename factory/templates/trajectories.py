@@ -12,12 +12,13 @@ ties never pair. Source: papers/reasonflux, "Trajectory preference learning".
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.engines.asking import sampling_params
+from factory.engines.protocol import Completion, Engine, Request
 from factory.evaluation.statistics import wilson
 from factory.grading import Grader, Task
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
-from factory.params import Params, Sampling
+from factory.params import Params
 from factory.schemas import Problem, Reject, Template, Trajectory, TrajectoryPair
 from factory.storage import reject
 from factory.templates.interplay import PlanError, guided_prompt, parse_plan, plan_text
@@ -41,10 +42,6 @@ class Proposal:
         return plan_text(self.templates)
 
 
-def _sampling(sampling: Sampling) -> SamplingParams:
-    return SamplingParams(sampling.max_tokens, sampling.temperature, sampling.top_p)
-
-
 def propose(
     problems: Sequence[Problem], templates: Sequence[Template], planner: Engine, params: Params
 ) -> tuple[list[Proposal], list[Reject]]:
@@ -54,7 +51,7 @@ def propose(
     asked = [(problem, ordinal) for problem in problems for ordinal in range(section.samples)]
     requests = [
         Request(
-            prompts.render("plan", problem=problem.problem), _sampling(section.planner),
+            prompts.render("plan", problem=problem.problem), sampling_params(section.planner),
             seed=seed_for(params.seed, "trajectories", "plan", problem.id, ordinal), ordinal=ordinal,
         )
         for problem, ordinal in asked
@@ -92,7 +89,7 @@ def solve_guided(
     }
     requests = [
         Request(
-            guided_prompt(prompts, problem.problem, templates), _sampling(section.inference),
+            guided_prompt(prompts, problem.problem, templates), sampling_params(section.inference),
             seed=seed_for(params.seed, "trajectories", "guided", problem_id, plan, ordinal), ordinal=ordinal,
         )
         for (problem_id, plan), (problem, templates) in jobs.items()

@@ -16,7 +16,7 @@ from factory.coat.demonstrations.divergence import gold_steps, gold_text
 from factory.coat.demonstrations.equations import claims_of, equations_of, judged, numbers_in
 from factory.coat.demonstrations.leaks import gives_answer
 from factory.coat.demonstrations.reading import CRITIQUE_SCHEMA, Unreadable, read_critique, read_verification
-from factory.coat.rollouts import sampling_params
+from factory.engines.asking import in_json, sampling_params
 from factory.engines.flow import Ask, Flow
 from factory.engines.protocol import Completion, Request
 from factory.engines.requests import StoredEngine
@@ -113,7 +113,7 @@ class LlmCritic:
         )
 
     def critique(self, ask: CritiqueAsk) -> Flow[Remark]:
-        json = self.engine.structured and self.prompts.asks_json("critique_again" if ask.earlier else "critique")
+        json = in_json(self.engine, self.prompts, "critique_again" if ask.earlier else "critique")
 
         def unread(remark: Remark) -> str:
             found = parse_critique(ask, remark, self.name)

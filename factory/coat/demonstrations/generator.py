@@ -111,7 +111,7 @@ class Workshop:
         best, right = yield from self._continue(source.problem, (*steps, reflection), ("continue_verified", source.rollout.id))
         if best is None:
             return self._drop(source, "no usable continuation after the verification")
-        draft = replace(draft, request_ids=(*draft.request_ids, best.request_id), prompts=draft.prompts)
+        draft = replace(draft, request_ids=(*draft.request_ids, best.request_id))
         if right:
             return replace(draft, trajectory=draft.trajectory.attempt(self._steps(best)))
         return (yield from self._correct(Flaw(replace(draft, type="II-II"), self._steps(best), before=steps)))

@@ -9,7 +9,7 @@ from factory.language.conversation import flat
 from factory.problems.manners import PLAIN
 from factory.problems.world import MANNERS
 from factory.schemas import Problem, Rollout
-from factory.templates.induce import AnalysisError, choose_solved, induce, merge, parse_analysis
+from factory.templates.induce import AnalysisError, choose_solved, induce, parse_analysis
 
 TEXT = "Name: Put  Together\nTags: Add, gain\nDescription: Add what comes in.\nScope: There is a gain.\nSteps: Add it. Then check."
 
@@ -53,19 +53,6 @@ def test_one_analysis_a_strategy(problem, solution, steps):
     )
     assert MANNERS.analysed_steps(row, solution) == steps
     assert PLAIN.analysed_steps(row, solution) == [0]  # as a whole
-
-
-def test_merge_takes_the_majority_and_breaks_ties_by_text():
-    first = parse_analysis(TEXT)
-    other = replace(first, tags=("add", "more"), description="B.", scope="A.")
-    third = replace(first, tags=("more", "add"), scope="C.")
-    merged = merge([other, first, third])
-    assert merged.description == first.description  # two of three
-    assert merged.scope == "A."  # one each
-    assert merged.tags == ("add", "more")  # `gain` in one of three
-    assert merge([first, other]) == merge([other, first])
-    apart = [replace(first, tags=tags) for tags in (("more", "gain"), ("add",), ("more", "sum"), ("both",), ("total",))]
-    assert merge(apart).tags == ("more",)  # none in half of them: the most frequent one, never none
 
 
 def rollout(problem, completion, verdict, number):
