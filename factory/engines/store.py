@@ -112,10 +112,11 @@ class Store:
 
     def _known_layout(self) -> int:
         """0 for an empty file. Raises EngineError for a file of another program or version, before anything is changed in it."""
-        layout = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        query = "SELECT user_version, EXISTS (SELECT 1 FROM sqlite_master) FROM pragma_user_version"  # at once: another may just lay it out
+        layout, filled = self.connection.execute(query).fetchone()
         if layout not in (0, *_UPGRADES, LAYOUT):
             raise EngineError(f"request store {self.path} has layout {layout}, this version reads {LAYOUT}: point FACTORY_STORE elsewhere")
-        if not layout and self.connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        if not layout and filled:
             raise EngineError(f"request store {self.path} {_REMEDIES['SQLITE_NOTADB']}")
         return layout
 
