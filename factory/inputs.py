@@ -1,7 +1,7 @@
 """What lies outside of the line and decides its rows, as content hashes: the stage `inputs` writes them, the other stages depend on them.
 
     data/inputs/problems.json    {"../shared/gsm8k/test.jsonl": "9d1c…"}: files of the sources and the benchmarks
-               /base_model.json  {"models/qwen": "51aa…"}: the folder of base_model.hub_id, {} for a Hub id, whose revision is in the params
+               /adoption.json    {"models/qwen": "51aa…"}: the folder or GGUF file of the base, {} for a Hub id at its revision
                /recorded.json    the generator's recorded answers: rollouts and report read them
                /prompts.json     the folders of prompts that are your own
                /generator.json, critic.json, reward_model.json, labeller.json, inference.json: a role's folder, or its recorded answers
@@ -22,13 +22,13 @@ from factory.errors import DataError, EngineError, ParamsError
 from factory.identity import hash_files
 from factory.language.prompting import SETS, Prompts
 from factory.params import Params, Role
-from factory.params.names import model_of_line
+from factory.params.names import HUB, model_of_line
 from factory.storage import whole_file, write_json
 
 FOLDER = Path("data/inputs")
 KNOWN = Path(".factory/hashes.json")
 ROLES = ("generator", "critic", "reward_model", "labeller", "inference")  # the judge is asked by no stage
-OWNERS = ("problems", "base_model", "recorded", "prompts", *ROLES)
+OWNERS = ("problems", "adoption", "recorded", "prompts", *ROLES)
 SETTLED = 2.0  # seconds: a file that is younger may change again within one tick of its clock, unseen
 
 
@@ -74,9 +74,9 @@ def inputs_of(params: Params) -> Iterator[Input]:
             yield Input("problems", key, source.path, "file")
     for number, path in enumerate(params.problems.benchmarks):
         yield Input("problems", f"problems.benchmarks.{number}", path, "file")
-    base = params.base_model
-    if base and base.hub_id and (Path(base.hub_id).is_dir() or base.revision is None):
-        yield Input("base_model", "base_model.hub_id", base.hub_id, "model")
+    for key, model in params.adoption.items():
+        if not HUB.fullmatch(model) or Path(model).exists():
+            yield Input("adoption", f"adoption.{key}", model, "file" if model.endswith(".gguf") else "model")
     for name in ROLES:
         if name in params.roles:
             yield from _of_role(name, params.roles[name])

@@ -1,6 +1,6 @@
 """The stages that a params file asks for, with the tables each writes: for status and report, which show them in the line's order.
 
-    stages_of(params)   → [Stage("inputs"), Stage("problems", ("problems",), "problems"), Stage("corpus", ("corpus",), "corpus"), …]
+    stages_of(params)   → [Stage("inputs"), Stage("problems", ("problems",), "problems"), Stage("corpus@base", ("corpus",), "corpus"), …]
 
 `dvc.yaml` is the architecture; a test holds this list equal to what it expands to.
 """
@@ -29,10 +29,11 @@ def stages_of(params: "Params") -> list[Stage]:
 def _rows(params: "Params") -> Iterator[Stage]:
     yield Stage("inputs")
     yield Stage("problems", ("problems",), "problems")
-    if params.corpus:
-        yield Stage("corpus", ("corpus",), "corpus")
-    if params.base_model:
-        yield Stage("base_model")
+    for key in params.pretraining:
+        yield Stage(f"corpus@{key}", ("corpus",), "corpus")
+        yield Stage(f"pretraining@{key}")
+    for key in params.adoption:
+        yield Stage(f"adoption@{key}")
     for key in params.policies:
         yield Stage(f"rollouts@{key}", (f"rollouts_{key}",), f"rollouts_{key}")
         if params.orm_pairs:

@@ -65,7 +65,7 @@ class Made(Row):
 class Problem(Row):
     """`instance` is the canonical instance (family and sorted parameters, whatever the wording) by which splits are made. `group`: a
     label that reports split by, of any kind; no code decides by it. `decimals`: the tolerance that the problem states (2: to the nearest
-    hundredth), None for exact answers."""
+    hundredth), None for exact answers. `weight`: its source's, how often it is drawn beside a problem of weight 1."""
 
     source: str
     family: str
@@ -78,6 +78,7 @@ class Problem(Row):
     decimals: int | None = None
     solution: str | None = None
     strategy: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,8 @@ class CorpusText(Row):
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Made):
     """One graded completion of a problem, sampled by a policy or recorded. `verdict` and `reason` are the grader's. `reasoning` is what a
-    thinking model thought before it: never graded."""
+    thinking model thought before it: never graded. The last five are of its problem over all samples of this table: `right` of `samples`,
+    their ratio, and its 95 % interval (factory/coat/pass_rates.py); without samples nothing is counted yet."""
 
     problem_id: str
     prompt: Conversation
@@ -107,6 +109,11 @@ class Rollout(Made):
     finish_reason: FinishReason
     tokens: int
     logprob: float | None = None
+    right: int = 0
+    samples: int = 0
+    pass_rate: float = 0.0
+    pass_low: float = 0.0
+    pass_high: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +163,8 @@ class Example(Made):
 
 @dataclass(frozen=True, kw_only=True)
 class Restart(Row):
-    """A start state of PPO (Satori Algorithm 1): `prompt` + `prefix` is what the policy continues. Buffer `0` has no prefix."""
+    """A start state of PPO (Satori Algorithm 1): `prompt` + `prefix` is what the policy continues. Buffer `0` has no prefix.
+    `pass_rate`: the problem's over the samples of the policy that starts the round, None where it was not sampled."""
 
     problem_id: str
     parent_id: str | None
@@ -168,6 +176,7 @@ class Restart(Row):
     answer: str
     answer_kind: AnswerKind
     decimals: int | None = None
+    pass_rate: float | None = None
     round: str
 
 

@@ -106,7 +106,7 @@ def stale() -> set[str]:
 
 def bound_mb(params: Params) -> int | None:
     """How much memory a stage may use, MB; None where models of any size (a Hub's) or another engine's own memory are part of the line."""
-    small = params.base_model is not None and params.base_model.hub_id is None
+    small = bool(params.pretraining)
     return BOUND_MB if small and all(role.engine in ("transformers", "recorded") for role in params.roles.values()) else None
 
 

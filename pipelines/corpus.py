@@ -1,4 +1,4 @@
-"""Pretraining text of every role for the laptop's base model. `python -m pipelines.corpus`
+"""Stage `corpus@base`: pretraining text of every role for a base made here. `python -m pipelines.corpus base`
 
     data/tables/corpus.parquet   CorpusText(role="verify", family="tally", instance="tally:12,+7,-4", text="Tom had 12 apples. …")
 
@@ -7,7 +7,6 @@ Strategies come from the world, never from the templates that a model induces la
 
 from collections import Counter
 
-from factory.errors import DataError
 from factory.params import Params
 from factory.problems.world import role_texts
 from factory.schemas import CorpusText, Problem
@@ -15,11 +14,10 @@ from factory.storage import TABLES, read_rows, write_rejects, write_rows
 from pipelines import stage
 
 
-def main(params: Params) -> None:
+def main(params: Params, _: str) -> None:
     corpus = params.require("corpus")
     problems = read_rows(TABLES / "problems.parquet", Problem)
-    if params.problems.world is None:
-        raise DataError("the corpus is text of the procedural world: params.yaml needs problems.world")
+    assert params.problems.world is not None  # as factory.params.consistency demands
     texts = role_texts(corpus, params.problems.world, {problem.instance for problem in problems}, params.seed)
     assert len(texts) == corpus.texts
     write_rejects("corpus", [])

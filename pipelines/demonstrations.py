@@ -26,9 +26,10 @@ def main(params: Params) -> None:
     rollouts = read_rows(TABLES / f"rollouts_{policy}.parquet", Rollout)
     problems, asking = read_rows(TABLES / "problems.parquet", Problem), Prompts.of(params.asked_with("generator"))
     kept, invalid, not_drawn = sources(
-        problems, rollouts, keep=settings.keep, seed=params.seed, steps=params.steps, thinking=settings.thinking
-    )
-    with Engines(params.requests, STAGE) as engines:
+        problems, rollouts, keep=settings.keep, seed=params.seed, steps=params.steps, thinking=settings.thinking,
+        pass_rate=settings.pass_rate,
+    )  # fmt: skip
+    with Engines(params.requests, STAGE, params.budget) as engines:
         generator = _generator(params, engines)
         workshop = Workshop(settings, _critics(params, engines), generator, asking, seed=params.seed, steps=params.steps)
         drafts = workshop.make(kept)

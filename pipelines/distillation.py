@@ -19,7 +19,7 @@ def main(params: Params, item: str) -> None:
     role = params.roles["generator"].model_copy(update={"model": str(MODELS / f"policy_{item}")})
     known = read_rows(TABLES / "problems.parquet", Problem)
     problems = rollouts.part_of(known, params.require("rollouts").problems, params.policies[item].part, role)[: settings.problems]
-    with Engines(params.requests, f"distillation_{item}") as engines, Grader.of(params.grading) as grader:
+    with Engines(params.requests, f"distillation_{item}", params.budget) as engines, Grader.of(params.grading) as grader:
         engine = engines.engine(role, "generator")
         sampled, failed = rollouts.sample(
             engine, problems, settings.sampling, settings.samples, prompts=Prompts.of(role.prompts), steps=params.steps, seed=params.seed,

@@ -54,7 +54,7 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
     library = [row for row in read_rows(DATASETS / "templates", Template) if row.status == "accepted"]
     shared = params.roles["inference"].model == str(MODELS / "base") and params.asked_with("inference") == params.asked_with("generator")
     asking, planning = Prompts.of(params.asked_with("inference")), Prompts.of(params.asked_with("labeller"))
-    with Engines(params.requests, "evaluate") as engines:
+    with Engines(params.requests, "evaluate", params.budget) as engines:
         inference = engines.engine(params.roles["inference"], "inference")
         answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens, asking, grader)
         answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens, asking, grader)
@@ -70,7 +70,7 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
 def greedy_answers(params: Params, model: str, asked: list[Problem], grader: Grader) -> list[Answer]:
     """One model in memory at a time."""
     prompts, max_tokens = Prompts.of(params.asked_with("generator")), params.require("evaluate").max_tokens
-    with Engines(params.requests, "evaluate") as engines:
+    with Engines(params.requests, "evaluate", params.budget) as engines:
         return arms.solve(engines.engine(role_of(params, model), model), "policy", asked, max_tokens, prompts, grader)
 
 

@@ -13,7 +13,7 @@ def main(params: Params) -> None:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     templates = read_rows(DATASETS / "templates", Template)
     structure = structure_examples(templates, Prompts.of(params.asked_with("labeller")))
-    with Engines(params.requests, "plans") as engines:
+    with Engines(params.requests, "plans", params.budget) as engines:
         plans, rejects = plan_examples(problems, templates, engines.engine(params.roles["labeller"], "labeller"), params)
         write_rows(TABLES / "structure.parquet", Example, structure)
         write_rows(TABLES / "plans.parquet", Example, plans)

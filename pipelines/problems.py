@@ -1,4 +1,4 @@
-"""Sources → problems: read, decontaminate, deduplicate, split. `python -m pipelines.problems`
+"""Sources → problems: read, decontaminate, deduplicate, cap, split. `python -m pipelines.problems`
 
 data/tables/problems.parquet   Problem(family="tally", split="train", problem="Tom had 12 apples. …", answer="15", …)
 data/rejects/problems.parquet  Reject(reason="near-duplicate", parent_id=<the survivor>, …)
@@ -12,6 +12,7 @@ from factory.errors import DataError
 from factory.params import Params
 from factory.problems.decontaminate import Benchmark, decontaminate
 from factory.problems.dedup import deduplicate
+from factory.problems.draw import BEYOND, capped
 from factory.problems.sources import Read, read_problems, reasons
 from factory.problems.split import assign
 from factory.problems.world import spaces
@@ -19,7 +20,7 @@ from factory.schemas import Problem, Reject
 from factory.storage import REJECTS, TABLES, write_rejects, write_rows
 from pipelines import stage
 
-DOUBLES = ("exact duplicate", "duplicate instance")  # rejects that lose nothing: another row says the same
+NOT_BAD = ("exact duplicate", "duplicate instance", BEYOND)  # rejects of good rows: another one says the same, or enough others are there
 
 
 def main(params: Params) -> None:
@@ -32,7 +33,8 @@ def main(params: Params) -> None:
     rejects = [row for source in read for row in source.rejects]
     clean, contaminated = _decontaminate(params, [row for source in read for row in source.problems])
     kept, doubles = deduplicate(clean, settings.near_duplicate)
-    rejects += contaminated + doubles
+    kept, beyond = capped(kept, {source.name: source.cap for source in settings.sources if source.cap}, params.seed)
+    rejects += contaminated + doubles + beyond
     hashed = {source.name for source in settings.sources if source.kind != "world" and source.split is None}
     free, notes = assign([row for row in kept if row.source in hashed], settings.split_shares, settings.near_duplicate, params.seed)
     problems = free + [row for row in kept if row.source not in hashed]
@@ -60,11 +62,11 @@ def _decontaminate(params: Params, problems: list[Problem]) -> tuple[list[Proble
 
 
 def _check_sources(read: Sequence[Read], problems: Sequence[Problem], rejects: Sequence[Reject], most: float) -> None:
-    """Each source by itself. What counts is every reject but `DOUBLES`."""
+    """Each source by itself. What counts is every reject but `NOT_BAD`."""
     left = Counter(row.source for row in problems)
     bad: dict[str, list[Reject]] = {}
     for row in rejects:
-        if row.reason not in DOUBLES:
+        if row.reason not in NOT_BAD:
             bad.setdefault(json.loads(row.row)["source"], []).append(row)
     for source in read:
         name = source.source.name

@@ -15,7 +15,7 @@ def main(params: Params, item: str) -> None:
     settings, role = params.require("rollouts"), policy_role(params, item)
     problems = rollouts.part_of(read_rows(TABLES / "problems.parquet", Problem), settings.problems, params.policies[item].part, role)
     samples = len(role.models) if role.engine == "recorded" else settings.samples
-    with Engines(params.requests, f"rollouts_{item}") as engines, Grader.of(params.grading) as grader:
+    with Engines(params.requests, f"rollouts_{item}", params.budget) as engines, Grader.of(params.grading) as grader:
         rows, rejects = rollouts.sample(
             engines.engine(role, "generator"),
             problems,

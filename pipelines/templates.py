@@ -13,7 +13,7 @@ def main(params: Params) -> None:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     rollouts = read_rows(TABLES / "rollouts_base.parquet", Rollout)
     sources = choose_solved(problems, rollouts, params.require("templates").problems, params.seed)
-    with Engines(params.requests, "templates") as engines:
+    with Engines(params.requests, "templates", params.budget) as engines:
         labeller, inference = engines.engine(params.roles["labeller"], "labeller"), engines.engine(params.roles["inference"], "inference")
         templates, rejects = induce(sources, labeller, inference, params)
         for finding in lint_library(templates):

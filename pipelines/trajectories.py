@@ -13,7 +13,7 @@ def main(params: Params) -> None:
     templates = read_rows(DATASETS / "templates", Template)
     inference = params.roles["inference"]
     planner = inference.model_copy(update={"model": str(MODELS / "planner_sft")})
-    with Engines(params.requests, "trajectories") as engines:
+    with Engines(params.requests, "trajectories", params.budget) as engines:
         made = make_trajectories(problems, templates, engines.engine(planner, "planner"), engines.engine(inference, "inference"), params)
         trajectories, pairs, rejects = made
         write_rows(TABLES / "trajectories.parquet", Trajectory, trajectories)

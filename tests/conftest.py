@@ -8,6 +8,7 @@ import yaml
 
 from factory import storage
 from factory.coat import grammar
+from factory.coat.pass_rates import counted
 from factory.identity import row_id
 from factory.language.prompting import Prompts
 from factory.params import Params, parse
@@ -40,7 +41,8 @@ def restart(parent: Rollout, source: Problem, sign: str) -> Restart:
     prefix, dropped = grammar.cut(parent.completion, 1)
     return Restart(
         id=row_id("restart", parent.id), problem_id=source.id, parent_id=parent.id, buffer=sign, backtrack=dropped, prompt=parent.prompt,
-        prefix=prefix, prefix_has_answer=False, answer=source.answer, answer_kind="number", round="r1",
+        prefix=prefix, prefix_has_answer=False, answer=source.answer, answer_kind="number", pass_rate=0.5,
+        round="r1",
     )  # fmt: skip
 
 
@@ -111,7 +113,7 @@ def small_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     train = [problem(number, "train") for number in range(2, 8)]
     problems = [*train, problem(20, "dev"), problem(30, "heldout"), problem(31, "heldout"), problem(40, "unseen")]
     pairs = [(rollout(source, int(source.answer), 0), rollout(source, int(source.answer) + 2, 1)) for source in train]
-    rollouts = [row for pair in pairs for row in pair]
+    rollouts = counted([row for pair in pairs for row in pair])
     line = Line(tmp_path, params, problems, rollouts)
     plans = [
         Example(id=row_id("plan", source.id), problem_id=source.id, prompt=render("plan", problem=source.problem),

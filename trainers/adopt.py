@@ -1,6 +1,6 @@
-"""A model from the Hub, at a pinned revision, or from a local folder, made into the base of a line.
+"""A model from the Hub at a pinned revision, from a local folder or a GGUF file, made into the base of a line.
 
-    adopt("Qwen/Qwen2.5-0.5B-Instruct", "7ae557604adf67be50417f59c2c2f167def9a775", ACTIONS.values(), sampling=Sampler, target=…)
+    adopt("Qwen/Qwen2.5-0.5B-Instruct@7ae557604adf67be50417f59c2c2f167def9a775", ACTIONS.values(), sampling=Sampler, target=…)
     base: the end is <|im_end|> alone; <|endoftext|> ended texts too, and no longer does
 
 Whatever a model brings, what is saved has a chat template (its own, or the laptop's, to which a conversation is plain text); one end of
@@ -24,11 +24,11 @@ from trainers.tokenizer import CHAT_TEMPLATE
 PAD = "<|pad|>"
 
 
-def adopt(hub_id: str, revision: str | None, meta_tokens: Iterable[str], *, sampling: trial.Sampling, target: Path) -> None:
+def adopt(hub_id: str, meta_tokens: Iterable[str], *, sampling: trial.Sampling, target: Path) -> None:
     """Read, prepare, try and save. `sampling` makes the line's sampler from a model and its tokenizer. Raises DataError with one line that
     names `hub_id` for what cannot be read or used."""
     run.quiet()
-    model, tokenizer = origin.read(hub_id, revision, sampling)
+    model, tokenizer = origin.read(hub_id, sampling)
     one_end(hub_id, model, tokenizer)
     add_tokens(model, tokenizer, meta_tokens)
     model.generation_config = GenerationConfig(
@@ -101,4 +101,5 @@ def _embed(model: PreTrainedModel, added: list[int], known: list[int]) -> None:
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             for weight in (run.weight_of(layer), getattr(layer, "bias", None)):  # (vocabulary, hidden), (vocabulary,)
                 if weight is not None:
-                    weight[added] = weight[known].float().mean(dim=0).to(weight.dtype)
+                    mean = weight[known].mean(dim=0, dtype=torch.float64)  # the same bits in every run
+                    weight[added] = mean.to(weight.dtype)

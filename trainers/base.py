@@ -6,7 +6,7 @@ A corpus row is raw text of one role, without turns; the loss is on its completi
 
 To the tokenizer's chat template (`trainers.tokenizer`) a conversation is the same text, so that the base answers what it was taught.
 
-    python -m pipelines.base_model
+    python -m pipelines.pretraining base
 
 The plain Hugging Face trainer is used here: on two CPU cores it runs as fast as a bare loop, which TRL's extra diagnostics do not.
 """
@@ -107,7 +107,7 @@ def settled(done: float) -> float:
 
 def _config(settings: Settings, vocabulary: int, pad: int, eos: int) -> Qwen3Config:
     if settings.hidden % settings.heads or (settings.hidden // settings.heads) % 2:
-        raise DataError(f"base_model.hidden is {settings.hidden}: expected an even number of times heads ({settings.heads})")
+        raise DataError(f"pretraining.base.hidden is {settings.hidden}: expected an even number of times heads ({settings.heads})")
     return Qwen3Config(
         vocab_size=vocabulary, hidden_size=settings.hidden, num_hidden_layers=settings.layers, num_attention_heads=settings.heads,
         num_key_value_heads=settings.heads, head_dim=settings.hidden // settings.heads,

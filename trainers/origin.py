@@ -1,12 +1,16 @@
-"""Reading a model that somebody else made: from the Hub at a pinned revision, or from a local folder.
+"""Reading a model that somebody else made: from the Hub at a pinned revision, from a local folder, or from a GGUF file.
 
-    model, tokenizer = read("Qwen/Qwen2.5-0.5B", "060db6499f32faf8b98477b0a26969ef7d8b9987", Sampler)
+    model, tokenizer = read("Qwen/Qwen2.5-0.5B@060db6499f32faf8b98477b0a26969ef7d8b9987", Sampler)
+    model, tokenizer = read("models/SmolLM2-135M-Instruct.Q4_1.gguf", Sampler)      # dequantised, once and for all
 
 Config and tokenizer come first: what they show to be unusable is refused before the weights are downloaded. Code that a model brings is
 never run.
 """
 
+import contextlib
+import io
 import re
+import sys
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -27,6 +31,7 @@ from transformers import (
 from transformers.utils import cached_file
 
 from factory.errors import DataError, EngineError
+from factory.params.names import HUB
 from trainers import run, trial
 
 UNREADABLE = (  # what reading files and building classes of others raises
@@ -35,17 +40,19 @@ UNREADABLE = (  # what reading files and building classes of others raises
 )  # fmt: skip
 REMEDIES = {  # words of the Hub's client → what to do
     "gated|restricted": "accept its licence on its page and log in (`hf auth login`, or HF_TOKEN)",
-    "valid model identifier|valid folder|Repository Not Found|Repo id": "check base_model.hub_id; a private one needs `hf auth login`",
-    "valid git identifier|Revision Not Found": "check base_model.revision",
+    "valid model identifier|valid folder|Repository Not Found|Repo id": "check its name in adoption; a private one needs `hf auth login`",
+    "valid git identifier|Revision Not Found": "check its commit in adoption",
     "connect|offline|network|resolve|Max retries|timed out": "check network, proxies and HF_ENDPOINT, or download it and name its folder",
     "trust_remote_code|custom code": "it needs code of its own, which is never run: choose a model that transformers knows by itself",
 }
 
 
-def read(hub_id: str, revision: str | None, sampling: trial.Sampling) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal model in its checkpoint's type and its tokenizer. Raises DataError with one line for what cannot be used."""
-    _refuse_path(hub_id, revision)
-    origin = {"revision": revision or "main", "trust_remote_code": False}
+def read(source: str, sampling: trial.Sampling) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal model in its checkpoint's type (a GGUF file's in float32) and its tokenizer. Raises DataError with one line for what cannot
+    be used."""
+    hub_id, file, revision = parts(source)
+    _refuse_path(hub_id, file, revision)
+    origin = {"revision": revision or "main", "trust_remote_code": False} | ({"gguf_file": file} if file else {})
     config = _load(AutoConfig.from_pretrained, hub_id, origin)
     if (pad := getattr(config, "pad_token_id", None)) is not None and not 0 <= pad < getattr(config, "vocab_size", pad + 1):
         config.pad_token_id = None  # common, and no embedding can be built with it
@@ -55,7 +62,7 @@ def read(hub_id: str, revision: str | None, sampling: trial.Sampling) -> tuple[P
         sampling(skeleton, tokenizer)
     except EngineError as error:
         raise DataError(f"{hub_id}: {error}") from None
-    if reason := trial.reward_head(skeleton) or _tokenizer(hub_id, revision, tokenizer):
+    if reason := trial.reward_head(skeleton) or _tokenizer(hub_id, revision, tokenizer, bool(file)):
         raise DataError(f"{hub_id}: {reason}")
     settings = {
         **origin,
@@ -69,35 +76,66 @@ def read(hub_id: str, revision: str | None, sampling: trial.Sampling) -> tuple[P
         raise DataError(f"{hub_id} lacks {len(missing)} weights ({', '.join(missing[:2])}, …): download it again, or choose a whole model")
     if unused := sorted(loading["unexpected_keys"]):
         print(f"{hub_id}: {len(unused)} of its weights are not used by {type(model).__name__} ({', '.join(unused[:2])}, …)", flush=True)
-    return model, tokenizer
+    return _plain(model) if file else model, tokenizer
 
 
-def _refuse_path(hub_id: str, revision: str | None) -> None:
+def parts(model: str) -> tuple[str, str | None, str | None]:
+    """(folder or Hub id, GGUF file in it, revision) of a name.
+
+    >>> parts("org/name/q4.gguf@4f1c2ab"), parts("models/q4.gguf"), parts("models/mine")
+    (('org/name', 'q4.gguf', '4f1c2ab'), ('models', 'q4.gguf', None), ('models/mine', None, None))
+    """
+    name, revision = model, None
+    if HUB.fullmatch(model) and not Path(model).exists():
+        name, _, revision = model.rpartition("@")
+    if not name.endswith(".gguf"):
+        return name, None, revision
+    if revision:
+        org, repository, file = name.split("/", 2)
+        return f"{org}/{repository}", file, revision
+    return str(Path(name).parent), Path(name).name, None
+
+
+def _plain(model: PreTrainedModel) -> PreTrainedModel:
+    """The same weights in a model that does not say that they are quantised: transformers trains and saves no other."""
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    plain = type(model)(model.config)
+    plain.load_state_dict(model.state_dict())
+    return plain.eval()
+
+
+def _refuse_path(hub_id: str, gguf: str | None, revision: str | None) -> None:
     path = Path(hub_id)
-    if path.is_file():
-        raise DataError(f"{hub_id} is a file, expected a model's folder or a Hub id: base_model.hub_id")
-    if path.is_dir():
+    if gguf:
+        if revision is None and not (path / gguf).is_file():
+            raise DataError(f"{path / gguf} is no file here: check adoption.base")
+    elif path.is_file():
+        raise DataError(f"{hub_id} is a file, expected a model's folder, a GGUF file or a Hub id: adoption.base")
+    elif path.is_dir():
         names = [file.name for file in path.iterdir()]
         if reason := _other(names) or ("" if "config.json" in names else "holds no model (config.json is missing)"):
             raise DataError(f"{hub_id} {reason}")
     elif hub_id.count("/") > 1 or hub_id.startswith((".", "~", "/")):
-        raise DataError(f"{hub_id} is no folder here, and no Hub id (org/name): check base_model.hub_id")
+        raise DataError(f"{hub_id} is no folder here, and no Hub id (org/name): check adoption.base")
     elif revision is None:
-        raise DataError(f"base_model.revision is missing: pin {hub_id} to a commit, or its weights may change between runs")
+        raise DataError(f"{hub_id} has no commit: pin it, {hub_id}@<commit>, or its weights may change between runs")
 
 
 def _other(names: list[str]) -> str | None:
     """What files without a config or weights of transformers are."""
     if "config.json" not in names and any(name.endswith(".gguf") for name in names):
-        return "holds GGUF files, which cannot be trained: name the repository of the original weights (safetensors)"
+        return "holds GGUF files: name the one that is meant (folder/file.gguf), or better the original weights (safetensors)"
     if "adapter_config.json" in names and not any(re.match(r"(pytorch_)?model.*\.(safetensors|bin)", name) for name in names):
         return "holds a LoRA adapter, not a model: merge it into its base (peft's merge_and_unload) and name the merged folder"
     return None
 
 
 def _load(from_pretrained: Any, hub_id: str, settings: dict[str, Any]) -> Any:
+    shown = sys.stderr if sys.stderr.isatty() else io.StringIO()  # a bar of GGUF's, which no setting silences in a log
     try:
-        return from_pretrained(hub_id, **settings)
+        with contextlib.redirect_stderr(shown if "gguf_file" in settings else sys.stderr):
+            return from_pretrained(hub_id, **settings)
     except UNREADABLE as error:
         remedy = next((what for words, what in REMEDIES.items() if re.search(words, str(error), re.IGNORECASE)), None)
         if remedy is None and (other := _other(_names(hub_id, settings["revision"]))):
@@ -133,10 +171,11 @@ def _skeleton(hub_id: str, config: PretrainedConfig) -> PreTrainedModel:
     return model
 
 
-def _tokenizer(hub_id: str, revision: str | None, tokenizer: PreTrainedTokenizerBase) -> str | None:
+def _tokenizer(hub_id: str, revision: str | None, tokenizer: PreTrainedTokenizerBase, made: bool) -> str | None:
+    """`made`: out of a GGUF file, which has no tokenizer.json to compare with."""
     if not tokenizer.is_fast:
         return f"{type(tokenizer).__name__} gives no character offsets, which masks need: choose a model with a tokenizer.json"
-    file = cached_file(hub_id, "tokenizer.json", revision=revision or "main", _raise_exceptions_for_missing_entries=False)
+    file = None if made else cached_file(hub_id, "tokenizer.json", revision=revision or "main", _raise_exceptions_for_missing_entries=False)
     ids = tokenizer(run.PROBE, add_special_tokens=False)["input_ids"]
     if file:
         own = Tokenizer.from_file(file)

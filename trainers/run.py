@@ -96,7 +96,7 @@ def fitting(name: str, lengths: Sequence[int], limit: int) -> list[int]:
     """Numbers of the rows that fit into `limit` tokens; how many do not is said aloud. Raises DataError when none does."""
     kept = [row for row, length in enumerate(lengths) if length <= limit]
     if not kept:
-        raise DataError(f"{name}: none of {len(lengths)} rows fits into the model's {limit} tokens (max_length of base_model)")
+        raise DataError(f"{name}: none of {len(lengths)} rows fits into the model's {limit} tokens (max_length of pretraining.base)")
     if left_out := len(lengths) - len(kept):
         print(f"{name}: left out {left_out} of {len(lengths)} rows that are longer than the model's {limit} tokens", flush=True)
     return kept

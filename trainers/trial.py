@@ -1,4 +1,4 @@
-"""A model that was just adopted is tried before the line is built on it, so that a fault shows at `base_model` and not in PPO.
+"""A model that was just adopted is tried before the line is built on it, so that a fault shows at `adoption` and not in PPO.
 
     check(model, tokenizer, Sampler, "org/name")
     → DataError: org/name: its logits are not those of its output layer (final_logit_softcapping 30.0): …

@@ -160,7 +160,7 @@ def _opinions(attempts: "Iterable[Attempt]", params: "Params | None", limits: "G
     role = params.roles.get("judge") if params else None
     if not params or not role:
         return second_opinions(attempts, limits, most=most)
-    with Engines(params.requests, "audit") as engines:
+    with Engines(params.requests, "audit", params.budget) as engines:
         return second_opinions(attempts, limits, judge=engines.engine(role, "judge"), most=most)
 
 

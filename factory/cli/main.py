@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from factory.cli import audit, grade, profile, prompts, requests, show, status, templates, timings
+from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, status, templates, timings
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
 
@@ -26,7 +26,10 @@ app.add_typer(profile.profile, name="profile")
 app.add_typer(prompts.prompts, name="prompts")
 app.add_typer(templates.templates, name="templates")
 app.add_typer(requests.requests, name="requests")
+app.command(epilog=check.EPILOG)(check.check)
+app.command(epilog=estimate.EPILOG)(estimate.estimate)
 app.command(epilog=grade.EPILOG)(grade.grade)
+app.command(epilog=preview.EPILOG)(preview.preview)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=show.EPILOG)(show.show)
 app.command()(timings.timings)

@@ -11,18 +11,11 @@ import typer
 
 from factory.cli.printing import console, print_fields
 from factory.errors import DataError, EngineError, ParamsError
+from factory.planning.questions import ASKS, asked, example, library, values
 
 if TYPE_CHECKING:
-    from factory.params import Params, Role
+    from factory.params import Role
     from factory.schemas import Conversation, Problem
-
-ASKS = {  # role → the questions that it is asked
-    "generator": ("solve",),
-    "critic": ("verify", "critique", "critique_again"),
-    "labeller": ("analyse", "propose", "plan", "describe"),
-    "inference": ("guided", "solve"),
-    "judge": ("judge",),
-}
 
 prompts = typer.Typer(no_args_is_help=True, help="What the models are asked: the set or folder of prompts of each role.")
 
@@ -42,14 +35,14 @@ def prompts_show(
         raise ParamsError(f"{role} is asked nothing: expected {', '.join(ASKS)}")
     if role not in params.roles:
         raise ParamsError(f"params.yaml has no roles.{role}: it names {', '.join(params.roles) or 'none'}")
-    asked = Prompts.of(params.asked_with(role))
+    asking = Prompts.of(params.asked_with(role))
     found = _row_with_prompt(row)
     if found:
         _print(params.roles[role], [found])
         return
-    values = _values(_problem(row), params)
+    given = values(_problem(row), params.steps, library()[:3])
     json = holds_schemas(params.roles[role])  # then questions that can ask for JSON do
-    questions = [(f"{name}  {asked.version(name)}  {asked.files[name]}", asked.render(name, **values, json=json)) for name in ASKS[role]]
+    questions = [(f"{name}  {asking.version(name)}  {asking.files[name]}", asked(asking, name, given, json=json)) for name in ASKS[role]]
     _print(params.roles[role], questions)
 
 
@@ -104,11 +97,7 @@ def _problem(row: str) -> "Problem":
     train = [problem for problem in problems if problem.split == "train"]
     if train:
         return train[0]
-    return Problem(
-        id="example", source="example", family="none", group="none", split="train", instance="example", answer="15", answer_kind="number",
-        problem="Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?",
-        solution="12 + 7 = 19\n19 - 4 = 15\n\\boxed{15}",
-    )  # fmt: skip
+    return example()
 
 
 def _found(row: str) -> Iterator[tuple[str, Any]]:
@@ -124,20 +113,3 @@ def _found(row: str) -> Iterator[tuple[str, Any]]:
             continue
         if field_types(row_type).get("prompt") == Conversation and (places := find_rows(path, row, 1)):
             yield path.stem, rows_at(path, row_type, places)[0]
-
-
-def _values(problem: "Problem", params: "Params") -> dict[str, Any]:
-    """Something for every variable of every question: the problem's own where it has it."""
-    from factory.coat.demonstrations.divergence import gold_steps
-    from factory.language.steps import split
-    from factory.schemas import Template
-    from factory.storage import DATASETS, read_rows
-
-    library = read_rows(DATASETS / "templates", Template)[:3] if (DATASETS / "templates").is_dir() else []
-    steps = split("\n".join(gold_steps(problem)), params.steps)
-    return {
-        "problem": problem.problem, "solution": "\n".join(gold_steps(problem)), "steps": steps, "earlier": steps[:1], "step": 1,
-        "critique": "In Step 1: this is not what was asked.", "templates": library, "gold": problem.answer, "answer": problem.answer,
-        "name": library[0].name if library else "add the parts", "tags": library[0].tags if library else ("addition", "total"),
-        "reason": "no JSON in it", "most": 3,
-    }  # fmt: skip

@@ -18,7 +18,7 @@ PER_PROBLEM = 2  # a problem that is solved rarely would otherwise count for les
 
 
 def hardest(rollouts: Sequence[Rollout], *, keep: int, seed: int, round: str, steps: By = "line") -> tuple[list[Example], list[Reject]]:
-    """`keep` right samples of the problems with the lowest empirical pass rate above 0; every other sample is a reject."""
+    """`keep` right samples of the problems with the lowest `pass_rate` above 0; every other sample is a reject."""
     stage = f"distillation_{round}"
     by_problem: dict[str, list[Rollout]] = defaultdict(list)
     for rollout in sorted(rollouts, key=lambda rollout: seed_for(seed, stage, rollout.id)):
@@ -26,14 +26,13 @@ def hardest(rollouts: Sequence[Rollout], *, keep: int, seed: int, round: str, st
     rejects: list[Reject] = []
     ranked: list[tuple[float, int, Rollout]] = []
     for samples in by_problem.values():
-        rate = sum(rollout.verdict == "correct" for rollout in samples) / len(samples)
         right: dict[str, Rollout] = {}
         for rollout in samples:
             if reason := _unfit(rollout, right, steps):
                 rejects.append(reject(stage, rollout, reason, rollout.problem_id))
             else:
                 right[rollout.completion] = rollout
-        ranked += [(rate, seed_for(seed, stage, rollout.problem_id), rollout) for rollout in right.values()]
+        ranked += [(rollout.pass_rate, seed_for(seed, stage, rollout.problem_id), rollout) for rollout in right.values()]
     ranked.sort(key=lambda item: (item[0], item[1], item[2].id))
     rejects += [reject(stage, rollout, "beyond the quota: easier problems", rollout.problem_id) for _, _, rollout in ranked[keep:]]
     rows = [_example(rollout) for _, _, rollout in ranked[:keep]]

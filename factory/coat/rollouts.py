@@ -1,7 +1,8 @@
 """Sample solutions, grade them, and keep every one as a row (Satori §3.2, §4.1): where ORM pairs, restarts and demonstrations begin.
 
     Rollout(id="9d02…", problem_id="a07b…", prompt=(Message("user", "Tom has 12 apples. …"),), completion="12 + 7 = 19\\n\\\\boxed{19}",
-            steps=("12 + 7 = 19", "\\\\boxed{19}"), answer="19", verdict="correct", finish_reason="stop", tokens=9, model="base@3fa9…", …)
+            steps=("12 + 7 = 19", "\\\\boxed{19}"), answer="19", verdict="correct", finish_reason="stop", tokens=9, model="base@3fa9…",
+            right=3, samples=8, pass_rate=0.375, pass_low=0.137, pass_high=0.694, …)
 
 Identical samples stay distinct rows: their share is a fact about the model. Run: `python -m pipelines.rollouts base`.
 """
@@ -9,6 +10,7 @@ Identical samples stay distinct rows: their share is a fact about the model. Run
 from collections import Counter
 from collections.abc import Sequence
 
+from factory.coat.pass_rates import counted
 from factory.engines.asking import sampling_params
 from factory.engines.protocol import Completion, Engine, Request
 from factory.errors import ParamsError
@@ -17,16 +19,17 @@ from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.language.steps import By, split
 from factory.params import Role, Sampling
+from factory.problems.draw import in_order
 from factory.schemas import Conversation, Problem, Reject, Rollout
 from factory.storage import reject
 
 
 def part_of(problems: Sequence[Problem], count: int, part: int, role: Role) -> list[Problem]:
-    """Part number `part` of the train problems, `count` of them in the order of their ids. Recorded answers exist for a benchmark's
-    problems: of those, all, whatever their split. Raises ParamsError when no problem is left for the part."""
+    """Part number `part` of the train problems, `count` of them, in the order of drawing (factory/problems/draw.py). Recorded answers exist
+    for a benchmark's problems: of those, all, whatever their split. Raises ParamsError when no problem is left for the part."""
     if role.engine == "recorded":
         return sorted(problems, key=lambda problem: problem.id)
-    train = sorted((problem for problem in problems if problem.split == "train"), key=lambda problem: problem.id)
+    train = in_order(problem for problem in problems if problem.split == "train")
     found = train[part * count : (part + 1) * count]
     if not found:
         raise ParamsError(f"part {part} of {count} problems begins behind the last of {len(train)} train problems: lower it or draw more")
@@ -47,7 +50,7 @@ def sample(
     makers: Sequence[str] = (),
     grader: Grader = SHARED,
 ) -> tuple[list[Rollout], list[Reject]]:
-    """`samples` graded solutions of each problem; a request that failed is a reject. rows + rejects = problems × samples.
+    """`samples` graded solutions of each problem, with its pass rate; a failed request is a reject. rows + rejects = problems × samples.
 
     `makers`: the models behind recorded answers, one an ordinal.
     """
@@ -76,7 +79,7 @@ def sample(
             lineage = {"model": model, "prompt_version": prompts.version("solve"), "round": round}
             rows.append(_rollout(problem, questions[problem.id], request, completion, grade, split(completion.text, steps), lineage))
     assert len(rows) + len(rejects) == len(asked)
-    return rows, rejects
+    return counted(rows), rejects
 
 
 def _rollout(
@@ -99,7 +102,9 @@ def _rollout(
         request_ids=(completion.request_id,),
         seed=request.seed,
         parents=(problem.id,),
-        **lineage,
+        model=lineage["model"],
+        prompt_version=lineage["prompt_version"],
+        round=lineage["round"],
     )
 
 

@@ -15,6 +15,19 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.configuration_utils import PretrainedConfig
 
+CPU_BYTES = 1 << 30  # of all keys and values, on a CPU
+GPU_SHARE = 0.5  # of the memory that is free, on a GPU: the rest is for the passes
+
+
+def rows_that_fit(model: Any, capacity: int) -> int:
+    """How many rows of `capacity` tokens a cache of the model may have, at least 1."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    row = 2 * config.num_hidden_layers * heads * size * capacity * model.dtype.itemsize
+    free = int(GPU_SHARE * torch.cuda.mem_get_info(model.device)[0]) if model.device.type == "cuda" else CPU_BYTES
+    return max(1, free // row)
+
 
 class _Layer(CacheLayerMixin):
     is_sliding = False

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from factory.engines.bodies import whole
+from factory.engines.budget import Account, Gate, Tokens, estimated, prompt_tokens
 from factory.engines.flow import Ask, Deliver, Flow, run
 from factory.engines.keys import request_fields, request_key, score_key, whole_prompt, written
 from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer, hand_over
@@ -91,8 +92,11 @@ class _Waiting(Generic[Item]):
 class _Stored(ABC, Generic[Item, Answer]):
     """What engines and scorers have in common. Identical items that are under way at once are asked once."""
 
-    def __init__(self, backend: Any, store: Store, stage: str, model: str) -> None:
-        self.backend, self.store, self.stage, self.model = backend, store, stage, model
+    tell: Callable[[Sequence[Any], Deliver], Deliver] | None = None  # who listens (listening.py)
+
+    def __init__(self, backend: Any, store: Store, stage: str, model: str, account: Account | None) -> None:
+        self.backend, self.store, self.stage, self.model, self.account = backend, store, stage, model, account
+        self.gate: Any = Gate(backend, account, self.at_most) if account and account.gated else backend
         self.usage = Usage()
         self.reasons: Counter[str] = Counter()
         self.waiting: dict[str, _Waiting[Item]] = {}
@@ -116,6 +120,12 @@ class _Stored(ABC, Generic[Item, Answer]):
         return answer
 
     @abstractmethod
+    def at_most(self, item: Item) -> Tokens: ...  # about
+
+    def paid(self, item: Item, answer: Answer) -> Tokens:
+        return self.at_most(item)
+
+    @abstractmethod
     def reason(self, answer: Answer) -> str | None:
         """Why there is no answer, None where there is one."""
 
@@ -127,6 +137,7 @@ class _Stored(ABC, Generic[Item, Answer]):
         if self.broken:
             raise EngineError(f"{self.model} broke off before ({self.broken or type(self.broken).__name__}): open it again")
         items = [self.sound_item(item) for item in items]
+        deliver = self.tell(items, deliver) if self.tell else deliver
         keys = [self.key(item) for item in items]
         with self.lock:
             unknown = [place for place, key in enumerate(keys) if not self._join(key, deliver, place)]
@@ -146,7 +157,7 @@ class _Stored(ABC, Generic[Item, Answer]):
         self.store.count(self.stage, hits=len(items) - len(fresh), misses=len(fresh))
         if fresh:
             with self._breaking():
-                self.backend.submit(fresh, self._landed)
+                self.gate.submit(fresh, self._landed)
 
     @contextmanager
     def _breaking(self) -> Iterator[None]:
@@ -164,16 +175,19 @@ class _Stored(ABC, Generic[Item, Answer]):
 
     def work(self) -> bool:
         with self._breaking():
-            return self.backend.work()
+            return self.gate.work()
 
     def close(self) -> None:
-        self.backend.close()
+        self.gate.close()
 
     def _landed(self, answers: Mapping[str, Answer]) -> None:
-        """From `work` or a thread of the engine's. Stored first, delivered then."""
+        """From `work` or a thread of the engine's. Counted first, stored then, delivered last."""
         answers = {key: self.sound_answer(answer) for key, answer in answers.items()}
         failures = {key: reason for key, answer in answers.items() if (reason := self.reason(answer))}
         rows = [self.pack(key, self.waiting[key].item, answer) for key, answer in answers.items() if key not in failures]
+        if self.account and rows:
+            paid = [self.paid(self.waiting[row.key].item, answers[row.key]) for row in rows]
+            self.account.pay(len(rows), (sum(read for read, _ in paid), sum(written for _, written in paid)))
         earlier = self.store.add(self.stage, self.model, rows, failures)
         answers = {**answers, **{key: self.unpack(key, document) for key, document in earlier.items()}}
         with self.lock:
@@ -206,8 +220,10 @@ def streaming(engine: Engine | StreamingEngine, chunk: int = CHUNK) -> Any:
 
 
 class StoredEngine(_Stored[Request, Completion]):
-    def __init__(self, engine: Engine | StreamingEngine, store: Store, stage: str, chunk: int = CHUNK) -> None:
-        super().__init__(streaming(engine, chunk), store, stage, engine.model)
+    def __init__(
+        self, engine: Engine | StreamingEngine, store: Store, stage: str, chunk: int = CHUNK, account: Account | None = None
+    ) -> None:
+        super().__init__(streaming(engine, chunk), store, stage, engine.model, account)
         self.family = engine.family
 
     @property
@@ -246,6 +262,12 @@ class StoredEngine(_Stored[Request, Completion]):
             logprobs=None if document["logprobs"] is None else tuple(document["logprobs"]),
         )  # fmt: skip
 
+    def at_most(self, item: Request) -> Tokens:
+        return prompt_tokens(item.prompt), item.sampling.max_tokens
+
+    def paid(self, item: Request, answer: Completion) -> Tokens:
+        return answer.prompt_tokens or prompt_tokens(item.prompt), answer.tokens or estimated(answer.text + (answer.reasoning or ""))
+
     def reason(self, answer: Completion) -> str | None:
         return (answer.error or "no reason given") if answer.finish_reason == "error" else None
 
@@ -261,9 +283,11 @@ Pair = tuple[Conversation, str]
 
 
 class StoredScorer(_Stored[Pair, float]):
-    def __init__(self, scorer: Scorer | StreamingScorer, store: Store, stage: str, chunk: int = CHUNK) -> None:
+    def __init__(
+        self, scorer: Scorer | StreamingScorer, store: Store, stage: str, chunk: int = CHUNK, account: Account | None = None
+    ) -> None:
         backend = scorer if isinstance(scorer, StreamingScorer) else Batches(scorer.score, chunk, _none, _both)
-        super().__init__(backend, store, stage, scorer.model)
+        super().__init__(backend, store, stage, scorer.model, account)
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         """Logits in order. NaN: the pair could not be scored (too long for the reward model); that is a failure in the store."""
@@ -280,6 +304,9 @@ class StoredScorer(_Stored[Pair, float]):
 
     def unpack(self, key: str, document: dict[str, Any]) -> float:
         return document["score"]
+
+    def at_most(self, item: Pair) -> Tokens:
+        return prompt_tokens(item[0]) + estimated(item[1]), 0
 
     def reason(self, answer: float) -> str | None:
         return None if math.isfinite(answer) else "the reward model gives no score: too long for its context, or it failed"

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.engines.cache import InPlaceCache
+from factory.engines.cache import InPlaceCache, rows_that_fit
 from factory.engines.supported import unsupported
 from factory.errors import DataError, EngineError
 from factory.language.tokens import turn_end
@@ -65,9 +65,11 @@ class Sampler:
             was_training = self.model.training
             self.model.eval()
             shortest, longest = len(prompts[order[0]]), len(prompts[order[-1]])
-            cache = InPlaceCache(self.model.config, min(self.batch, len(order)), longest + min(max_tokens, self.context - shortest))
-            for begin in range(0, len(order), self.batch):
-                rows = order[begin : begin + self.batch]
+            capacity = longest + min(max_tokens, self.context - shortest)
+            size = min(self.batch, len(order), rows_that_fit(self.model, capacity))
+            cache = InPlaceCache(self.model.config, size, capacity)
+            for begin in range(0, len(order), size):
+                rows = order[begin : begin + size]
                 batch = _Batch(self, cache, [tuple(prompts[row]) for row in rows], [seeds[row] for row in rows], max_tokens)
                 results |= zip(rows, batch.decode(temperature, top_p, stop), strict=True)
             self.model.train(was_training)

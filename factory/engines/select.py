@@ -7,17 +7,21 @@ with Engines(params.requests, "rollouts") as engines:
 import csv
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from factory.engines.budget import Account, Budgets, cost
+from factory.engines.listening import heard
 from factory.engines.protocol import Engine, Scorer, StreamingEngine, StreamingScorer
 from factory.engines.requests import StoredEngine, StoredScorer, streaming
 from factory.engines.store import Store, default_path
 from factory.errors import EngineError
 from factory.identity import hash_files
 from factory.language.prompting import Prompts
-from factory.params import Requests, Role
+from factory.params import Budget, Requests, Role
 from factory.storage import whole_file
 
 # What decides a model's answers; a card, a log or an optimizer's state beside it does not.
@@ -44,8 +48,10 @@ class Engines:
             labeller = engines.engine(params.roles["labeller"], "labeller")
     """
 
-    def __init__(self, settings: Requests, stage: str) -> None:
+    def __init__(self, settings: Requests, stage: str, budget: Mapping[Any, Budget] | None = None) -> None:
+        """`budget`: the params'; None: what is asked here is no part of the project's line, and not counted in `.factory/spent.jsonl`."""
         self.settings, self.stage = settings, stage
+        self.budgets = None if budget is None else Budgets(stage, budget)
         self.backends: dict[Role, StreamingEngine] = {}
         self.opened: dict[str, tuple[Role, StoredEngine | StoredScorer]] = {}
         self.closing = ExitStack()
@@ -55,6 +61,8 @@ class Engines:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.budgets:
+            self.budgets.close()
         self.closing.close()
         if self.store:
             self.store.close()  # the last one: engines store what lands until they are closed
@@ -69,13 +77,17 @@ class Engines:
         if model not in self.backends:
             self.backends[model] = streaming(_engine(model, self.settings, self.stage))
             self.closing.callback(self.backends[model].close)
-        engine = StoredEngine(self.backends[model], self._store(), self.stage)
+        backend = self.backends[model]
+        account = self._account(role, name, backend.model)
+        engine = heard(StoredEngine(backend, self._store(), self.stage, account=account), role, name)
         self.opened[name] = role, engine
         return engine
 
     def scorer(self, role: Role, name: str) -> StoredScorer:
         """Raises EngineError when the role's model is missing or the store unusable."""
-        scorer = StoredScorer(_scorer(role, self.settings), self._store(), self.stage)
+        backend = _scorer(role, self.settings)
+        account = self._account(role, name, backend.model)
+        scorer = heard(StoredScorer(backend, self._store(), self.stage, account=account), role, name)
         self.closing.callback(scorer.close)
         self.opened[name] = role, scorer
         return scorer
@@ -92,14 +104,12 @@ class Engines:
                 dollars = f"{cost(role, used.prompt_tokens, used.completion_tokens):.6f}" if known else ""
                 table.writerow([name, service.model, used.requests, used.failed, used.prompt_tokens, used.completion_tokens, dollars])
 
+    def _account(self, role: Role, name: str, model: str) -> Account | None:
+        return Account(self.budgets, name, role, model) if self.budgets and role.engine != "recorded" else None
+
     def _store(self) -> Store:
         self.store = self.store or Store(default_path())
         return self.store
-
-
-def cost(role: Role, prompt_tokens: int, completion_tokens: int) -> float:
-    """US dollars."""
-    return (prompt_tokens * role.price.input + completion_tokens * role.price.output) / 1e6 if role.price else 0.0
 
 
 def _judge(service: StoredEngine | StoredScorer, most: float) -> None:
@@ -130,8 +140,9 @@ def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEng
     if role.engine == "vllm":
         from factory.engines.vllm_engine import VllmEngine
 
-        limit = f",max_length={role.max_length}" if role.max_length else ""  # decides where an answer is cut: part of every key
-        return VllmEngine(role, _name(role.model) + limit)
+        # What decides where an answer is cut, and with which rounding it is computed, is part of every key.
+        options = "".join(f",{name}={value}" for name in ("max_length", "dtype") if (value := getattr(role, name)))
+        return VllmEngine(role, _name(role.model) + options)
     from factory.engines.transformers_engine import TransformersEngine
 
     return TransformersEngine(role.model, _name(role.model))
@@ -161,7 +172,12 @@ def model_revision(folder: Path) -> str:
 
 def maker(model: str) -> str:
     """The stage that makes data/models/<model>."""
-    stages = {"base": "base_model", "format_tuned": "format_tuning", "policy": "ppo", "distilled": "distill"}
+    stages = {
+        "base": "pretraining@base` or `dvc repro adoption@base",
+        "format_tuned": "format_tuning",
+        "policy": "ppo",
+        "distilled": "distill",
+    }
     if model in stages:
         return stages[model]
     kind, _, key = model.partition("_")

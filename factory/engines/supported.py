@@ -1,4 +1,4 @@
-"""Which causal models can be decoded here: one answer for the sampler, and for `base_model`, which asks it before the weights are read.
+"""Which causal models can be decoded here: one answer for the sampler, and for `adoption`, which asks it before the weights are read.
 
     unsupported(model)   → "mistral attends in windows of 4096 tokens: choose a decoder with full attention (…)"
                            None for a model that the sampler decodes

@@ -11,7 +11,8 @@ seed fixes its random numbers whatever shares its batch, but vLLM does not promi
 (or after a prefix found in its cache): a sampled text can change where two tokens are almost equally likely. What was answered is in the
 store, so that a stage repeats exactly.
 
-On a CPU the engine runs in this process, in float32 and without compilation: it loads in seconds, and what is left of the time is the same.
+On a CPU the engine runs in this process, in float32 (or the role's `dtype`) and without compilation: it loads in seconds, and what is
+left of the time is the same.
 On GPUs it runs in processes of its own, which end with this one however it ends. Replicas (`parallel.data`) need vLLM's server and the
 engine openai: in one program vLLM does not balance them.
 """
@@ -234,10 +235,12 @@ def engine_options(role: Role, source: str, revision: str | None, cpu: bool) -> 
         "logprobs_mode": "raw_logprobs", "disable_log_stats": True, "use_tqdm_on_load": False,
         "structured_outputs_config": StructuredOutputsConfig(backend="guidance", disable_any_whitespace=True),  # or blanks for ever
     }  # fmt: skip
+    if cpu or role.dtype:
+        options["dtype"] = role.dtype or "float32"
     if cpu:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         # Chunked prefill draws a token for each chunk and turns the seed's generator back, which a CPU's generator cannot do.
-        options.update(dtype="float32", enforce_eager=True, enable_chunked_prefill=False, kv_cache_memory_bytes=CPU_CACHE_GIB << 30)
+        options.update(enforce_eager=True, enable_chunked_prefill=False, kv_cache_memory_bytes=CPU_CACHE_GIB << 30)
     return options
 
 

@@ -6,7 +6,9 @@ gather("restarts_r1", params)   → Background(problems={…}, parents={"51aa…
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from factory.coat.pass_rates import rates
 from factory.errors import ParamsError
 from factory.gate.leakage import Sides, two_sided
 from factory.language.steps import By
@@ -29,6 +31,11 @@ class Background:
     rollouts: Mapping[str, Rollout]
     templates: Mapping[str, Template]
     trajectories: Mapping[str, Trajectory]
+
+    @cached_property
+    def pass_rates(self) -> dict[str, float]:
+        """Of the problems that the rollouts are of."""
+        return rates(self.rollouts.values())
 
 
 def kind_of(dataset: str) -> str:

@@ -133,6 +133,25 @@ def verdict_true(row: Any, background: Background) -> bool:
     return row.verdict == _verdict(row.completion, row, background)
 
 
+# -- pass rates
+
+
+def rate_of_counts(row: Any, _: Background) -> bool:
+    """right ≤ samples, of which there is one at least, and their ratio lies in its own interval."""
+    known = 0 <= row.right <= row.samples and row.samples > 0
+    return known and abs(row.pass_rate - row.right / row.samples) < 1e-9 and 0 <= row.pass_low <= row.pass_rate <= row.pass_high <= 1
+
+
+def rate_of_verdict(row: Any, _: Background) -> bool:
+    """A problem with a right sample is solved sometimes, one with another not always."""
+    return row.right > 0 if row.verdict == "correct" else row.right < row.samples
+
+
+def rate_of_rollouts(row: Any, background: Background) -> bool:
+    """The pass rate of a start state is that of its problem's rollouts, none where there are none."""
+    return row.pass_rate == background.pass_rates.get(row.problem_id)
+
+
 # -- restarts
 
 
@@ -288,10 +307,10 @@ _COAT = (tokens_known, coat_valid, explore_then_continue, is_right, words)
 CHECKS: dict[str, tuple[Check, ...]] = {
     "problems": (on_one_side, *_ANY),
     "corpus": (instance_disjoint, text_disjoint, text_tokens_known, *_ANY),
-    "rollouts": (*_OF_PROBLEM, verdict_true),
+    "rollouts": (*_OF_PROBLEM, verdict_true, rate_of_counts, rate_of_verdict),
     "demonstrations": (*_OF_PROBLEM, *_COAT, type_fits, spans_inside),
     "cot_demonstrations": (*_OF_PROBLEM, *_COAT, token_free),
-    "restarts": (*_OF_PROBLEM, prefix_of_parent, ends_in_reflect, sign_of_parent, box_marked, answer_of_problem),
+    "restarts": (*_OF_PROBLEM, prefix_of_parent, ends_in_reflect, sign_of_parent, box_marked, answer_of_problem, rate_of_rollouts),
     "orm_pairs": (*_OF_PROBLEM, chosen_differs, signs_differ, pair_of_parents),
     "distillation": (*_OF_PROBLEM, *_COAT),
     "templates": (*_MADE, has_steps, has_tags, example_right, example_from_train, proven),

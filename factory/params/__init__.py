@@ -18,7 +18,6 @@ from factory.errors import ParamsError
 from factory.params import consistency
 from factory.params.names import ALLOWED, ALLOWED_FREE, FreeName, Key, meant
 from factory.params.sections import (
-    BaseModelParams,
     Corpus,
     Demonstrations,
     Distillation,
@@ -31,6 +30,7 @@ from factory.params.sections import (
     Plans,
     Policy,
     Ppo,
+    Pretraining,
     Restarts,
     Rollouts,
     Round,
@@ -44,9 +44,9 @@ from factory.params.yaml_file import read_yaml
 from factory.schemas import AnswerKind, Rule
 
 __all__ = [
-    "BaseModelParams", "Corpus", "Demonstrations", "Distillation", "Dpo", "Evaluate", "Orm", "OrmPairs", "Params", "ParamsError", "Plans",
-    "Policy", "Ppo", "Problems", "Requests", "Restarts", "Role", "Rollouts", "Round", "Sampling", "Sft", "Source", "Templates",
-    "Trajectories", "World", "load", "parse",
+    "Corpus", "Demonstrations", "Distillation", "Dpo", "Evaluate", "Orm", "OrmPairs", "Params", "ParamsError", "Plans",
+    "Policy", "Ppo", "Pretraining", "Problems", "Requests", "Restarts", "Role", "Rollouts", "Round", "Sampling", "Sft", "Source",
+    "Templates", "Trajectories", "World", "load", "parse",
 ]  # fmt: skip
 
 
@@ -67,6 +67,8 @@ class Source(Strict):
     answer_after: str | None = None
     answer_kind: AnswerKind = "number"
     split: Literal["train", "dev", "heldout", "unseen"] | None = None  # None: by hash, in the shares of `split_shares`
+    weight: float = Field(default=1.0, gt=0)  # how often one of its problems is drawn beside one of a source of weight 1
+    cap: int | None = Field(default=None, ge=1)  # at most so many of its problems, after decontamination and deduplication
 
 
 class World(Strict):
@@ -88,6 +90,9 @@ class Problems(Strict):
     near_duplicate: float = Field(gt=0, le=1)  # Jaccard of token shingles from which problems with equal numbers, signs and answers are one
     contamination_ngram: int = Field(ge=3)  # tokens; containment of a benchmark's n-grams
     max_reject_share: Fraction  # the stage fails above it
+
+
+RoleName = Literal["generator", "critic", "reward_model", "labeller", "inference", "judge"]
 
 
 class Parallel(Strict):
@@ -124,6 +129,7 @@ class Role(Strict):
     parallel: Parallel = Parallel()  # vllm
     max_length: int | None = None  # vllm: tokens of context; None: the model's
     memory: float = Field(default=0.9, gt=0, le=1)  # vllm: share of a GPU's memory
+    dtype: Literal["float32", "bfloat16"] | None = None  # vllm: None: the model's on a GPU, float32 on a CPU
     price: Price | None = None  # None: it runs here, seconds are its cost
 
     @model_validator(mode="after")
@@ -132,11 +138,26 @@ class Role(Strict):
         given = [name for name in options if getattr(self, name) != type(self).model_fields[name].default]
         if given and self.engine != "openai":
             raise ValueError(f"{given[0]} is an option of the engine openai, and this role's is {self.engine}: leave it out")
+        if self.dtype and self.engine != "vllm":
+            raise ValueError(f"dtype is an option of the engine vllm, and this role's is {self.engine}: leave it out")
         return self
 
     @property
     def urls(self) -> tuple[str, ...]:
         return (self.base_url,) if isinstance(self.base_url, str) else self.base_url
+
+
+class Budget(Strict):
+    """What a role may cost, over all stages and runs of this copy of the project. A stage that wants more ends, and can be resumed."""
+
+    tokens: int | None = Field(default=None, gt=0)  # read and written
+    dollars: float | None = Field(default=None, gt=0)  # at the role's price
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "Budget":
+        if self.tokens is None and self.dollars is None:
+            raise ValueError("a budget without a limit: write tokens, dollars or both")
+        return self
 
 
 class Requests(Strict):
@@ -170,8 +191,9 @@ class Params(Strict):
     seed: int = Field(ge=0, lt=2**63)
     purpose: Literal["train", "audit"]  # audit: benchmark data; trainers refuse its datasets
     steps: Literal["line", "paragraph"]  # what a step of a solution is: a line, or a paragraph that no formula is cut in
-    roles: dict[Literal["generator", "critic", "reward_model", "labeller", "inference", "judge"], Role]
+    roles: dict[RoleName, Role]
     requests: Requests
+    budget: dict[RoleName, Budget] = Field(default_factory=dict)  # changes no row either
     grading: Grading
     policies: dict[Key, Policy] = Field(default_factory=dict)
     rounds: dict[Key, Round] = Field(default_factory=dict)
@@ -179,7 +201,10 @@ class Params(Strict):
     datasets: dict[str, Dataset]
     problems: Problems
     corpus: Corpus | None = None
-    base_model: BaseModelParams | None = None
+    # What makes data/models/base, one of the two. A model to adopt is a folder, a GGUF file, or on the Hub `org/name@revision`
+    # (`org/name/file.gguf@revision`); it gets the three tokens of the actions.
+    pretraining: dict[str, Pretraining] = Field(default_factory=dict)
+    adoption: dict[str, str] = Field(default_factory=dict)
     rollouts: Rollouts | None = None
     orm_pairs: OrmPairs | None = None
     orm: Orm | None = None

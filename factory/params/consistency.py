@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.line import stages_of
-from factory.params.names import ALLOWED_FREE, FREE, meant, model_of_line, path_fault
+from factory.params.names import ALLOWED_FREE, COMMIT, FREE, HUB, HUB_ID, meant, model_of_line, path_fault
 from factory.params.sections import CORPUS_ROLES, Sampling
 from factory.schemas import TABLES, Split, choices
 
@@ -24,7 +24,7 @@ SERVED = ("openai", "recorded")  # engines that have their own models, never one
 OF_LINE = {"generator": "base", "critic": "base", "reward_model": "orm_base", "labeller": "base", "inference": "base"}
 # section → what its stages train on or read from the gate, the roles they ask, and the sections they read beside their own
 RELEASED = {
-    "base_model": ("corpus",), "format_tuning": ("demonstrations", "cot_demonstrations"), "plans": ("templates",),
+    "pretraining": ("corpus",), "format_tuning": ("demonstrations", "cot_demonstrations"), "plans": ("templates",),
     "planner_sft": ("structure", "plans"), "planner_dpo": ("trajectory_pairs",),
 }  # fmt: skip
 ASKED = {
@@ -32,14 +32,14 @@ ASKED = {
     "plans": ("labeller",), "trajectories": ("inference",), "planner_dpo": ("inference",),
 }  # fmt: skip
 BESIDE = {
-    "corpus": ("problems.world",), "templates": ("trajectories",), "trajectories": ("plans",),
+    "corpus": ("problems.world",), "pretraining": ("corpus",), "templates": ("trajectories",), "trajectories": ("plans",),
 }  # fmt: skip
 
 
 def check(params: "Params") -> None:
     """Raises ValueError naming the key, its value and what would fit."""
-    for found in (_sources(params), _sections(params), _roles(params), _rounds(params), _datasets(params), _sizes(params), _ppo(params)):
-        for fault in found:
+    for faults in (_sources, _sections, _base, _roles, _budgets, _rounds, _datasets, _sizes, _ppo):
+        for fault in faults(params):
             raise ValueError(fault)
 
 
@@ -101,6 +101,24 @@ def _sections(params: "Params") -> Iterator[str]:
             yield "corpus.roles sums to 0: give some role a weight"
 
 
+def _base(params: "Params") -> Iterator[str]:
+    """One way to a base, and a name that means a model that does not change."""
+    if params.pretraining and params.adoption:
+        yield "pretraining and adoption both make data/models/base: leave one of the two out"
+    for section in ("pretraining", "adoption"):
+        for name in getattr(params, section):
+            if name != "base":
+                yield f"{section}.{name}: a line has one base, {section}.base"
+    for name, model in params.adoption.items():
+        key, (path, _, revision) = f"adoption.{name}", model.rpartition("@") if HUB.fullmatch(model) else (model, "", "")
+        if fault := path_fault(model):
+            yield f"{key} is {model!r}: {fault}"
+        elif revision and not COMMIT.fullmatch(revision):
+            yield f"{key} is {model}: pin a commit (7 to 40 hex digits behind the @), so that tomorrow's weights are today's"
+        elif not revision and HUB_ID.fullmatch(path) and not Path(path).exists():
+            yield f"{key} is {model}: no such folder here, and a model of the Hub wants its commit, {model}@<7 to 40 hex digits>"
+
+
 def _roles(params: "Params") -> Iterator[str]:
     made = set(models_of(params))
     for name, role in params.roles.items():
@@ -118,6 +136,15 @@ def _roles(params: "Params") -> Iterator[str]:
             known = ", ".join(f"data/models/{item}" for item in sorted(allowed)) or "none"
             yield f"{key}.model is {role.model}{hint or ', which no stage makes'} (of the line's own models it can be {known})"
     yield from _engines(params)
+
+
+def _budgets(params: "Params") -> Iterator[str]:
+    for name, budget in params.budget.items():
+        role = params.roles.get(name)
+        if role is None:
+            yield f"budget.{name}: there is no roles.{name}, only {', '.join(params.roles) or 'none'}: leave it out, or add the role"
+        elif budget.dollars is not None and role.price is None:
+            yield f"budget.{name}.dollars is {budget.dollars:g}: roles.{name} has no price: add it, or limit tokens"
 
 
 def _engines(params: "Params") -> Iterator[str]:
@@ -141,7 +168,7 @@ def _engines(params: "Params") -> Iterator[str]:
 
 def models_of(params: "Params") -> Iterator[str]:
     """The names of the models that the line makes under data/models."""
-    if params.base_model:
+    if params.pretraining or params.adoption:
         yield "base"
     if params.orm:
         yield from (f"orm_{name}" for name in params.policies)
@@ -227,15 +254,13 @@ def _sizes(params: "Params") -> Iterator[str]:
         yield f"distillation.problems is {params.distillation.problems}: they are of a part of rollouts.problems, {most}"
     if world and params.evaluate and params.evaluate.n > max(world.heldout, world.unseen):
         yield f"evaluate.n is {params.evaluate.n}: the splits have {world.heldout} (heldout) and {world.unseen} (unseen)"
-    base = params.base_model
-    if base and base.hub_id is not None and (fault := path_fault(base.hub_id)):
-        yield f"base_model.hub_id is {base.hub_id!r}: {fault}"
-    if base and base.hub_id is None:
+    for name, base in params.pretraining.items():
+        key = f"pretraining.{name}"
         if base.hidden % base.heads or base.hidden // base.heads % 2:
-            yield f"base_model.hidden is {base.hidden}: expected an even number of times base_model.heads, {base.heads}"
-        for key, tokens in _tokens(params):
+            yield f"{key}.hidden is {base.hidden}: expected an even number of times {key}.heads, {base.heads}"
+        for limit, tokens in _tokens(params):
             if tokens >= base.max_length:
-                yield f"{key} is {tokens}: expected less than base_model.max_length, {base.max_length}"
+                yield f"{limit} is {tokens}: expected less than {key}.max_length, {base.max_length}"
 
 
 def _tokens(params: "Params") -> Iterator[tuple[str, int]]:

@@ -8,6 +8,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,10 @@ ALLOWED_FREE = "1 to 80 letters, digits, dots, hyphens and underscores, beginnin
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]  # of rounds, policies, distillations: part of file names
 FREE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 FreeName = Annotated[str, StringConstraints(pattern=FREE)]  # of sources, of the release
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w./-]+\.gguf)?")
+HUB = re.compile(rf"{HUB_ID.pattern}@[\w.-]+")  # org/name@revision, org/name/file.gguf@revision
+COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 _MODELS = Path("data/models")
 

@@ -7,9 +7,18 @@ Bounds of one key stand here; what several keys must agree on stands in `factory
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _rising(window: tuple[float, float]) -> tuple[float, float]:
+    if window[0] > window[1]:
+        raise ValueError(f"[{window[0]:g}, {window[1]:g}] is no window, expected [low, high] with low ≤ high")
+    return window
+
+
+Window = Annotated[tuple[Fraction, Fraction], AfterValidator(_rising)]  # of pass rates, closed: both ends lie in it
 CORPUS_ROLES = ("solve", "read", "check", "retry", "continue", "verify", "critique", "plan", "follow", "analyse", "compute", "describe")
 
 
@@ -22,9 +31,9 @@ class Corpus(Strict):
     roles: dict[str, Annotated[float, Field(ge=0)]]  # relative weights of CORPUS_ROLES
 
 
-class BaseModelParams(Strict):
-    hub_id: str | None  # null: pretrain from scratch on `corpus`
-    revision: str | None
+class Pretraining(Strict):
+    """A small model from scratch, on `corpus`."""
+
     hidden: int = Field(ge=1)
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
@@ -61,6 +70,7 @@ class Orm(Strict):
 
 
 class Demonstrations(Strict):
+    pass_rate: Window  # of which problems' rollouts they are made, by how often the policy solves the problem
     keep: int = Field(ge=1)  # solutions kept a problem, of each verdict (4 in Satori)
     thinking: bool  # what a thinking model thought before its answer is a part of the demonstration
     critics: list[Literal["llm", "reference"]]  # tried in this order
@@ -91,6 +101,7 @@ class Restarts(Strict):
     max_backtrack: int = Field(ge=0)  # T (2 in Satori)
     plain: int = Field(ge=0)  # problems in buffer 0
     per_sign: int = Field(ge=0)  # quota of D+ and of D-
+    pass_rate: Window  # problems that give start states, plain ones too, by how often the round's policy solves them
 
 
 class Round(Strict):

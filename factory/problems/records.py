@@ -130,6 +130,7 @@ def _made(source: Source, row: Raw) -> _Made:
     made = Problem(
         id=key, source=source.name, family=family, group=group, split=source.split or NO_SPLIT, instance=key, problem=problem,
         answer=answer, answer_kind=source.answer_kind, decimals=_decimals(values.get("decimals")), solution=solution,
+        weight=source.weight,
     )  # fmt: skip
     return _Made(row, made, stated_answer(text, source.answer_kind) if text else None)
 

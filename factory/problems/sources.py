@@ -9,7 +9,7 @@ A row that cannot be read becomes a reject with `file:line`; a file that cannot 
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory.errors import DataError
@@ -80,7 +80,7 @@ def read_problems(params: Problems, seed: int) -> list[Read]:
 def _world(params: Problems, seed: int, source: Source) -> Read:
     if params.world is None:
         raise DataError(f"problems.sources has {source.name} of kind world, but there is no section problems.world: add its sizes")
-    return Read(source, draw_problems(params.world, seed), [], 0)
+    return Read(source, [replace(row, weight=source.weight) for row in draw_problems(params.world, seed)], [], 0)
 
 
 def _read(source: Source) -> Read:

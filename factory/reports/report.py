@@ -22,6 +22,7 @@ from factory.reports.charts import Bar, bars
 from factory.reports.demonstrations import demonstrations
 from factory.reports.opinions import Opinions, opinion_blocks
 from factory.reports.page import Block, Figure, Prose, Sample, Section, Table
+from factory.reports.pass_rates import pass_rates
 from factory.reports.readable import fields_of
 from factory.reports.training import training
 from factory.schemas import TABLES as ROW_TYPES
@@ -40,7 +41,8 @@ def sections_of(params: Params, published: Sequence[Graded] = (), opinions: Opin
     parts: list[tuple[str, Iterable[Block]]] = [
         ("Headline", headline(metrics)), ("Differences", differences(metrics)), ("Self-correction", self_correction(metrics)),
         ("Planner", planner(metrics)), ("Training", chain(settling(metrics), training(params))), ("World", instances(params)),
-        ("Stages", stages(params)), ("Audits", audits(params)), ("Critics", critics()), ("Demonstrations", demonstrations()),
+        ("Stages", stages(params)), ("Audits", audits(params)), ("Pass rates", pass_rates(params)), ("Critics", critics()),
+        ("Demonstrations", demonstrations()),
         ("Grading", chain(grading(published), opinion_blocks(opinions, LISTED) if opinions else ())), ("Rows to read", samples(params)),
     ]  # fmt: skip
     found = [Section(title, tuple(blocks)) for title, blocks in parts]

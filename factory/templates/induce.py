@@ -18,6 +18,7 @@ from factory.grading import Grader, Task
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.params import Params, Sampling
+from factory.problems.draw import in_order
 from factory.problems.manners import manners_of
 from factory.schemas import Problem, Reject, Rollout, Template
 from factory.storage import reject
@@ -50,7 +51,8 @@ class Analysed:
 
 
 def choose_solved(problems: Sequence[Problem], rollouts: Iterable[Rollout], count: int, seed: int) -> list[Solved]:
-    """`count` train problems, those that were sampled first, each with one of the base's right rollouts, else its gold solution.
+    """`count` train problems, those that were sampled first (by their weights already), each with one of the base's right rollouts, else
+    its gold solution.
 
     Problems that the base never solves stay in, or the hard families would have no templates; those without any solution do not.
     """
@@ -61,9 +63,11 @@ def choose_solved(problems: Sequence[Problem], rollouts: Iterable[Rollout], coun
         if rollout.verdict == "correct":
             right.setdefault(rollout.problem_id, rollout)
     solvable = [problem for problem in problems if problem.split == "train" and (problem.id in right or problem.solution)]
-    solvable.sort(key=lambda problem: (problem.id not in sampled, seed_for(seed, "templates", problem.id)))
+    first = [problem for problem in solvable if problem.id in sampled]
+    first.sort(key=lambda problem: seed_for(seed, "templates", problem.id))
+    others = in_order((problem for problem in solvable if problem.id not in sampled), seed, "templates")
     chosen = []
-    for problem in solvable[:count]:
+    for problem in [*first, *others][:count]:
         if problem.id in right:
             chosen.append(Solved(problem, right[problem.id].completion, (problem.id, right[problem.id].id)))
         else:

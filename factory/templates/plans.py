@@ -16,6 +16,7 @@ from factory.grading import normalise
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.params import Params
+from factory.problems.draw import in_order
 from factory.schemas import Example, Problem, Reject, Template
 from factory.storage import reject
 from factory.templates.interplay import PlanError, parse_plan, plan_lines, plan_text
@@ -44,9 +45,8 @@ def structure_examples(templates: Sequence[Template], prompts: Prompts) -> list[
 
 
 def draw_train(problems: Sequence[Problem], count: int, *seed: object) -> list[Problem]:
-    """`count` problems of the train split (all, when there are fewer), drawn by their ids."""
-    train = [problem for problem in problems if problem.split == "train"]
-    return sorted(train, key=lambda problem: seed_for(*seed, problem.id))[:count]
+    """`count` problems of the train split (all, when there are fewer), drawn by their ids and their sources' weights."""
+    return in_order((problem for problem in problems if problem.split == "train"), *seed)[:count]
 
 
 def check_form(text: str, templates: Sequence[Template], max_templates: int) -> list[Template]:

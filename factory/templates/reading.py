@@ -22,16 +22,16 @@ __all__ = ["ANALYSIS_SCHEMA", "Analysis", "AnalysisError", "parse_analysis", "pl
 LONGEST_NAME = 150  # characters
 FIELDS = ("name", "tags", "description", "scope", "steps")
 
-ANALYSIS_SCHEMA = json.dumps({
+ANALYSIS_SCHEMA = json.dumps({  # in the order in which it is written: a name after the steps is the name of these steps
     "type": "object",
     "properties": {
-        "name": {"type": "string", "minLength": 1, "maxLength": 80},
-        "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 40}, "minItems": 1, "maxItems": 5},
+        "steps": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 200}, "minItems": 1, "maxItems": 8},
         "description": {"type": "string", "minLength": 1, "maxLength": 250},
         "scope": {"type": "string", "minLength": 1, "maxLength": 250},
-        "steps": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 200}, "minItems": 1, "maxItems": 8},
+        "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 40}, "minItems": 1, "maxItems": 5},
+        "name": {"type": "string", "minLength": 1, "maxLength": 80},
     },
-    "required": list(FIELDS),
+    "required": ["steps", "description", "scope", "tags", "name"],
     "additionalProperties": False,
 })  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 
 from factory import inputs
 from factory.errors import DataError, ParamsError
-from factory.params import BaseModelParams, Params, Role, Source
+from factory.params import Params, Role, Source
 
 
 @pytest.fixture
@@ -62,14 +62,10 @@ def test_every_owner_gets_what_is_its_own(params: Params) -> None:
     line = with_role(line, "labeller", engine="vllm", model="models/labeller", prompts="mine")
     line = with_role(line, "inference", engine="openai", model="a.jsonl@1", base_url="http://localhost:1", prompts="theirs")
     line = with_role(line, "judge", engine="openai", model="judge", base_url="http://localhost:1", prompts="mine")
-    base = BaseModelParams(
-        hub_id="models/base", revision=None, hidden=8, layers=1, heads=1, intermediate=8, max_length=8, init=1, epochs=1, batch=1, lr=1,
-        muon_lr=1,
-    )  # fmt: skip
-    found = written(line.model_copy(update={"base_model": base}))
+    found = written(line.model_copy(update={"adoption": {"base": "models/base"}}))
     assert {owner: set(paths) for owner, paths in found.items() if paths} == {
         "problems": {"a.jsonl", "bench.jsonl", "rows"}, "recorded": {"answers.jsonl"}, "critic": {"critic.json"},
-        "labeller": {"models/labeller"}, "base_model": {"models/base"}, "prompts": {"mine", "theirs"},
+        "labeller": {"models/labeller"}, "adoption": {"models/base"}, "prompts": {"mine", "theirs"},
     }  # fmt: skip
 
 

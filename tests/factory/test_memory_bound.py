@@ -29,6 +29,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def adopted(document: dict[str, Any], model: str) -> None:
+    document.update(pretraining={}, adoption={"base": model})
+    del document["datasets"]["corpus"]
+
+
 def changed(change: Any) -> Params:
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     change(document)
@@ -56,7 +61,7 @@ def test_the_last_run_of_a_stage_counts(place: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda document: document["base_model"].update(hub_id="org/name", revision="0" * 40),
+        lambda document: adopted(document, f"org/name@{'0' * 40}"),
         lambda document: document["roles"]["generator"].update(engine="vllm"),
         lambda document: document["roles"]["labeller"].update(engine="openai", model="big", base_url="http://127.0.0.1:1/v1"),
     ],

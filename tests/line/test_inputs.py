@@ -39,7 +39,8 @@ def params() -> dict[str, Any]:
         "inference": {"engine": "transformers", "model": "org/name@4f1c2ab"},
         "judge": {"engine": "transformers", "model": "in/nowhere"},
     }
-    document["base_model"] |= {"hub_id": "in/base"}
+    document |= {"pretraining": {}, "adoption": {"base": "in/base"}}
+    del document["datasets"]["corpus"]
     rows = {"kind": "jsonl", "columns": {"problem": "question"}}
     document["problems"]["sources"] += [{"name": "one", "path": "in/one.jsonl", **rows}, {"name": "two", "path": "in/two.jsonl", **rows}]
     document["problems"]["benchmarks"] = ["in/bench.jsonl"]
@@ -159,7 +160,7 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]
     pytest.param(write("in/critic/model.safetensors"), {"demonstrations"}, id="weights of the critic"),
     pytest.param(write("in/critic/README.md"), set(), id="the card of the critic"),
     pytest.param(write("in/labeller/tokenizer.json"), {"templates", "plans"}, id="the tokenizer of the labeller"),
-    pytest.param(write("in/base/config.json", '{"a": 1}'), {"base_model"}, id="the folder of the base"),
+    pytest.param(write("in/base/config.json", '{"a": 1}'), {"adoption@base"}, id="the folder of the base"),
     pytest.param(write("in/base/optimizer.bin"), set(), id="an optimizer's state beside the base"),
     pytest.param(write("in/prompts/critique.j2", QUESTION), ASKING, id="prompts of the user's own"),
     pytest.param(write("in/prompts/solve.j2", QUESTION), ASKING, id="a prompt more of the user's own"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from factory.errors import DataError
 from factory.params import Params, Round, parse
 from factory.schemas import CriticJudgement, Demonstration, OrmPair, Problem, Reject, Restart, Rollout
 from factory.storage import REJECTS, TABLES, read_rows, write_rows
@@ -54,6 +55,7 @@ def test_the_recorded_line(line: Params, capsys: pytest.CaptureFixture[str]) -> 
         ("Ann", "correct", "stop", "m0"), ("Ann", "unparsable", "length", "m1"),
         ("Tom", "correct", "stop", "m0"), ("Tom", "wrong", "stop", "m1"),
     ]  # fmt: skip
+    assert {(row.problem_id, row.right, row.samples, row.pass_rate) for row in sampled} == {("Ann", 1, 2, 0.5), ("Tom", 1, 2, 0.5)}
     assert rejects("rollouts_recorded") == []
 
     orm_pairs.main(line, "recorded")
@@ -64,6 +66,7 @@ def test_the_recorded_line(line: Params, capsys: pytest.CaptureFixture[str]) -> 
     restarts.main(line, "recorded")
     states = read_rows(TABLES / "restarts_recorded.parquet", Restart)
     assert sorted((row.buffer, row.problem_id) for row in states) == [("+", "Ann"), ("+", "Tom"), ("-", "Tom"), ("0", "Ann"), ("0", "Tom")]
+    assert {row.pass_rate for row in states} == {0.5}
     assert rejects("restarts_recorded") == [("truncated parent", "Ann")]
 
     demonstrations.main(line)
@@ -103,3 +106,26 @@ def test_a_round_without_restarts_has_only_plain_problems(line: Params) -> None:
     restarts.main(plain, "recorded")
     assert [(row.buffer, row.problem_id) for row in read_rows(TABLES / "restarts_recorded.parquet", Restart)] == [("0", "Tom")]
     assert rejects("restarts_recorded") == []
+
+
+def test_windows_of_pass_rates_leave_problems_out_and_say_why(line: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both problems were solved once of two times: a window that ends below has none of them, one that begins there both."""
+    rollouts.main(line, "recorded")
+    restarts.main(with_window(line, 0.5, 0.5), "recorded")
+    assert {row.problem_id for row in read_rows(TABLES / "restarts_recorded.parquet", Restart)} == {"Ann", "Tom"}
+    demonstrations.main(with_window(line, 0.5, 0.5))
+    hard = with_window(line, 0.0, 0.4)
+    with pytest.raises(DataError, match=r"no problem of round recorded has a pass rate in restarts.pass_rate \[0.0, 0.4\]"):
+        restarts.main(hard, "recorded")
+    assert sorted(rejects("restarts_recorded")) == [
+        ("pass rate outside of restarts.pass_rate [0, 0.4]", name) for name in ["Ann"] * 3 + ["Tom"] * 3
+    ], "each problem and each of its two rollouts"
+    assert "0 of 1,319 plain problems" in capsys.readouterr().out
+    with pytest.raises(DataError, match="no demonstration was accepted"):
+        demonstrations.main(hard)
+    assert {reason for reason, _ in rejects("demonstrations")} == {"pass rate outside of demonstrations.pass_rate [0, 0.4]"}
+
+
+def with_window(params: Params, low: float, high: float) -> Params:
+    sections = {name: params.require(name).model_copy(update={"pass_rate": (low, high)}) for name in ("restarts", "demonstrations")}
+    return params.model_copy(update=sections)

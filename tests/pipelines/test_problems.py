@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,13 +45,13 @@ def test_world(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
     assert read_rows(REJECTS, Reject) == []
     assert "106 problems" in (said := capsys.readouterr().out)
     assert "tally" in said
-    corpus.main(params)
+    corpus.main(params, "base")
     texts = read_rows(Path("data/tables/corpus.parquet"), CorpusText)
     assert len(texts) == 200
     assert not {text.instance for text in texts} & {row.instance for row in rows}
     before = PROBLEMS.read_bytes(), Path("data/tables/corpus.parquet").read_bytes()
     problems.main(params)
-    corpus.main(params)
+    corpus.main(params, "base")
     assert before == (PROBLEMS.read_bytes(), Path("data/tables/corpus.parquet").read_bytes())
 
 
@@ -152,3 +153,35 @@ def test_benchmarks_say_their_rows(params: Params, tmp_path: Path, capsys: pytes
     assert f"benchmark {bench}: 2 rows, 1 without a question that can be read" in said
     assert f"1 of 9 problems overlap {bench}" in said
     assert f"contaminated: {bench} 1" in said
+
+
+def weighted(params: Params, *paths: Path, **changes: object) -> Params:
+    """The first source has weight 3 and the given keys."""
+    section = sources(params, *paths).problems.model_dump()
+    section["sources"][0] |= {"weight": 3.0, **changes}
+    return params.model_copy(update={"problems": type(params.problems).model_validate(section)})
+
+
+def test_a_cap_leaves_so_many_good_problems_and_the_others_are_no_bad_rows(
+    params: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, other = good("a", 40), write(tmp_path / "other.jsonl", *good("b", 9))
+    file = write(tmp_path / "rows.jsonl", *rows, rows[0], "{torn")
+    problems.main(weighted(params, file, other, cap=10))
+    kept, rejects = read_rows(PROBLEMS, Problem), read_rows(REJECTS, Reject)
+    assert len(kept) + len(rejects) == 40 + 2 + 9
+    assert Counter(row.source for row in kept) == {"rows": 10, "other": 9}
+    assert Counter(row.reason for row in rejects) == {"beyond the source's cap": 30, "exact duplicate": 1, "malformed JSON": 1}
+    assert {(row.source, row.weight) for row in kept} == {("rows", 3.0), ("other", 1.0)}
+    assert "beyond the source's cap 30" in capsys.readouterr().out
+    write(file, "{torn", *rows[::-1])
+    problems.main(weighted(params, file, other, cap=10))
+    assert read_rows(PROBLEMS, Problem) == kept, "shuffled rows give the same problems"
+
+
+def test_the_world_has_weight_and_cap_as_well(params: Params) -> None:
+    world = params.problems.sources[0].model_copy(update={"weight": 2.0, "cap": 50})
+    problems.main(params.model_copy(update={"problems": params.problems.model_copy(update={"sources": [world]})}))
+    kept = read_rows(PROBLEMS, Problem)
+    assert (len(kept), {row.weight for row in kept}) == (50, {2.0})
+    assert {row.reason for row in read_rows(REJECTS, Reject)} == {"beyond the source's cap"}

@@ -22,7 +22,7 @@ PHI = "{% for turn in messages %}<|{{ turn.role }}|>\n{{ turn.content }}<|end|>\
 
 
 def take(hub_id: str = "hub", target: str = "base") -> tuple[Any, Any]:
-    adopt.adopt(hub_id, None, grammar.ACTIONS.values(), sampling=Sampler, target=Path(target))
+    adopt.adopt(hub_id, grammar.ACTIONS.values(), sampling=Sampler, target=Path(target))
     return AutoModelForCausalLM.from_pretrained(target), AutoTokenizer.from_pretrained(target)
 
 

@@ -1,4 +1,4 @@
-"""A model of any architecture is either refused at `base_model` with its cause, or everything behind `base_model` works with it."""
+"""A model of any architecture is either refused at `adoption` with its cause, or everything behind it works with it."""
 
 import json
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def one_thread() -> Iterator[None]:
 
 
 def adopted(hub_id: str = "hub") -> Path:
-    adopt.adopt(hub_id, None, grammar.ACTIONS.values(), sampling=Sampler, target=Path("data/models/base"))
+    adopt.adopt(hub_id, grammar.ACTIONS.values(), sampling=Sampler, target=Path("data/models/base"))
     return Path("data/models/base")
 
 

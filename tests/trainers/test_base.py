@@ -89,5 +89,5 @@ def test_prompts_have_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     settings = dataclasses.replace(SETTINGS, hidden=33)
-    with pytest.raises(DataError, match=r"base_model.hidden is 33"):
+    with pytest.raises(DataError, match=r"pretraining.base.hidden is 33"):
         base.pretrain(corpus([("", "Tom has 3")]), grammar.ACTIONS.values(), settings, seed=1, target=Path("base"), log=Path("l.csv"))

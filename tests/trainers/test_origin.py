@@ -1,4 +1,4 @@
-"""What is named as base_model.hub_id and is no model to build on: one line with the cause and what to do, from folders and from the Hub."""
+"""What is named as adoption.base and is no model to build on: one line with the cause and what to do, from folders and from the Hub."""
 
 import json
 import os
@@ -25,7 +25,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def take(hub_id: str = "hub", revision: str | None = None) -> None:
-    adopt.adopt(hub_id, revision, grammar.ACTIONS.values(), sampling=Sampler, target=Path("base"))
+    adopt.adopt(f"{hub_id}@{revision}" if revision else hub_id, grammar.ACTIONS.values(), sampling=Sampler, target=Path("base"))
 
 
 def refused(hub_id: str = "hub", revision: str | None = None) -> str:
@@ -46,7 +46,7 @@ def change_config(**values: Any) -> None:
     [
         ([], "holds no model (config.json is missing)"),
         (["notes.txt"], "holds no model (config.json is missing)"),
-        (["model.Q4_K_M.gguf", "README.md"], "holds GGUF files, which cannot be trained: name the repository of the original weights"),
+        (["model.Q4_K_M.gguf", "README.md"], "holds GGUF files: name the one that is meant (folder/file.gguf)"),
         (
             ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"],
             "holds a LoRA adapter, not a model: merge it into its base",
@@ -62,11 +62,12 @@ def test_a_folder_that_is_no_model_says_what_it_is(names: list[str], said: str) 
 
 
 def test_a_name_that_is_neither_folder_nor_hub_id() -> None:
-    Path("model.gguf").write_text("", encoding="utf-8")
-    assert "is a file, expected a model's folder" in refused("model.gguf")
+    Path("model.bin").write_text("", encoding="utf-8")
+    assert "is a file, expected a model's folder" in refused("model.bin")
+    assert refused("models/x.gguf") == "models/x.gguf is no file here: check adoption.base"
     for path in ("./models/mine", "/models/mine", "~/mine", "data/models/mine"):
-        assert refused(path) == f"{path} is no folder here, and no Hub id (org/name): check base_model.hub_id"
-    assert "pin org/name to a commit" in refused("org/name")
+        assert refused(path) == f"{path} is no folder here, and no Hub id (org/name): check adoption.base"
+    assert "pin it, org/name@<commit>" in refused("org/name")
 
 
 @pytest.mark.parametrize("broken", ["{", '{"model_type": "llama", "num_attention_heads": "many"}', '{"model_type": "unheard_of"}', "[]"])
@@ -205,9 +206,9 @@ def test_no_tokenizer_is_one_line() -> None:
 
 SAID = {
     "gated": ("gated repo", "accept its licence on its page and log in"),
-    "none": ("not a valid model identifier|not a local folder", "check base_model.hub_id"),
-    "moved": ("valid git identifier", "check base_model.revision"),
-    "gguf": ("holds GGUF files", "name the repository of the original weights"),
+    "none": ("not a valid model identifier|not a local folder", "check its name in adoption"),
+    "moved": ("valid git identifier", "check its commit in adoption"),
+    "gguf": ("holds GGUF files", "or better the original weights"),
     "adapter": ("holds a LoRA adapter", "merge it into its base"),
 }
 CODES = {"gated": (403, "GatedRepo"), "none": (404, "RepoNotFound"), "moved": (404, "RevisionNotFound")}

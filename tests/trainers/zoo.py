@@ -1,4 +1,4 @@
-"""Tiny random models of many architectures, built from their configs: what somebody may name as base_model.hub_id."""
+"""Tiny random models of many architectures, built from their configs: what somebody may name as adoption.base."""
 
 from pathlib import Path
 from typing import Any

@@ -16,6 +16,7 @@ from factory.coat.demonstrations.divergence import gold_text
 from factory.coat.demonstrations.drafts import Draft, Source
 from factory.coat.demonstrations.equations import equations_of
 from factory.coat.demonstrations.reference import first_wrong
+from factory.coat.pass_rates import ALL, Window, outside
 from factory.engines.protocol import Scorer
 from factory.identity import row_id, seed_for
 from factory.language.steps import By, split
@@ -28,10 +29,11 @@ MOST = 16  # trajectories a problem (Satori App. C)
 
 
 def sources(
-    problems: Sequence[Problem], rollouts: Sequence[Rollout], *, keep: int, seed: int, steps: By = "line", thinking: bool = False
-) -> tuple[list[Source], list[Reject], int]:
-    """At most `keep` right and `keep` wrong rollouts a problem, distinct texts in seeded order; invalid ones are rejects. `thinking`: what
-    model thought before its answer is a part of its solution here.
+    problems: Sequence[Problem], rollouts: Sequence[Rollout], *, keep: int, seed: int, steps: By = "line", thinking: bool = False,
+    pass_rate: Window = ALL,
+) -> tuple[list[Source], list[Reject], int]:  # fmt: skip
+    """At most `keep` right and `keep` wrong rollouts a problem, distinct texts in seeded order; invalid ones are rejects, and those whose
+    problem's pass rate lies outside of the window. `thinking`: what a model thought before its answer is a part of its solution here.
 
     Returns (kept, rejects, not drawn); the three sum up to the rollouts.
     """
@@ -41,7 +43,7 @@ def sources(
     for rollout in sorted(rollouts, key=lambda rollout: seed_for(seed, STAGE, "keep", rollout.id)):
         group = groups[rollout.problem_id, rollout.verdict]
         rollout = _with_thoughts(rollout, steps) if thinking else rollout
-        if reason := _invalid(rollout, group, steps):
+        if reason := outside(rollout.pass_rate, pass_rate, "demonstrations.pass_rate") or _invalid(rollout, group, steps):
             rejects.append(reject(STAGE, rollout, reason, rollout.problem_id))
         else:
             group[rollout.completion] = rollout

@@ -18,7 +18,7 @@ from factory.language.tokens import control
 from factory.language.tokens.reader import BROKEN, Ids, Reader, is_unicode
 from factory.schemas import Conversation, Message
 
-NONE = "{} has no chat template: adopt it as a base (base_model.hub_id), which gives it one, or name an instruct model"
+NONE = "{} has no chat template: adopt it as a base (adoption.base), which gives it one, or name an instruct model"
 
 _FORMS: tuple[Callable[[str], str], ...] = (str, str.strip, str.lstrip, str.rstrip)  # what chat templates do to a content
 _MARK = re.compile(r"§\d+§")

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from factory.coat.distillation import hardest
+from factory.coat.pass_rates import counted
 from factory.identity import row_id
 from factory.language.conversation import said
 from factory.schemas import Rollout
@@ -15,10 +16,10 @@ BASE = Rollout(
 
 
 def rows(problem: str, right: int, wrong: int) -> list[Rollout]:
-    return [
+    return counted([
         replace(BASE, id=row_id(problem, n), problem_id=problem, completion=f"way {n}\n\\boxed{{19}}", verdict=verdict)
         for n, verdict in enumerate(["correct"] * right + ["wrong"] * wrong)
-    ]
+    ])  # fmt: skip
 
 
 def test_the_hardest_solved_problems_come_first() -> None:

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from factory.coat.grammar import REFLECT, split_steps
-from factory.coat.restarts import Buffers, plain_states, restart_states
+from factory.coat.pass_rates import counted, rates
+from factory.coat.restarts import Buffers, plain_states, restart_states, within
 from factory.identity import row_id
 from factory.language.conversation import said
 from factory.language.prompting import Prompts
-from factory.schemas import Problem, Rollout
+from factory.schemas import Problem, Restart, Rollout
 
 
 def problem(number: int) -> Problem:
@@ -31,7 +32,7 @@ def rollout(source: Problem, ordinal: int, verdict: str, completion: str = "") -
 
 PROMPTS = Prompts("laptop")
 PROBLEMS = [problem(number) for number in range(20)]
-ROLLOUTS = [rollout(source, ordinal, "correct" if ordinal % 2 else "wrong") for source in PROBLEMS for ordinal in range(6)]
+ROLLOUTS = counted([rollout(source, ordinal, "correct" if ordinal % 2 else "wrong") for source in PROBLEMS for ordinal in range(6)])
 
 
 def states(rollouts: list[Rollout] = ROLLOUTS, per_sign: int = 100, seed: int = 1) -> Buffers:
@@ -99,12 +100,46 @@ def test_a_parent_that_reflected_already_is_fit() -> None:
     assert {row.prefix.count(REFLECT) for row in rows} == {2}
 
 
+def plain(problems: list[Problem] = PROBLEMS, count: int = 5, seed: int = 1) -> list[Restart]:
+    return plain_states(problems, count, prompts=PROMPTS, seed=seed, round="r1", known=rates(ROLLOUTS[:60]))
+
+
 def test_plain_problems_have_no_prefix_and_come_in_seeded_order() -> None:
-    rows = plain_states(PROBLEMS, 5, prompts=PROMPTS, seed=1, round="r1")
+    rows = plain()
     assert {(row.buffer, row.prefix, row.parent_id, row.backtrack, row.prefix_has_answer) for row in rows} == {("0", "", None, 0, False)}
-    assert rows == plain_states(PROBLEMS[::-1], 5, prompts=PROMPTS, seed=1, round="r1")
-    assert {row.id for row in rows} != {row.id for row in plain_states(PROBLEMS, 5, prompts=PROMPTS, seed=2, round="r1")}
-    assert len(plain_states(PROBLEMS, 99, prompts=PROMPTS, seed=1, round="r1")) == 20
+    assert rows == plain(PROBLEMS[::-1])
+    assert {row.id for row in rows} != {row.id for row in plain(seed=2)}
+    assert len(plain(count=99)) == 20
+
+
+def test_every_state_carries_the_pass_rate_of_its_problem() -> None:
+    """Three of six samples of each problem are right; only the first ten problems were sampled for the plain ones."""
+    assert {row.pass_rate for row in states().rows} == {0.5}
+    assert {(row.problem_id in {problem.id for problem in PROBLEMS[:10]}, row.pass_rate) for row in plain(count=99)} == {
+        (True, 0.5), (False, None),
+    }  # fmt: skip
+
+
+MIXED = [  # problem n has n right of 4 samples; the sixth was never sampled
+    row for n, source in enumerate(PROBLEMS[:5])
+    for row in counted([rollout(source, k, "correct" if k < n else "wrong") for k in range(4)])
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("window", "left"), [((0.0, 1.0), [0, 1, 2, 3, 4, 5]), ((0.01, 0.99), [1, 2, 3]), ((0.25, 0.5), [1, 2]), ((1.0, 1.0), [4])]
+)  # fmt: skip
+def test_the_window_is_closed_and_what_lies_outside_is_a_reject_that_names_it(window: tuple[float, float], left: list[int]) -> None:
+    problems = PROBLEMS[:6]
+    fit, parents, rejects = within(problems, MIXED, window, "r1")
+    assert fit == [problems[n] for n in left]
+    assert {row.problem_id for row in parents} == {problems[n].id for n in left if n < 5}
+    assert len(fit) + len(parents) + len(rejects) == len(problems) + len(MIXED)
+    named = f"restarts.pass_rate [{window[0]:g}, {window[1]:g}]"
+    reasons = {problem.id: {row.reason for row in rejects if row.parent_id == problem.id} for problem in problems}
+    for n, problem in enumerate(problems):
+        expected = set() if n in left else {f"pass rate outside of {named}" if n < 5 else f"no sample, so no pass rate for {named}"}
+        assert reasons[problem.id] == expected
 
 
 def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from factory.coat import rollouts
+from factory.coat.pass_rates import rates
 from factory.coat.preferences import orm_pairs
 from factory.engines.protocol import Completion, Request
 from factory.engines.recorded_engine import RecordedEngine, read_recorded
@@ -71,6 +73,17 @@ def test_every_sample_becomes_a_graded_row_or_a_reject() -> None:
     assert right.prompt == (Message("user", "Tom has 12 and gets 7.\nSolve:\n"),)
     assert [(reject.stage, reject.reason, reject.parent_id) for reject in rejects] == [("rollouts_base", "the request failed", tom.id)]
     assert "the server is gone" in rejects[0].row
+    assert {(row.right, row.samples, row.pass_rate) for row in rows} == {(1, 4, 0.25)}, (
+        "a truncated sample and one without an answer are wrong, a failed request is no sample"
+    )
+    assert {(round(row.pass_low, 3), round(row.pass_high, 3)) for row in rows} == {(0.046, 0.699)}
+
+
+def test_a_problem_whose_requests_all_failed_has_no_pass_rate() -> None:
+    tom, ann = problem("Tom has 12 and gets 7.", "19"), problem("Ann has 3 and gets 4.", "7")
+    rows, rejects = sample(Answers({tom.problem: ["!gone"] * 2, ann.problem: ["\\boxed{7}"] * 2}), [tom, ann], 2)
+    assert rates(rows) == {ann.id: 1.0}
+    assert [reject.parent_id for reject in rejects] == [tom.id] * 2
 
 
 def test_identical_samples_stay_distinct_rows_and_are_counted() -> None:
@@ -104,6 +117,16 @@ def test_only_train_problems_are_sampled_but_all_recorded_ones_are_read() -> Non
     assert {row.id for row in (*chosen, *rest)} == {row.id for row in problems if row.split == "train"}, "parts are disjoint"
     with pytest.raises(ParamsError, match="part 2 of 2 problems begins behind the last of 3 train problems"):
         rollouts.part_of(problems, 2, 2, sampled)
+
+
+def test_parts_are_of_the_weighted_order_and_disjoint() -> None:
+    heavy = [replace(problem(f"Ann has {n} and gets 7.", str(n + 7)), weight=50.0) for n in range(20)]
+    problems = [*heavy, *(problem(f"Tom has {n} and gets 7.", str(n + 7)) for n in range(20))]
+    role = Role(engine="transformers", model="data/models/base")
+    parts = [rollouts.part_of(problems, 15, part, role) for part in range(3)]
+    assert [len(part) for part in parts] == [15, 15, 10]
+    assert sum(row.weight == 50.0 for row in parts[0]) >= 13
+    assert len({row.id for part in parts for row in part}) == 40
 
 
 @pytest.mark.skipif(not (DATA / "test.jsonl").exists(), reason=f"GSM8K's public files are not at {DATA} (COAT_DATA)")

@@ -63,7 +63,7 @@ def test_the_revision_is_that_of_the_content(model_folder: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "stage"),
     [
-        ("base", "base_model"), ("format_tuned", "format_tuning"), ("cot_control", "cot_control"), ("orm_base", "orm@base"),
+        ("format_tuned", "format_tuning"), ("cot_control", "cot_control"), ("orm_base", "orm@base"),
         ("orm_r1", "orm@r1"), ("policy_r2", "ppo@r2"), ("distilled_r1", "distill@r1"), ("planner_sft", "planner_sft"),
     ],
 )  # fmt: skip

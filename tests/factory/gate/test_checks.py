@@ -25,7 +25,7 @@ BREAKS = {
     "restarts_r1": (Restart, {
         "control_tokens_in_place": {"prefix": "3 + 4 = 8 <|im_end|>\n<|reflect|>"},
         "prefix_of_parent": {"prefix": "Try it"}, "ends_in_reflect": {"prefix": "Try it."}, "box_marked": {"prefix_has_answer": True},
-        "answer_of_problem": {"answer": "1,000"}, "sign_of_parent": {"parent_id": "nowhere"},
+        "answer_of_problem": {"answer": "1,000"}, "sign_of_parent": {"parent_id": "nowhere"}, "rate_of_rollouts": {"pass_rate": 0.25},
     }),
     "orm_pairs_r1": (OrmPair, {
         "control_tokens_in_place": {"rejected": "[INST] 7"},
@@ -52,6 +52,27 @@ def test_a_check_sees_its_corruption_and_nothing_in_sound_rows(small_line, datas
     rows = read_rows(TABLES / f"{dataset}.parquet", row_type)
     assert all(check(row, background) for row in rows)
     assert not check(replace(rows[0], **breaks[name]), background)
+
+
+@pytest.mark.parametrize(("name", "breaks"), [
+    ("rate_of_counts", {"right": 3}), ("rate_of_counts", {"right": -1}), ("rate_of_counts", {"pass_rate": 0.75}),
+    ("rate_of_counts", {"samples": 0, "right": 0}), ("rate_of_counts", {"pass_low": 0.6}), ("rate_of_counts", {"pass_high": 0.4}),
+    ("rate_of_verdict", {"verdict": "correct", "right": 0}), ("rate_of_verdict", {"verdict": "unparsable", "right": 2}),
+])  # fmt: skip
+def test_a_pass_rate_is_right_of_samples_in_its_interval_and_fits_the_verdict(small_line, name: str, breaks: dict) -> None:
+    background = gather("restarts_r1", small_line.params)
+    check = checks.checks_of("rollouts")[name]
+    assert all(check(row, background) for row in small_line.rollouts)
+    assert not check(replace(small_line.rollouts[0], **breaks), background)
+
+
+def test_a_problem_that_was_not_sampled_has_no_pass_rate(small_line) -> None:
+    background = gather("restarts_r1", small_line.params)
+    row = read_rows(TABLES / "restarts_r1.parquet", Restart)[0]
+    elsewhere = replace(row, problem_id=small_line.problems[7].id)
+    assert checks.rate_of_rollouts(replace(elsewhere, pass_rate=None), background)
+    assert not checks.rate_of_rollouts(elsewhere, background)
+    assert not checks.rate_of_rollouts(replace(row, pass_rate=None), background)
 
 
 def test_plain_steps_between_explore_and_continue_belong_to_the_explore(small_line) -> None:

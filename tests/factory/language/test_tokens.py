@@ -241,7 +241,7 @@ def test_a_token_that_is_added_later_counts() -> None:
 def test_conversations_need_a_template(zoo: dict[str, Any]) -> None:
     bare = templated(zoo["gpt2"], "")
     bare.chat_template = None
-    why = "base@1 has no chat template: adopt it as a base (base_model.hub_id), which gives it one, or name an instruct model"
+    why = "base@1 has no chat template: adopt it as a base (adoption.base), which gives it one, or name an instruct model"
     assert tokens.request_ids(bare, [asked("a")], "base@1") == [([], why)]
     assert tokens.pair_ids(bare, [(asked("a"), "b")], "base@1") == [([], why)]
     with pytest.raises(DataError, match="the model has no chat template: adopt it as a base"):

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from factory.errors import ParamsError
+from factory.line import stages_of
 from factory.params import load, parse
 from factory.params.consistency import COLUMNS
 from factory.params.sections import CORPUS_ROLES
@@ -84,21 +85,25 @@ def test_an_unknown_key_says_which_was_meant(keys: str, says: str) -> None:
 @pytest.mark.parametrize(("keys", "value"), [
     ("problems.near_duplicate", 50), ("problems.near_duplicate", 0), ("problems.max_reject_share", 1.01), ("ppo.warmup_share", -0.1),
     ("demonstrations.keep_box_share", 75), ("trajectories.min_gap", 2), ("requests.max_failed_share", 5), ("templates.min_solve_rate", -1),
-    ("orm.lr", float("inf")), ("base_model.lr", float("nan")), ("grading.seconds", float("inf")), ("ppo.clip", float("inf")),
-    ("orm_pairs.margin", float("nan")), ("base_model.muon_lr", 0), ("base_model.lr", -1), ("base_model.hidden", 0),
-    ("base_model.layers", -1), ("base_model.heads", 0), ("base_model.batch", 0), ("base_model.epochs", 0), ("base_model.intermediate", 0),
-    ("base_model.max_length", 0), ("seed", -1), ("seed", 2**63), ("seed", True), ("seed", "1"), ("seed", 1.5), ("rollouts.samples", "4"),
+    ("orm.lr", float("inf")), ("pretraining.base.lr", float("nan")), ("grading.seconds", float("inf")), ("ppo.clip", float("inf")),
+    ("orm_pairs.margin", float("nan")), ("pretraining.base.muon_lr", 0), ("pretraining.base.lr", -1), ("pretraining.base.hidden", 0),
+    ("pretraining.base.layers", -1), ("pretraining.base.heads", 0), ("pretraining.base.batch", 0),
+    ("pretraining.base.epochs", 0), ("pretraining.base.intermediate", 0), ("pretraining.base.max_length", 0), ("seed", -1), ("seed", 2**63),
+    ("seed", True), ("seed", "1"),
+    ("seed", 1.5), ("rollouts.samples", "4"),
     ("rollouts.samples", True), ("orm.lr", "1e-3"), ("orm.lr", False), ("rounds.r1.restarts", 1), ("rounds.r1.restarts", "yes"),
     ("corpus.roles.solve", -1), ("release.licence", ""), ("release.name", "../x"), ("release.name", "a/b"), ("release.name", ".."),
     ("problems.split_shares.train", 80), ("problems.sources", []), ("grading.rules", []),
+    ("problems.sources.0.weight", 0), ("problems.sources.0.weight", -1.0), ("problems.sources.0.weight", float("inf")),
+    ("problems.sources.0.cap", 0), ("problems.sources.0.cap", 1.5),
 ])  # fmt: skip
 def test_a_value_out_of_its_range_names_its_key(keys: str, value: object) -> None:
     assert refused(changed(keys, value)).startswith(f"{keys} is {value!r}: ")
 
 
 @pytest.mark.parametrize(("changes", "says"), [
-    ({"base_model.hidden": 145}, "base_model.hidden is 145: expected an even number of times base_model.heads, 4"),
-    ({"base_model.hidden": 12}, "base_model.hidden is 12: expected an even number"),
+    ({"pretraining.base.hidden": 145}, "pretraining.base.hidden is 145: expected an even number of times pretraining.base.heads, 4"),
+    ({"pretraining.base.hidden": 12}, "pretraining.base.hidden is 12: expected an even number"),
     ({"ppo.batch": 126}, "ppo.minibatch is 128: expected at most ppo.batch, 126"),
     ({"ppo.batch": 130}, "ppo.batch is 130: expected a multiple of rounds.r1.samples, 4"),
     ({"ppo.critic_warmup": 3}, "ppo.critic_warmup is 3: expected 0, ppo.baselines names no critic"),
@@ -108,7 +113,7 @@ def test_a_value_out_of_its_range_names_its_key(keys: str, value: object) -> Non
     ({"rollouts.problems": 1201}, "policies.r2.part is 2: with rollouts.problems 1201 it needs 3603 train problems"),
     ({"distillation.problems": 901}, "distillation.problems is 901: they are of a part of rollouts.problems, 900"),
     ({"evaluate.n": 1001}, "evaluate.n is 1001: the splits have 1000"),
-    ({"ppo.max_tokens": 448}, "ppo.max_tokens is 448: expected less than base_model.max_length, 448"),
+    ({"ppo.max_tokens": 448}, "ppo.max_tokens is 448: expected less than pretraining.base.max_length, 448"),
     ({"trajectories.planner.max_tokens": 500}, "trajectories.planner.max_tokens is 500: expected less than"),
     ({"problems.split_shares": {"train": 0.8, "dev": 0.1}}, "problems.split_shares sums to 0.9: expected 1"),
     ({"problems.split_shares": {"train": 0.9, "heldot": 0.1}}, "problems.split_shares.heldot is no split"),
@@ -138,7 +143,7 @@ def test_values_that_do_not_fit_together_name_both_keys(changes: dict[str, objec
     ("roles.reward_model.model", "data/models/base", "roles.reward_model.model is data/models/base: it is made after"),
     ("roles.labeller.model", "~/models/x", "roles.labeller.model is '~/models/x': ~ is another folder for everybody"),
     ("roles.labeller.model", "", "roles.labeller.model is '': a path of printable characters is expected"),
-    ("base_model.hub_id", "~/qwen", "base_model.hub_id is '~/qwen': ~ is another folder"),
+    ("adoption", {"base": "org/name@1234567"}, "pretraining and adoption both make data/models/base"),
     ("problems.benchmarks", ["a\0b"], "problems.benchmarks.0 is 'a\\x00b': a path of printable characters"),
 ])  # fmt: skip
 def test_a_name_that_nothing_makes_is_refused_with_what_was_meant(keys: str, value: object, says: str) -> None:
@@ -248,3 +253,76 @@ def test_a_file_may_begin_with_a_byte_order_mark_and_write_floats_without_a_poin
     assert "1e-3}" in text
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert load(path) == load(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize(("model", "says"), [
+    ("~/qwen", "adoption.base is '~/qwen': ~ is another folder"),
+    ("org/name", "adoption.base is org/name: no such folder here, and a model of the Hub wants its commit, org/name@<7 to 40 hex digits>"),
+    ("org/name@main", "adoption.base is org/name@main: pin a commit"),
+    ("org/name/q4.gguf@v1", "adoption.base is org/name/q4.gguf@v1: pin a commit"),
+    ("", "adoption.base is '': a path of printable characters is expected"),
+])  # fmt: skip
+def test_a_base_that_may_change_is_refused(model: str, says: str) -> None:
+    assert refused(adopting(model)).startswith(says)
+
+
+@pytest.mark.parametrize("model", ["org/name@4f1c2ab", "org/name/q4.gguf@4f1c2ab", "./models/mine", "/mnt/models/q4.gguf", "./a@b/mine"])
+def test_a_base_is_a_folder_a_file_or_a_commit_of_the_hub(model: str) -> None:
+    line = parse(adopting(model))
+    assert "adoption@base" in {stage.title for stage in stages_of(line)}
+    assert not {"corpus@base", "pretraining@base"} & {stage.title for stage in stages_of(line)}
+
+
+def adopting(model: str) -> dict[str, Any]:
+    """The laptop line without its world's base."""
+    document = copy.deepcopy(LAPTOP) | {"pretraining": {}, "adoption": {"base": model}}
+    del document["datasets"]["corpus"]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"critik": {"tokens": 5}}, "budget has the key 'critik': expected 'generator', 'critic', "),
+        ({"judge": {"tokens": 5}}, "budget.judge: there is no roles.judge, only generator, "),
+        ({"critic": {"dollars": 5}}, "budget.critic.dollars is 5: roles.critic has no price: add it, or limit tokens"),
+        ({"critic": {}}, "budget.critic: a budget without a limit: write tokens, dollars or both"),
+        ({"critic": {"tokens": 0}}, "budget.critic.tokens is 0: input should be greater than 0"),
+        ({"critic": {"token": 5}}, "unknown key budget.critic.token, did you mean tokens?"),
+    ],
+)
+def test_a_budget_is_of_a_role_and_dollars_need_its_price(budget: dict[str, Any], message: str) -> None:
+    assert refused(changed("budget", budget)).startswith(message)
+
+
+def test_a_budget_in_tokens_and_dollars() -> None:
+    assert parse(LAPTOP).budget == {}
+    priced = changed("roles.critic.price", {"input": 1.0, "output": 2.0})
+    budget = parse(changed("budget", {"critic": {"tokens": 2_000_000, "dollars": 5}}, priced)).budget["critic"]
+    assert (budget.tokens, budget.dollars) == (2_000_000, 5.0)
+
+
+def test_dtype_is_an_option_of_vllm() -> None:
+    assert (
+        parse(changed("roles.critic", {"engine": "vllm", "model": "data/models/base", "dtype": "bfloat16"})).roles["critic"].dtype
+        == "bfloat16"
+    )
+    assert "roles.critic.dtype is 'float16': input should be 'float32' or 'bfloat16'" in refused(
+        changed("roles.critic", {"engine": "vllm", "model": "data/models/base", "dtype": "float16"})
+    )
+    assert "dtype is an option of the engine vllm, and this role's is transformers: leave it out" in refused(
+        changed("roles.critic.dtype", "bfloat16")
+    )
+
+
+@pytest.mark.parametrize("section", ["restarts", "demonstrations"])
+@pytest.mark.parametrize(("window", "says"), [
+    ([0.9, 0.1], "{key}: [0.9, 0.1] is no window, expected [low, high] with low ≤ high"),
+    ([0.0, 1.5], "{key}.1 is 1.5: input should be less than or equal to 1"), ([-0.1, 1.0], "{key}.0 is -0.1: "),
+    ([0.5], "missing key {key}.1"), ([0.1, 0.2, 0.3], "{key} is [0.1, 0.2, 0.3]: "), (0.5, "{key} is 0.5: "),
+])  # fmt: skip
+def test_a_window_of_pass_rates_rises_within_zero_and_one(section: str, window: object, says: str) -> None:
+    key = f"{section}.pass_rate"
+    assert refused(changed(key, window)).startswith(says.format(key=key))
+    for good in ([0, 1], [0.5, 0.5], [0.1, 0.9]):
+        assert getattr(parse(changed(key, good)), section).pass_rate == tuple(good)

@@ -71,7 +71,7 @@ def test_the_report_has_every_part_that_has_run(small_line) -> None:
         csv.writer(stream).writerows([("iteration", "reward"), (1, -0.5), (2, ""), (3, -0.1)])
     sections = {section.title: section for section in sections_of(small_line.params)}
     assert list(sections) == [
-        "Headline", "Differences", "Self-correction", "Planner", "Training", "World", "Stages", "Audits", "Demonstrations",
+        "Headline", "Differences", "Self-correction", "Planner", "Training", "World", "Stages", "Audits", "Pass rates", "Demonstrations",
         "Rows to read",
     ]  # fmt: skip
     table = next(block for block in sections["Headline"].blocks if isinstance(block, Table))

@@ -23,7 +23,7 @@ PROMPTS = Prompts("laptop")
 TEXT = "Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?"
 SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=48)
 SETTINGS = Demonstrations(
-    keep=4, thinking=False, critics=["llm"], max_reference_share=0.5, checkable_critiques=False,
+    pass_rate=(0.0, 1.0), keep=4, thinking=False, critics=["llm"], max_reference_share=0.5, checkable_critiques=False,
     step_check="none", step_rollouts=2, repairs=0, critique_rounds=2, continuations=2, after_answer_share=0.0, keep_box_share=0.0,
     generator=SAMPLING, critic=SAMPLING,
 )  # fmt: skip

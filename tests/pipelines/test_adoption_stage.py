@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from factory import params, storage
 from factory.errors import DataError
-from pipelines import base_model
+from pipelines import adoption
 from trainers import run, tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 def line(hub_id: str) -> params.Params:
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    document["base_model"] |= {"hub_id": hub_id, "revision": None}
+    document |= {"pretraining": {}, "adoption": {"base": hub_id}}
+    del document["datasets"]["corpus"]
     return params.parse(document)
 
 
@@ -34,16 +35,15 @@ def brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_model_from_a_folder_becomes_the_base(brought: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    base_model.main(line("mine"))
+    adoption.main(line("mine"), "base")
     model, words = run.load(storage.MODELS / "base")
     assert model.generation_config.eos_token_id == words.eos_token_id == 1
     assert len(words("<|continue|><|reflect|><|explore|>")["input_ids"]) == 3
-    assert (storage.LOGS / "base.csv").read_text() == "step,loss,lr,tokens_seen\n"
     assert "base: the end is <eos> alone; <pad> ended texts too" in capsys.readouterr().out
 
 
 def test_a_model_that_cannot_be_used_leaves_nothing(brought: Path) -> None:
     (brought / "model.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match=r"^mine cannot be loaded"):
-        base_model.main(line("mine"))
+        adoption.main(line("mine"), "base")
     assert not Path("data").exists()

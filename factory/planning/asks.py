@@ -1,0 +1,252 @@
+"""How many requests each stage makes, as a function of the params: counted where the params alone decide, else bounded or expected.
+
+    asked(params, sizes, given)
+    → [Asked("rollouts@base", "generator", …, requests=3600, how="exactly", why="900 problems × 4 samples"), …]
+
+What a model answers decides some counts: how many rollouts are right, how many critiques are sound, how many plans differ. `Given` holds
+what is taken for these shares, each a number that a run replaces by its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from factory.params import Params, Role
+from factory.planning.questions import CONTINUE
+from factory.planning.samples import Sizes
+
+How = Literal["exactly", "at most", "about"]
+RANDOM_AND_PLANNED = ("random_template", "sft", "dpo")  # arms that the inference model follows
+
+
+@dataclass(frozen=True)
+class Given:
+    """Shares that only a run knows. The laptop's, of the run in docs/benchmarks.md: .38, .62, .71, .45, .60, 1.7."""
+
+    right: float = 0.5  # rollouts with the right answer; over problems they spread as Beta(right, 1 - right)
+    verified: float = 0.7  # verifications that may be used
+    criticised: float = 0.65  # critiques that may be used
+    continued: float = 0.45  # continuations that end in the right answer
+    distinct: float = 0.6  # of a problem's sampled plans
+    unread: float = 0.1  # a critic's answers that cannot be read and are asked for again, where `repairs` allows it
+    analysed: float = 1.0  # strategies of a solution that are asked for one by one
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`role`: with the model that answers there. `max_tokens`: of one answer; `begun`: tokens of the model's own in the prompt."""
+
+    stage: str
+    asker: str
+    role: Role
+    prompts: str
+    questions: tuple[str, ...]
+    max_tokens: int
+    limit: str  # the key that max_tokens stands under
+    requests: float
+    how: How
+    why: str
+    begun: int = 0
+    stored: bool = True  # False: sampled by a trainer itself
+
+
+def asked(params: Params, sizes: Sizes, given: Given) -> list[Asked]:
+    """In the line's order. Scores of reward models are requests without tokens of their own (max_tokens 0)."""
+    found = [
+        *_rollouts(params, sizes), *_demonstrations(params, sizes, given), *_rounds(params, sizes), *_templates(params, sizes, given),
+        *_trajectories(params, sizes, given), *_evaluate(params, sizes),
+    ]  # fmt: skip
+    return [item for item in found if item.requests]
+
+
+def part(params: Params, sizes: Sizes, policy: str) -> int:
+    """How many problems a policy is sampled on."""
+    wanted = params.require("rollouts").problems
+    role = params.roles.get("generator")
+    if role and role.engine == "recorded":
+        return sum(size or 0 for size in (sizes.train, sizes.dev, sizes.heldout, sizes.unseen))
+    begin = params.policies[policy].part * wanted
+    return wanted if sizes.train is None else max(0, min(wanted, sizes.train - begin))
+
+
+def _of(role: Role, model: str) -> Role:
+    """An engine that has models of its own stays as it is."""
+    return role if role.engine in ("recorded", "openai") else role.model_copy(update={"model": f"data/models/{model}"})
+
+
+def _exactly(sizes: Sizes) -> How:
+    return "exactly" if sizes.exact else "at most"
+
+
+def _rollouts(params: Params, sizes: Sizes) -> Iterator[Asked]:
+    section, role = params.rollouts, params.roles.get("generator")
+    for name, policy in params.policies.items() if section and role else ():
+        assert section is not None
+        assert role is not None
+        problems, samples = part(params, sizes, name), len(role.models) if role.engine == "recorded" else section.samples
+        yield Asked(
+            f"rollouts@{name}", "generator", _of(role, policy.model), role.prompts, ("solve",), section.sampling.max_tokens,
+            "rollouts.sampling.max_tokens", problems * samples, _exactly(sizes), f"{problems:,} problems × {samples} samples",
+        )  # fmt: skip
+
+
+@cache
+def drawn(right: float, samples: int, keep: int) -> float:
+    """How many of a problem's samples are right and kept, at most `keep`, where pass rates spread as Beta(right, 1 - right)."""
+    right = min(max(right, 1e-6), 1 - 1e-6)
+    share, expected = 1.0, 0.0  # share: the probability of `count` right ones, times the number of their orders below
+    for count in range(samples + 1):
+        share = 1.0
+        for place in range(count):
+            share *= (right + place) / (1 + place) * (samples - place) / (place + 1)
+        for place in range(samples - count):
+            share *= (1 - right + place) / (1 + count + place)
+        expected += min(keep, count) * share
+    return expected
+
+
+def _demonstrations(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
+    section = params.demonstrations
+    if section is None or params.rollouts is None or not params.policies:
+        return
+    policy = "base" if "base" in params.policies else next(iter(params.policies))
+    problems, samples = part(params, sizes, policy), params.rollouts.samples
+    rights, wrongs = (problems * drawn(share, samples, section.keep) for share in (given.right, 1 - given.right))
+    generator, critic, scorer = (params.roles.get(name) for name in ("generator", "critic", "reward_model"))
+    continues = generator is not None and generator.engine != "recorded"
+    half, again = rights * given.verified * (1 - section.after_answer_share), section.critique_rounds > 1 and continues
+    first = wrongs + half * (1 - given.continued) * continues
+    second = wrongs * given.criticised * (1 - given.continued) * again
+    usable = (first + second) * given.criticised
+    why = f"{rights:,.0f} right and {wrongs:,.0f} wrong solutions kept"
+    if "llm" in section.critics and critic is not None:
+        verifies = rights if section.critics[0] == "llm" else 0.0
+        reads = (verifies + first + second) * (1 + given.unread * section.repairs)
+        yield Asked(
+            "demonstrations", "critic", critic, critic.prompts, ("verify", "critique", *(("critique_again",) if again else ())),
+            section.critic.max_tokens, "demonstrations.critic.max_tokens", reads, "about", f"{why}, each verified or criticised",
+            begun=section.repairs * (section.critic.max_tokens + 40),
+        )  # fmt: skip
+    if continues:
+        assert generator is not None
+        checks = {"none": 0.0, "equations": 0.0, "rollouts": 1.0, "equations_or_rollouts": 0.5}[section.step_check]
+        steps = 2 * section.step_rollouts * checks * (first + second)
+        yield Asked(
+            "demonstrations", "generator", generator, generator.prompts, (CONTINUE,), section.generator.max_tokens,
+            "demonstrations.generator.max_tokens", section.continuations * (half + usable) + steps, "about",
+            f"{half + usable:,.0f} continuations × {section.continuations}" + (f", {steps:,.0f} to check steps" if steps else ""),
+        )  # fmt: skip
+    if scorer is not None:
+        drafts = rights * (1 + given.verified) + usable * given.continued
+        yield Asked("demonstrations", "reward_model", scorer, scorer.prompts, ("solve",), 0, "", drafts, "about", f"{why}: drafts scored")
+
+
+def _rounds(params: Params, sizes: Sizes) -> Iterator[Asked]:
+    role = params.roles.get("generator")
+    for name, turn in params.rounds.items() if role else ():
+        assert role is not None
+        if params.ppo:
+            iterations, batch = params.ppo.iterations, params.ppo.batch
+            yield Asked(
+                f"ppo@{name}", "policy", Role(engine="transformers", model=f"data/models/{turn.start}"), role.prompts, ("solve",),
+                params.ppo.max_tokens, "ppo.max_tokens", iterations * batch, "exactly", f"{iterations} iterations × {batch} responses",
+                stored=False,
+            )  # fmt: skip
+        if params.distillation and name in params.distillations:
+            problems, samples = min(part(params, sizes, name), params.distillation.problems), params.distillation.samples
+            yield Asked(
+                f"distillation@{name}", "generator", _of(role, f"policy_{name}"), role.prompts, ("solve",),
+                params.distillation.sampling.max_tokens, "distillation.sampling.max_tokens", problems * samples, _exactly(sizes),
+                f"{problems:,} problems × {samples} samples",
+            )  # fmt: skip
+
+
+def _train(sizes: Sizes, wanted: int) -> int:
+    return wanted if sizes.train is None else min(wanted, sizes.train)
+
+
+def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
+    labeller, inference = params.roles.get("labeller"), params.roles.get("inference")
+    if params.templates and params.trajectories and labeller and inference:
+        problems = _train(sizes, params.templates.problems)
+        steps = "" if given.analysed == 1 else f" × {given.analysed:.2f} strategies"
+        yield Asked(
+            "templates", "labeller", labeller, labeller.prompts, ("analyse",), params.templates.labeller.max_tokens,
+            "templates.labeller.max_tokens", problems * given.analysed, "about" if steps else _exactly(sizes),
+            f"{problems:,} solved problems{steps}",
+        )  # fmt: skip
+        yield Asked(
+            "templates", "inference", inference, inference.prompts, ("guided",), params.trajectories.inference.max_tokens,
+            "trajectories.inference.max_tokens", problems, "at most",
+            f"{problems:,} problems solved again once, where a template wants them ({params.templates.resolve} each)",
+        )  # fmt: skip
+    if params.plans and labeller:
+        problems = _train(sizes, params.plans.problems)
+        yield Asked(
+            "plans", "labeller", labeller, labeller.prompts, ("propose",), params.plans.labeller.max_tokens, "plans.labeller.max_tokens",
+            problems, _exactly(sizes), f"{problems:,} problems",
+        )  # fmt: skip
+
+
+def _trajectories(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
+    section, inference = params.trajectories, params.roles.get("inference")
+    if section is None or inference is None:
+        return
+    problems = _train(sizes, section.problems)
+    plans = problems * section.samples
+    yield Asked(
+        "trajectories", "planner", _of(inference, "planner_sft"), params.asked_with("labeller"), ("plan",), section.planner.max_tokens,
+        "trajectories.planner.max_tokens", plans, _exactly(sizes), f"{problems:,} problems × {section.samples} plans",
+    )  # fmt: skip
+    most = plans * section.similar * section.decodes
+    yield Asked(
+        "trajectories", "inference", inference, inference.prompts, ("guided",), section.inference.max_tokens,
+        "trajectories.inference.max_tokens", most * given.distinct, "about",
+        f"{plans * given.distinct:,.0f} different plans × {section.similar} problems × {section.decodes} decodes, at most {most:,}",
+    )  # fmt: skip
+
+
+def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
+    section, generator, inference = params.evaluate, params.roles.get("generator"), params.roles.get("inference")
+    if section is None or generator is None:
+        return
+    questions = sum(section.n if size is None else min(section.n, size) for size in (sizes.heldout, sizes.unseen))
+    engine = generator.engine if generator.engine in ("transformers", "vllm") else "transformers"
+    limit = ("evaluate.max_tokens", section.max_tokens)
+    for model in evaluated(params):
+        extra = (sizes.dev or 0) if model == "base" and params.pretraining else 0
+        why = f"{questions:,} questions" + (f" and {extra:,} of dev, also to an earlier base" if extra else "")
+        yield Asked(
+            "evaluate", model, Role(engine=engine, model=f"data/models/{model}"), generator.prompts, ("solve",), limit[1], limit[0],
+            questions + 2 * extra, _exactly(sizes), why,
+        )  # fmt: skip
+    if not (params.planner_sft and params.planner_dpo and params.trajectories and inference):
+        return
+    shared = inference.model == "data/models/base" and params.asked_with("inference") == params.asked_with("generator")
+    arms = [*RANDOM_AND_PLANNED, *(("oracle",) if all(source.kind == "world" for source in params.problems.sources) else ())]
+    if not shared:
+        yield Asked(
+            "evaluate", "inference", inference, inference.prompts, ("solve",), limit[1], limit[0], questions, _exactly(sizes), "direct"
+        )
+    yield Asked(
+        "evaluate", "inference", inference, inference.prompts, ("guided",), limit[1], limit[0], questions * len(arms), "at most",
+        f"{questions:,} questions × {len(arms)} arms ({', '.join(arms)})",
+    )  # fmt: skip
+    for arm in ("sft", "dpo"):
+        yield Asked(
+            "evaluate", f"planner_{arm}", Role(engine=engine, model=f"data/models/planner_{arm}"), params.asked_with("labeller"),
+            ("plan",), params.trajectories.planner.max_tokens, "trajectories.planner.max_tokens", questions, _exactly(sizes),
+            f"{questions:,} questions",
+        )  # fmt: skip
+
+
+def evaluated(params: Params) -> Iterator[str]:
+    """The models that `evaluate` asks, in its order."""
+    yield "base"
+    if params.demonstrations:
+        yield from ("cot_control", "format_tuned")
+    for name in params.rounds:
+        yield f"policy_{name}"
+        if name in params.distillations:
+            yield f"distilled_{name}"

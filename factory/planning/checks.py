@@ -1,0 +1,82 @@
+"""All checks of a profile, in the order in which the line would meet their faults; every fault is found, not only the first.
+
+    found = checked(Path("pipelines/profiles/qwen-0.5b.yaml"))
+    → [Finding("params", "pipelines/profiles/qwen-0.5b.yaml", "ok", "31 stages, 5 roles"), Finding("files", …), …]
+
+Nothing is written and nothing is asked of a model. Torch is only imported where a tokenizer counts tokens.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from factory.errors import ParamsError
+from factory.line import stages_of
+from factory.params import Params, load
+from factory.params.profiles import FOLDER
+from factory.params.yaml_file import read_yaml
+from factory.planning import graph, lengths, outside, questions
+from factory.planning.asks import Given, asked
+from factory.planning.findings import Finding
+from factory.planning.history import History
+from factory.planning.hub import Hub
+from factory.planning.samples import UNKNOWN, Sample, sample
+
+
+def file_of(name: str) -> Path:
+    """The params file that a name means: a profile, or a path. Raises ParamsError naming the profiles."""
+    profile, path = FOLDER / f"{name}.yaml", Path(name)
+    if path.is_file() or name.endswith((".yaml", ".yml")) or len(path.parts) > 1:
+        return path
+    if profile.is_file():
+        return profile
+    known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml"))) or "none here"
+    raise ParamsError(f"{name!r} is no profile and no file: the profiles are {known}")
+
+
+def checked(file: Path) -> list[Finding]:
+    """`file`: a whole params file. One that does not parse is the only finding. A line of its own (a dvc.yaml beside the file) is looked
+    at from its folder, where DVC runs it."""
+    try:
+        params, document = load(file), read_yaml(file)
+    except ParamsError as error:
+        return [Finding("params", str(file), "wrong", str(error).removeprefix(f"{file}: "))]
+    said = f"keys and names agree: {len(stages_of(params))} stages, {len(params.roles)} roles"
+    with contextlib.chdir(graph.line_of(file).parent):
+        return [Finding("params", str(file), "ok", said), *_checked(params, document)]
+
+
+def _checked(params: Params, document: dict[str, Any]) -> Iterator[Finding]:
+    hub = Hub()
+    yield from outside.files(params)
+    yield from outside.datasets(params, hub)
+    past = History.of(document)
+    found = sample(params, past)
+    yield from found.faults
+    if found.real:
+        yield Finding("files", "problems.sources", "ok", f"rows become problems: {found.said}")
+    yield from outside.models(params, hub)
+    yield from graph.check(params, document)
+    rendered = list(_prompts(params, found))
+    yield from rendered
+    if not any(finding.state == "wrong" for finding in rendered):
+        yield from lengths.check(lengths.Prompter(params, found, past, hub), asked(params, UNKNOWN, Given()))
+
+
+def _prompts(params: Params, found: Sample) -> Iterator[Finding]:
+    """Every question of every role renders for every problem of the sample."""
+    from factory.language.prompting import Prompts
+
+    for name, role in params.roles.items():
+        if name not in questions.ASKS:  # a reward model is asked nothing
+            continue
+        key = f"roles.{name}.prompts"
+        try:
+            prompts = Prompts.of(role.prompts)
+            count = sum(1 for _ in questions.rendered(prompts, name, found.problems, params.steps))
+        except ParamsError as error:
+            yield Finding("prompts", key, "wrong", str(error), "correct the file, or name another folder")
+            continue
+        versions = ", ".join(prompts.version(question) for question in questions.ASKS[name])
+        yield Finding("prompts", key, "ok", f"{versions}: rendered {count} times")

@@ -1,0 +1,20 @@
+"""Stage `pretraining@base`: a base model from scratch on data/datasets/corpus → data/models/base. `python -m pipelines.pretraining base`"""
+
+from factory.coat import grammar
+from factory.identity import seed_for
+from factory.params import Params
+from factory.schemas import CorpusText
+from factory.storage import DATASETS, LOGS, MODELS
+from pipelines import stage
+from trainers import base, run
+
+
+def main(params: Params, item: str) -> None:
+    corpus = run.load_dataset_rows(DATASETS / "corpus", CorpusText)
+    settings = base.Settings(**params.pretraining[item].model_dump())
+    seed = seed_for(params.seed, "base_model")
+    base.pretrain(corpus, grammar.ACTIONS.values(), settings, seed=seed, target=MODELS / item, log=LOGS / f"{item}.csv")
+
+
+if __name__ == "__main__":
+    stage.run("pretraining", main)

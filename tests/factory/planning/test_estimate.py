@@ -1,0 +1,94 @@
+"""Figures and where they come from: assumed before anything ran, the store's and the line's own afterwards."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from factory.engines.store import Answered, Store
+from factory.params import parse
+from factory.planning.estimate import FILLED, Plan, Rates, estimate
+from factory.planning.history import History
+from factory.planning.hub import Hub
+from factory.planning.training import mixed, parameters
+
+Written = Callable[[dict[str, Any]], Path]
+
+
+def of(plan: Plan, stage: str) -> Any:
+    return next(cost for cost in plan.stages if cost.stage == stage)
+
+
+def test_before_anything_ran_figures_are_counted_and_assumed(project: Path, written: Written, document: dict[str, Any]) -> None:
+    plan = estimate(written(document), project / "requests.sqlite")
+    rollouts = of(plan, "rollouts@base")
+    assert (rollouts.requests, rollouts.how) == (8 * 4, "at most")  # rows of a file may yet be rejected
+    assert rollouts.tokens_out == 32 * FILLED * 304
+    lengths = [len(f"Tom has {n} apples. He buys {n + 2} more. How many apples has he now?\nSolve:\n") / 4 for n in range(2, 42)]
+    assert rollouts.tokens_in == pytest.approx(32 * sum(map(round, lengths)) / 40)
+    assert rollouts.seconds is None, "no rate is known"
+    assert of(plan, "format_tuning").trained.tokens == document["format_tuning"]["tokens"]
+    assert any(line.startswith("an answer fills 50% of its max_tokens") for line in plan.assumed)
+    assert "40 rows of train.jsonl, of which some may be rejected" in plan.measured
+
+
+def test_given_rates_make_hours(project: Path, written: Written, document: dict[str, Any]) -> None:
+    plan = estimate(written(document), project / "requests.sqlite", Rates(100, 1000))
+    assert of(plan, "rollouts@base").seconds == pytest.approx(32 * FILLED * 304 / 100)
+    assert of(plan, "format_tuning").seconds == document["format_tuning"]["tokens"] / 1000
+    assert all(cost.seconds is not None for cost in plan.stages)
+
+
+def test_prices_make_dollars_of_the_roles_that_have_one(project: Path, written: Written, document: dict[str, Any]) -> None:
+    document["roles"]["labeller"] = {
+        "engine": "openai", "model": "big@1", "base_url": "http://127.0.0.1:9/v1", "prompts": "laptop", "price": {"input": 2, "output": 6},
+    }  # fmt: skip
+    plan = estimate(written(document), project / "requests.sqlite")
+    plans = of(plan, "plans")
+    assert plans.dollars == pytest.approx((2 * plans.tokens_in + 6 * plans.tokens_out) / 1e6)
+    assert of(plan, "rollouts@base").dollars is None
+
+
+def test_the_stores_answers_of_that_stage_and_model_are_better_than_assumptions(
+    project: Path, written: Written, document: dict[str, Any]
+) -> None:  # fmt: skip
+    document["roles"]["labeller"] = {"engine": "openai", "model": "big@1", "base_url": "http://127.0.0.1:9/v1", "prompts": "laptop"}
+    store = Store(project / "requests.sqlite")
+    for stage, model, tokens in (("plans", "big@1", 30), ("plans", "big@1", 10), ("plans", "big@2", 900), ("templates", "big@1", 77)):
+        key = f"{stage}{model}{tokens}"
+        store.add(stage, model, [Answered(key, {}, {}, 100, tokens)])
+    store.close()
+    plan = estimate(written(document), project / "requests.sqlite")
+    plans = of(plan, "plans")
+    assert (plans.tokens_in / plans.requests, plans.tokens_out / plans.requests) == (100, 20)
+    assert plans.details[0].said == "2 answers of big@1 in the store"
+    again = of(estimate(written(document), project / "requests.sqlite", fresh=True), "plans")
+    assert again.tokens_out / again.requests == FILLED * document["plans"]["labeller"]["max_tokens"]
+
+
+def test_a_stage_has_run_with_these_params_when_the_lock_says_so_and_its_outs_are_here(project: Path, document: dict[str, Any]) -> None:
+    keys = {"seed": 1, "roles.labeller": document["roles"]["labeller"], "plans": document["plans"]}
+    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"plans": {"cmd": "", "params": {"params.yaml": keys}}}}))
+    assert not History.of(document).ran("plans"), "its outs are not here"
+    for out in ("tables/structure", "tables/plans", "rejects/plans"):
+        path = project / f"data/{out}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"12345")
+    assert History.of(document).ran("plans")
+    assert History.of(document).bytes("plans") == 15
+    document["plans"]["problems"] += 1
+    assert not History.of(document).ran("plans")
+
+
+def test_models_are_as_large_as_their_weights(project: Path, document: dict[str, Any]) -> None:
+    assert parameters(parse(document), Hub()) == (1000, "the weights in models/mine")  # 2,000 bytes of bfloat16
+    Path("models/mine/q4.gguf").write_bytes(bytes(4600))
+    document["adoption"]["base"] = "models/mine/q4.gguf"
+    assert parameters(parse(document), Hub())[0] == 8000
+
+
+def test_problems_with_both_verdicts_give_pairs() -> None:
+    """Beta(.5, .5) over four samples: 1 - 2 · (.5 · 1.5 · 2.5 · 3.5) / (1 · 2 · 3 · 4)."""
+    assert mixed(0.5, 4) == pytest.approx(1 - 2 * 6.5625 / 24)
