@@ -14,10 +14,11 @@ from pathlib import Path
 
 from asking import problems_from
 
+from factory.coat import grammar
 from factory.engines.select import Engines
 from factory.evaluation import arms
 from factory.evaluation.statistics import wilson
-from factory.grading import Grader
+from factory.grading import Grader, boxed_answers
 from factory.language.prompting import Prompts
 from factory.params import Grading, Requests, Role
 
@@ -45,6 +46,14 @@ def main() -> None:
     print(f"{answers[0].model}: {right} of {len(answers)}, {right / len(answers):.1%} [{low:.1%}, {high:.1%}]")
     print(", ".join(f"{count} {verdict}" for verdict, count in Counter(answer.verdict for answer in answers).most_common()))
     print(f"{sum(answer.finish_reason == 'length' for answer in answers)} cut off, {sum(answer.tokens for answer in answers):,} tokens")
+    held = {
+        "parse as COAT": [not grammar.problems_of(answer.completion, "paragraph") for answer in answers],
+        "boxed": [bool(boxed_answers(answer.completion)) for answer in answers],
+        "stopped by themselves": [answer.finish_reason == "stop" for answer in answers],
+        "reflect": [grammar.ACTIONS["reflect"] in answer.completion for answer in answers],
+    }
+    form = [all(flags) for flags in zip(*list(held.values())[:3], strict=True)]
+    print(", ".join(f"{sum(flags)} {name}" for name, flags in [*held.items(), ("all of the first three", form)]))
     if options.out:
         with options.out.open("w", encoding="utf-8") as stream:
             for problem, answer in zip(problems, answers, strict=True):

@@ -22,7 +22,7 @@ from factory.errors import DataError, EngineError, ParamsError
 from factory.identity import hash_files
 from factory.language.prompting import SETS, Prompts
 from factory.params import Params, Role
-from factory.params.names import HUB, model_of_line
+from factory.params.names import is_gguf, model_of_line, on_hub
 from factory.storage import whole_file, write_json
 
 FOLDER = Path("data/inputs")
@@ -75,8 +75,8 @@ def inputs_of(params: Params) -> Iterator[Input]:
     for number, path in enumerate(params.problems.benchmarks):
         yield Input("problems", f"problems.benchmarks.{number}", path, "file")
     for key, model in params.adoption.items():
-        if not HUB.fullmatch(model) or Path(model).exists():
-            yield Input("adoption", f"adoption.{key}", model, "file" if model.endswith(".gguf") else "model")
+        if not on_hub(model):
+            yield Input("adoption", f"adoption.{key}", model, "file" if is_gguf(model) else "model")
     for name in ROLES:
         if name in params.roles:
             yield from _of_role(name, params.roles[name])

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from factory.engines.budget import SPENT
 from factory.language.prompting import SETS
 from factory.params import Params, Role, Source
 from factory.params.names import model_of_line
@@ -23,7 +24,10 @@ LOCK, PARAMS = Path("dvc.lock"), Path("params.yaml")
 
 
 def mirror(project: Path, folder: Path, without: Collection[str] = ()) -> None:
-    """Links to what the line made, but for the paths `without`."""
+    """Links to what the line made, but for the paths `without`, and to the book of what was paid for."""
+    (project / SPENT).parent.mkdir(exist_ok=True)
+    (folder / SPENT).parent.mkdir(parents=True, exist_ok=True)
+    (folder / SPENT).symlink_to(project / SPENT)
     for part in PARTS:
         (folder / part).mkdir(parents=True)
         for path in sorted((project / part).iterdir()) if (project / part).is_dir() else ():

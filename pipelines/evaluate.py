@@ -35,9 +35,11 @@ def models_of(params: Params) -> Iterator[str]:
 
 
 def role_of(params: Params, model: str) -> Role:
-    """A model of the line runs on the generator's engine when that runs in process, else on transformers."""
-    engine = params.roles["generator"].engine
-    return Role(engine=engine if engine in ("transformers", "vllm") else "transformers", model=str(MODELS / model))
+    """A model of the line runs as the generator does when that runs in process, else on transformers."""
+    role, path = params.roles["generator"], str(MODELS / model)
+    if role.engine in ("transformers", "vllm"):
+        return role.model_copy(update={"model": path})
+    return Role(engine="transformers", model=path)
 
 
 def questions(params: Params, problems: list[Problem]) -> list[Problem]:

@@ -22,6 +22,7 @@ from trainers import origin, run, trial
 from trainers.tokenizer import CHAT_TEMPLATE
 
 PAD = "<|pad|>"
+PART = 8192  # embeddings that are summed at once, in double precision
 
 
 def adopt(hub_id: str, meta_tokens: Iterable[str], *, sampling: trial.Sampling, target: Path) -> None:
@@ -101,5 +102,5 @@ def _embed(model: PreTrainedModel, added: list[int], known: list[int]) -> None:
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             for weight in (run.weight_of(layer), getattr(layer, "bias", None)):  # (vocabulary, hidden), (vocabulary,)
                 if weight is not None:
-                    mean = weight[known].mean(dim=0, dtype=torch.float64)  # the same bits in every run
-                    weight[added] = mean.to(weight.dtype)
+                    parts = (weight[known[begin : begin + PART]].double().sum(dim=0) for begin in range(0, len(known), PART))
+                    weight[added] = (torch.stack(list(parts)).sum(dim=0) / len(known)).to(weight.dtype)  # the same bits in every run

@@ -10,6 +10,7 @@ never run.
 import contextlib
 import io
 import re
+import struct
 import sys
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,12 +32,12 @@ from transformers import (
 from transformers.utils import cached_file
 
 from factory.errors import DataError, EngineError
-from factory.params.names import HUB
+from factory.params.names import is_gguf, on_hub
 from trainers import run, trial
 
 UNREADABLE = (  # what reading files and building classes of others raises
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, RuntimeError, ImportError, SafetensorError,
-    StrictDataclassError, UnpicklingError, EOFError,
+    StrictDataclassError, UnpicklingError, EOFError, struct.error, OverflowError,
 )  # fmt: skip
 REMEDIES = {  # words of the Hub's client → what to do
     "gated|restricted": "accept its licence on its page and log in (`hf auth login`, or HF_TOKEN)",
@@ -51,19 +52,20 @@ def read(source: str, sampling: trial.Sampling) -> tuple[PreTrainedModel, PreTra
     """A causal model in its checkpoint's type (a GGUF file's in float32) and its tokenizer. Raises DataError with one line for what cannot
     be used."""
     hub_id, file, revision = parts(source)
+    name = f"{hub_id}/{file}" if file else hub_id
     _refuse_path(hub_id, file, revision)
     origin = {"revision": revision or "main", "trust_remote_code": False} | ({"gguf_file": file} if file else {})
-    config = _load(AutoConfig.from_pretrained, hub_id, origin)
+    config = _load(AutoConfig.from_pretrained, hub_id, name, origin)
     if (pad := getattr(config, "pad_token_id", None)) is not None and not 0 <= pad < getattr(config, "vocab_size", pad + 1):
         config.pad_token_id = None  # common, and no embedding can be built with it
-    skeleton = _skeleton(hub_id, config)
-    tokenizer = _load(AutoTokenizer.from_pretrained, hub_id, origin)
+    skeleton = _skeleton(name, config)
+    tokenizer = _load(AutoTokenizer.from_pretrained, hub_id, name, origin)
     try:
         sampling(skeleton, tokenizer)
     except EngineError as error:
-        raise DataError(f"{hub_id}: {error}") from None
+        raise DataError(f"{name}: {error}") from None
     if reason := trial.reward_head(skeleton) or _tokenizer(hub_id, revision, tokenizer, bool(file)):
-        raise DataError(f"{hub_id}: {reason}")
+        raise DataError(f"{name}: {reason}")
     settings = {
         **origin,
         "config": config,
@@ -71,11 +73,11 @@ def read(source: str, sampling: trial.Sampling) -> tuple[PreTrainedModel, PreTra
         "attn_implementation": "sdpa",
         "output_loading_info": True,
     }  # as the engine runs it
-    model, loading = _load(AutoModelForCausalLM.from_pretrained, hub_id, settings)
+    model, loading = _load(AutoModelForCausalLM.from_pretrained, hub_id, name, settings)
     if missing := sorted(loading["missing_keys"]):
-        raise DataError(f"{hub_id} lacks {len(missing)} weights ({', '.join(missing[:2])}, …): download it again, or choose a whole model")
+        raise DataError(f"{name} lacks {len(missing)} weights ({', '.join(missing[:2])}, …): download it again, or choose a whole model")
     if unused := sorted(loading["unexpected_keys"]):
-        print(f"{hub_id}: {len(unused)} of its weights are not used by {type(model).__name__} ({', '.join(unused[:2])}, …)", flush=True)
+        print(f"{name}: {len(unused)} of its weights are not used by {type(model).__name__} ({', '.join(unused[:2])}, …)", flush=True)
     return _plain(model) if file else model, tokenizer
 
 
@@ -85,15 +87,10 @@ def parts(model: str) -> tuple[str, str | None, str | None]:
     >>> parts("org/name/q4.gguf@4f1c2ab"), parts("models/q4.gguf"), parts("models/mine")
     (('org/name', 'q4.gguf', '4f1c2ab'), ('models', 'q4.gguf', None), ('models/mine', None, None))
     """
-    name, revision = model, None
-    if HUB.fullmatch(model) and not Path(model).exists():
-        name, _, revision = model.rpartition("@")
-    if not name.endswith(".gguf"):
-        return name, None, revision
-    if revision:
-        org, repository, file = name.split("/", 2)
-        return f"{org}/{repository}", file, revision
-    return str(Path(name).parent), Path(name).name, None
+    if hub := on_hub(model):
+        return hub.repository, hub.file, hub.revision
+    path = Path(model)
+    return (str(path.parent), path.name, None) if is_gguf(model) else (model, None, None)
 
 
 def _plain(model: PreTrainedModel) -> PreTrainedModel:
@@ -124,14 +121,14 @@ def _refuse_path(hub_id: str, gguf: str | None, revision: str | None) -> None:
 
 def _other(names: list[str]) -> str | None:
     """What files without a config or weights of transformers are."""
-    if "config.json" not in names and any(name.endswith(".gguf") for name in names):
+    if "config.json" not in names and any(is_gguf(name) for name in names):
         return "holds GGUF files: name the one that is meant (folder/file.gguf), or better the original weights (safetensors)"
     if "adapter_config.json" in names and not any(re.match(r"(pytorch_)?model.*\.(safetensors|bin)", name) for name in names):
         return "holds a LoRA adapter, not a model: merge it into its base (peft's merge_and_unload) and name the merged folder"
     return None
 
 
-def _load(from_pretrained: Any, hub_id: str, settings: dict[str, Any]) -> Any:
+def _load(from_pretrained: Any, hub_id: str, name: str, settings: dict[str, Any]) -> Any:
     shown = sys.stderr if sys.stderr.isatty() else io.StringIO()  # a bar of GGUF's, which no setting silences in a log
     try:
         with contextlib.redirect_stderr(shown if "gguf_file" in settings else sys.stderr):
@@ -139,8 +136,8 @@ def _load(from_pretrained: Any, hub_id: str, settings: dict[str, Any]) -> Any:
     except UNREADABLE as error:
         remedy = next((what for words, what in REMEDIES.items() if re.search(words, str(error), re.IGNORECASE)), None)
         if remedy is None and (other := _other(_names(hub_id, settings["revision"]))):
-            raise DataError(f"{hub_id} {other}") from None
-        raise DataError(f"{hub_id} cannot be loaded ({run.first_line(error)}): {remedy or 'check that it is a whole model'}") from None
+            raise DataError(f"{name} {other}") from None
+        raise DataError(f"{name} cannot be loaded ({run.first_line(error)}): {remedy or 'check that it is a whole model'}") from None
 
 
 def _names(hub_id: str, revision: str) -> list[str]:

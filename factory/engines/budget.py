@@ -5,7 +5,7 @@
 Such a line of `.factory/spent.jsonl` is written before the answers that it counts are stored, so that a kill loses no count. What the store
 answers is free, and so are recorded answers. Where nobody tells tokens (scores, servers without `usage`) they are estimated from the texts.
 
-A role with a budget has no more requests under way than the rest of it will pay for, by the mean so far and by `max_tokens` at first. When
+A role with a budget has no more requests under way than the rest of it will pay for if each takes all of its `max_tokens`. When
 it is used up, nothing new is begun for any role of the stage, what is under way lands and is stored, and the stage ends with one line.
 """
 
@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +31,8 @@ Tokens = tuple[int, int]  # read, written
 
 SPENT = Path(".factory/spent.jsonl")
 BYTES = 3  # of a text a token, where nobody counts them
-VLLM_WINDOW = 512  # requests inside vLLM: what fills its scheduler
+VLLM_WINDOW = 2048  # requests inside vLLM: what fills its scheduler, twice
+LOOKED_AT = 64  # of the waiting requests: the dearest of them bounds how many go on
 
 
 def cost(role: Role, prompt_tokens: int, completion_tokens: int) -> float:
@@ -131,17 +133,15 @@ class Account:
         self.budgets.book.write(Payment(self.budgets.stage, self.name, self.model, answers, *tokens, dollars))
 
     def room(self, most: Tokens) -> int:
-        """How many requests may be under way at once, one taking `most` where nothing is known; 0: the budget is used up."""
+        """How many requests may be under way at once when each may take `most`; 0: the budget is used up. Few only near its end."""
         rest = self.window or sys.maxsize
         for _, used, limit, dear in self._limits(most):
-            answers = self.budgets.book.of(self.name).answers
-            each = (used + dear) / (answers + 1)
-            rest = min(rest, max(1, int((limit - used) / each)) if each else rest) if used < limit else 0
+            rest = min(rest, max(1, int((limit - used) / dear)) if dear else rest) if used < limit else 0
         return rest
 
     def explained(self) -> str:
         """Which limit is reached, and what to do. Only where `room` is 0."""
-        kind, used, limit, _ = next(entry for entry in self._limits((0, 0)) if entry[1] >= entry[2])
+        kind, used, limit, _ = max(self._limits((0, 0)), key=lambda entry: entry[1] / entry[2])
         shown = f"{used:,} of {limit:,}" if kind == "tokens" else f"{used:,.4f} of {limit:,.4f}"
         return (
             f"the budget of roles.{self.name} is used up: {shown} {kind}. What was answered is stored: raise budget.{self.name}.{kind} and "
@@ -191,7 +191,8 @@ class Gate(Generic[Item, Answer]):
         with self.lock:
             if not self.pending or self.closed or self.budgets.used_up:
                 return
-            room = self.account.room(self.most(self.pending[0][1]))
+            dearest = max((self.most(item) for _, item in islice(self.pending, LOOKED_AT)), key=sum)
+            room = self.account.room(dearest)
             if not room:
                 self.budgets.used_up = self.account
             part = dict(self.pending.popleft() for _ in range(min(len(self.pending), room - self.inside)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.line import stages_of
-from factory.params.names import ALLOWED_FREE, COMMIT, FREE, HUB, HUB_ID, meant, model_of_line, path_fault
+from factory.params.names import ALLOWED_FREE, COMMIT, FREE, meant, model_of_line, on_hub, path_fault
 from factory.params.sections import CORPUS_ROLES, Sampling
 from factory.schemas import TABLES, Split, choices
 
@@ -109,14 +109,22 @@ def _base(params: "Params") -> Iterator[str]:
         for name in getattr(params, section):
             if name != "base":
                 yield f"{section}.{name}: a line has one base, {section}.base"
+    given = {"pretraining", "adoption"} & params.model_fields_set
+    if len(given) == 1:
+        other = ({"pretraining", "adoption"} - given).pop()
+        yield f"the key {other} is missing: write `{other}: {{}}`, dvc.yaml expands both"
     for name, model in params.adoption.items():
-        key, (path, _, revision) = f"adoption.{name}", model.rpartition("@") if HUB.fullmatch(model) else (model, "", "")
+        key, hub = f"adoption.{name}", on_hub(model)
         if fault := path_fault(model):
             yield f"{key} is {model!r}: {fault}"
-        elif revision and not COMMIT.fullmatch(revision):
-            yield f"{key} is {model}: pin a commit (7 to 40 hex digits behind the @), so that tomorrow's weights are today's"
-        elif not revision and HUB_ID.fullmatch(path) and not Path(path).exists():
+        elif model_of_line(model) is not None:
+            yield f"{key} is {model}: the line makes what lies there; name a model from elsewhere"
+        elif hub and hub.revision is None:
             yield f"{key} is {model}: no such folder here, and a model of the Hub wants its commit, {model}@<7 to 40 hex digits>"
+        elif hub and not COMMIT.fullmatch(hub.revision or ""):
+            yield f"{key} is {model}: pin a commit (7 to 40 lower-case hex digits behind the @), so that tomorrow's weights are today's"
+        elif not hub and re.fullmatch(r"[\w.-]+@[\w.-]+", model) and not Path(model).exists():
+            yield f"{key} is {model}: a model of the Hub is written org/name@commit"
 
 
 def _roles(params: "Params") -> Iterator[str]:

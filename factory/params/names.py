@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,11 @@ Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]  # of
 FREE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 FreeName = Annotated[str, StringConstraints(pattern=FREE)]  # of sources, of the release
 
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w./-]+\.gguf)?")
-HUB = re.compile(rf"{HUB_ID.pattern}@[\w.-]+")  # org/name@revision, org/name/file.gguf@revision
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_PART = r"[\w-][\w.-]*"
+_ON_HUB = re.compile(
+    rf"(?P<repository>{_PART}/(?!{_PART}\.(?i:gguf)(?:@|$)){_PART})(?:/(?P<file>(?:{_PART}/)*{_PART}\.(?i:gguf)))?(?:@(?P<revision>[\w.-]+))?"
+)
 
 _MODELS = Path("data/models")
 
@@ -41,6 +44,29 @@ def model_of_line(model: str) -> str | None:
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
     return path.relative_to(_MODELS).as_posix() if path.is_relative_to(_MODELS) and path != _MODELS else None
+
+
+@dataclass(frozen=True)
+class OnHub:
+    """A model on the Hub; `file`: the GGUF file that is meant, `revision`: None where it is not written."""
+
+    repository: str
+    file: str | None
+    revision: str | None
+
+
+def on_hub(model: str) -> OnHub | None:
+    """What a name means on the Hub, None where a folder or file of this name is here, or the name is none of the Hub's.
+
+    >>> on_hub("org/name/q4.gguf@4f1c2ab"), on_hub("models/q4.gguf")
+    (OnHub(repository='org/name', file='q4.gguf', revision='4f1c2ab'), None)
+    """
+    found = None if Path(model).exists() else _ON_HUB.fullmatch(model)
+    return OnHub(**found.groupdict()) if found else None
+
+
+def is_gguf(model: str) -> bool:
+    return model.lower().endswith(".gguf") and not Path(model).is_dir()
 
 
 def path_fault(path: str) -> str | None:

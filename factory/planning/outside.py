@@ -12,7 +12,7 @@ from pathlib import Path
 from factory.errors import EngineError
 from factory.inputs import Input, inputs_of
 from factory.params import Params, Requests, Role
-from factory.params.names import HUB, model_of_line
+from factory.params.names import model_of_line, on_hub
 from factory.planning.findings import Finding
 from factory.planning.hub import WEIGHTS, Hub, Seen
 
@@ -88,10 +88,8 @@ def models(params: Params, hub: Hub) -> Iterator[Finding]:
 
 def hub_id(model: str) -> tuple[str, str] | None:
     """(org/name, revision) of a model on the Hub, None for a folder or a file here."""
-    if not HUB.fullmatch(model) or Path(model).exists():
-        return None
-    name, _, revision = model.rpartition("@")
-    return "/".join(name.split("/")[:2]), revision
+    hub = on_hub(model)
+    return (hub.repository, hub.revision) if hub and hub.revision else None
 
 
 def _loaded(params: Params) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from factory.errors import ParamsError
 from factory.line import stages_of
 from factory.params import load, parse
 from factory.params.consistency import COLUMNS
+from factory.params.names import OnHub, on_hub
 from factory.params.sections import CORPUS_ROLES
 from factory.problems.world.roles import ROLES
 from factory.schemas import Restart, table_of
@@ -326,3 +327,33 @@ def test_a_window_of_pass_rates_rises_within_zero_and_one(section: str, window: 
     assert refused(changed(key, window)).startswith(says.format(key=key))
     for good in ([0, 1], [0.5, 0.5], [0.1, 0.9]):
         assert getattr(parse(changed(key, good)), section).pass_rate == tuple(good)
+
+
+@pytest.mark.parametrize(("model", "found"), [
+    ("org/name@4f1c2ab", OnHub("org/name", None, "4f1c2ab")), ("org/name/a/q4.GGUF@4f1c2ab", OnHub("org/name", "a/q4.GGUF", "4f1c2ab")),
+    ("models/q4.gguf", None), ("models/q4.gguf@4f1c2ab", None), ("org/name/../../q4.gguf@4f1c2ab", None), ("./a@b/mine", None),
+    ("/mnt/a/b", None), ("org/name", OnHub("org/name", None, None)),
+])  # fmt: skip
+def test_what_a_name_means_on_the_hub(model: str, found: OnHub | None) -> None:
+    assert on_hub(model) == found
+
+
+def test_a_folder_that_is_here_is_none_of_the_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/base@v2").mkdir(parents=True)
+    assert on_hub("models/base@v2") is None
+    assert parse(adopting("models/base@v2")).adoption == {"base": "models/base@v2"}
+
+
+@pytest.mark.parametrize(("model", "says"), [
+    ("data/models/format_tuned", "adoption.base is data/models/format_tuned: the line makes what lies there"),
+    ("gpt2@4f1c2ab", "adoption.base is gpt2@4f1c2ab: a model of the Hub is written org/name@commit"),
+])  # fmt: skip
+def test_a_base_comes_from_elsewhere(model: str, says: str) -> None:
+    assert refused(adopting(model)).startswith(says)
+
+
+def test_both_maps_of_the_graph_are_written() -> None:
+    document = adopting("models/q4.gguf")
+    del document["pretraining"]
+    assert refused(document).startswith("the key pretraining is missing: write `pretraining: {}`")

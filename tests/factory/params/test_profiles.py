@@ -10,7 +10,7 @@ import yaml
 
 from factory.line import stages_of
 from factory.params import Params, load
-from factory.params.names import COMMIT, HUB
+from factory.params.names import COMMIT, on_hub
 from factory.problems.records import Raw, from_records
 
 ROOT = Path(__file__).parents[3]
@@ -206,7 +206,7 @@ def test_satoris_counts_agree_with_each_other() -> None:
 def test_what_comes_from_the_hub_is_pinned_to_a_whole_commit(name: str) -> None:
     params = profile(name)
     models = [*params.adoption.values(), *(role.model for role in params.roles.values() if not role.model.startswith("data/"))]
-    revisions = [model.rpartition("@")[2] for model in models if HUB.fullmatch(model)]
+    revisions = [hub.revision or "" for model in models if (hub := on_hub(model)) and hub.revision]
     assert len(revisions) == len(models) > 0
     revisions += [source.revision or "" for source in params.problems.sources if source.kind == "hub"]
     assert all(COMMIT.fullmatch(revision) and len(revision) == 40 for revision in revisions), revisions
