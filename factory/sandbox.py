@@ -25,7 +25,6 @@ LOCK, PARAMS = Path("dvc.lock"), Path("params.yaml")
 
 def mirror(project: Path, folder: Path, without: Collection[str] = ()) -> None:
     """Links to what the line made, but for the paths `without`, and to the book of what was paid for."""
-    (project / SPENT).parent.mkdir(exist_ok=True)
     (folder / SPENT).parent.mkdir(parents=True, exist_ok=True)
     (folder / SPENT).symlink_to(project / SPENT)
     for part in PARTS:
@@ -69,7 +68,7 @@ def _there(path: str) -> str:
 def made_otherwise(makers: Mapping[Path, str]) -> dict[Path, str]:
     """Why what lies at a path is not what its stage would make with params.yaml as it is, as far as dvc.lock tells; nothing of a path that
     nothing speaks against. Code and the content of inputs are not compared: `factory status --check` asks DVC."""
-    stages = (read_yaml(LOCK).get("stages") or {}) if LOCK.exists() else {}
+    stages = ((read_yaml(LOCK) or {}).get("stages") or {}) if LOCK.exists() else {}
     params, found = read_yaml(PARAMS), {}
     for path, stage in makers.items():
         by = next((title for title, entry in stages.items() if str(path) in [out["path"] for out in entry.get("outs", ())]), stage)

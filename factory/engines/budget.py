@@ -77,7 +77,7 @@ class Book:
         self.lock = threading.Lock()
 
     def write(self, payment: Payment) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.resolve().parent.mkdir(parents=True, exist_ok=True)  # of a preview: the project's
         with self.path.open("ab", buffering=0) as stream:  # one write: lines of several processes do not mix
             stream.write(orjson.dumps(asdict(payment)) + b"\n")
 

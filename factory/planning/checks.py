@@ -38,12 +38,14 @@ def file_of(name: str) -> Path:
 def checked(file: Path) -> list[Finding]:
     """`file`: a whole params file. One that does not parse is the only finding. A line of its own (a dvc.yaml beside the file) is looked
     at from its folder, where DVC runs it."""
+    whole, folder = file.resolve(), graph.line_of(file).parent
     try:
-        params, document = load(file), read_yaml(file)
+        with contextlib.chdir(folder):  # what is a folder and what a name of the Hub hangs on where one stands
+            params, document = load(whole), read_yaml(whole)
     except ParamsError as error:
-        return [Finding("params", str(file), "wrong", str(error).removeprefix(f"{file}: "))]
+        return [Finding("params", str(file), "wrong", str(error).removeprefix(f"{whole}: "))]
     said = f"keys and names agree: {len(stages_of(params))} stages, {len(params.roles)} roles"
-    with contextlib.chdir(graph.line_of(file).parent):
+    with contextlib.chdir(folder):
         return [Finding("params", str(file), "ok", said), *_checked(params, document)]
 
 

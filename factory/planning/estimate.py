@@ -83,9 +83,14 @@ class Cost:
         return sum(known) if known else None
 
     @property
+    def asked_now(self) -> list[Detail]:
+        """What a trainer samples itself is a part of its own seconds, where those are known from a run."""
+        return [item for item in self.details if item.stored or not self.ran]
+
+    @property
     def seconds(self) -> float | None:
         """Of generating and of training."""
-        parts = [item.tokens_out / item.rate if item.rate else None for item in self.details if item.tokens_out and item.stored]
+        parts = [item.tokens_out / item.rate if item.rate else None for item in self.asked_now if item.tokens_out]
         parts += [self.training_seconds] if self.trained else []
         return sum(part for part in parts if part is not None) if all(part is not None for part in parts) else None
 
@@ -119,8 +124,9 @@ class Rates:
 
 def estimate(file: Path, store: Path, rates: Rates = Rates(), *, fresh: bool = False) -> Plan:
     """`fresh`: as if nothing had ever run or been asked. Raises ParamsError for a file that is no profile."""
-    params, document = load(file), read_yaml(file)
+    whole = file.resolve()
     with contextlib.chdir(graph.line_of(file).parent):
+        params, document = load(whole), read_yaml(whole)
         past, measures = (History(), Measures()) if fresh else (History.of(document), Measures.of(store))
         found = sample(params, past)
         counted = sizes(params, past)

@@ -70,7 +70,10 @@ class History:
     def column(self, table: str, name: str) -> list[Any]:
         """[] where the table has no such column."""
         path = TABLES / f"{table}.parquet"
-        return pq.read_table(path, columns=[name])[name].to_pylist() if name in pq.read_schema(path).names else []
+        try:
+            return pq.read_table(path, columns=[name])[name].to_pylist() if name in pq.read_schema(path).names else []
+        except (OSError, pa.ArrowException):  # cut off: as if the stage had not run
+            return []
 
     def requests(self, title: str) -> int | None:
         """How many a stage asked, None where it has not run with these params or its tables do not tell."""

@@ -75,7 +75,7 @@ def stored_names(ask: Asked, past: History) -> list[str]:
         return []
     if role.engine == "openai":
         return [lineage(role)]
-    if line is not None and not (past.ran(ask.stage) or past.ran(maker(line))):
+    if line is not None and not any(past.ran(stage) for stage in (ask.stage, *makers(line))):
         return []
     folder = Path(role.model)
     if not folder.is_dir():
@@ -88,11 +88,12 @@ def stored_names(ask: Asked, past: History) -> list[str]:
         return []
 
 
-def maker(model: str) -> str:
-    """The stage that makes one of the line's models: `policy_r1` → `ppo@r1`."""
+def makers(model: str) -> list[str]:
+    """The stages of which one makes a model of the line: `policy_r1` → [`ppo@r1`]."""
     kind, _, key = model.partition("_")
     stages = {"policy": "ppo", "distilled": "distill", "orm": "orm"}
-    return {"base": "pretraining@base", "format_tuned": "format_tuning"}.get(model, f"{stages[kind]}@{key}" if kind in stages else model)
+    known = {"base": ["pretraining@base", "adoption@base"], "format_tuned": ["format_tuning"]}
+    return known.get(model, [f"{stages[kind]}@{key}" if kind in stages else model])
 
 
 def given(params: Params, past: History, sample: Sample) -> tuple[Given, dict[str, str]]:

@@ -73,7 +73,12 @@ def _planned(params: Params, sizes: Sizes, given: Given, lengths: Lengths) -> It
     for name in params.rounds if params.ppo else ():
         assert params.ppo is not None
         responses = params.ppo.iterations * params.ppo.batch
-        yield f"ppo@{name}", Trained(f"policy_{name}", responses * lengths.solution * params.ppo.epochs, f"{responses:,} responses")
+        yield (
+            f"ppo@{name}",
+            Trained(
+                f"policy_{name}", responses * (lengths.prompt + params.ppo.max_tokens / 2) * params.ppo.epochs, f"{responses:,} responses"
+            ),
+        )
         if name in params.distillations and params.distill:
             yield f"distill@{name}", Trained(f"distilled_{name}", params.distill.tokens, "distill.tokens")
     if params.planner_sft:
