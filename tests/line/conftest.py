@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # `easy_problems`
+
 ROOT = Path(__file__).parents[2]
 KEPT = ("factory", "pipelines", "trainers", "dvc.yaml", ".dvcignore", "pyproject.toml")
 MADE = ("__pycache__", "tables", "datasets", "models", "inputs", "rejects", "logs", "audits", "report", ".factory")
