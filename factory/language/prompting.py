@@ -34,7 +34,7 @@ _BLOCK = re.compile(r"(?:system|user|assistant)(?:_\d+)?")
 OF_ROWS = ("solve", "plan", "describe")  # questions that rows have as their prompt: their answers are not begun
 VARIABLES: dict[str, frozenset[str]] = {  # what each question may speak of
     "solve": frozenset({"problem"}),
-    "verify": frozenset({"problem", "steps"}),
+    "verify": frozenset({"problem", "steps", "json"}),
     "critique": frozenset({"problem", "solution", "steps", "json"}),
     "critique_again": frozenset({"problem", "solution", "earlier", "critique", "steps", "json"}),
     "analyse": frozenset({"problem", "solution", "step", "json"}),

@@ -8,14 +8,21 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, Protocol
 
 from factory.coat.demonstrations.divergence import gold_steps, gold_text
 from factory.coat.demonstrations.equations import claims_of, equations_of, judged, numbers_in
 from factory.coat.demonstrations.leaks import gives_answer
-from factory.coat.demonstrations.reading import CRITIQUE_SCHEMA, Unreadable, read_critique, read_verification
+from factory.coat.demonstrations.reading import (
+    CRITIQUE_SCHEMA,
+    VERIFICATION_SCHEMA,
+    Unreadable,
+    read_critique,
+    read_verification,
+    verification_lines,
+)
 from factory.engines.asking import in_json, sampling_params
 from factory.engines.flow import Ask, Flow
 from factory.engines.protocol import Completion, Request
@@ -107,10 +114,13 @@ class LlmCritic:
         self.engine, self.prompts, self.sampling, self.seed, self.repairs = engine, prompts, sampling, seed, repairs
 
     def verify(self, ask: VerifyAsk) -> Flow[Remark]:
-        prompt = self.prompts.render("verify", problem=ask.problem.problem, steps=ask.steps)
-        return self._ask(
-            prompt, ask.key, lambda remark: "" if readable_verification(remark) else "it gives no reason, or says neither correct nor wrong"
-        )
+        json = in_json(self.engine, self.prompts, "verify")
+        prompt = self.prompts.render("verify", problem=ask.problem.problem, steps=ask.steps, json=json)
+
+        def unread(remark: Remark) -> str:
+            return "" if readable_verification(in_lines(remark)) else "it gives no reason, or says neither correct nor wrong"
+
+        return in_lines((yield from self._ask(prompt, ask.key, unread, VERIFICATION_SCHEMA if json else None)))
 
     def critique(self, ask: CritiqueAsk) -> Flow[Remark]:
         json = in_json(self.engine, self.prompts, "critique_again" if ask.earlier else "critique")
@@ -134,6 +144,11 @@ class LlmCritic:
                 prompt = (*begun(prompt, answer.text), *self.prompts.render("repair", reason=reason))
             (answer,) = yield from sample(self.engine, self.sampling, prompt, (*key, "repair", attempt), 1, seed=self.seed, schema=schema)
         return _remark(answer)
+
+
+def in_lines(remark: Remark) -> Remark:
+    """A verification in JSON as the lines that one without a schema has."""
+    return replace(remark, text=verification_lines(remark.text))
 
 
 def _remark(completion: Completion) -> Remark:

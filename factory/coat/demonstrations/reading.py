@@ -32,6 +32,27 @@ CRITIQUE_SCHEMA = json.dumps({
     "additionalProperties": False,
 })  # fmt: skip
 
+VERIFICATION_SCHEMA = json.dumps({
+    "type": "object",
+    "properties": {"remark": {"type": "string", "minLength": 1, "maxLength": 500}, "verdict": {"enum": ["correct", "wrong"]}},
+    "required": ["remark", "verdict"],
+    "additionalProperties": False,
+})  # fmt: skip
+
+
+def verification_lines(text: str) -> str:
+    """A verification that follows VERIFICATION_SCHEMA as lines; any other text as it is.
+
+    >>> verification_lines('{"remark": "12 + 12 is 24.", "verdict": "correct"}')
+    '12 + 12 is 24.\\nVerdict: correct'
+    """
+    try:
+        found = json.loads(text[:LONGEST])
+        return f"{found['remark'].strip()}\nVerdict: {found['verdict']}"
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return text
+
+
 _FIELDS = {  # kind → names that models give it
     "step": "step stepnumber stepno stepindex wrongstep errorstep incorrectstep firstwrongstep firsterrorstep firstincorrectstep "
     "firsterror firstwrong",

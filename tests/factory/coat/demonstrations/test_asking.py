@@ -84,6 +84,11 @@ def test_an_engine_that_holds_schemas_is_asked_for_a_document(coat_kit, worded) 
     (request,) = engine.asked
     assert request.schema
     assert "JSON" in flat(request.prompt)
+    engine = Scripted(json.dumps({"remark": "She takes the bus.", "verdict": "wrong"}), structured=True)
+    remark = said(critic(engine, coat_kit, 1).verify(VerifyAsk(worded, STEPS[:1], ("k",))), engine)
+    assert remark.text == "She takes the bus.\nVerdict: wrong"
+    assert len(engine.asked) == 1, "it could be read"
+    assert engine.asked[0].schema
     plain = Scripted(GOOD)
     said(critic(plain, coat_kit, 0).critique(CritiqueAsk(worded, STEPS, ("k",))), plain)
     assert plain.asked[0].schema is None

@@ -18,6 +18,7 @@ from factory.coat.demonstrations.reading import (
     Unreadable,
     read_critique,
     read_verification,
+    verification_lines,
 )
 from factory.coat.demonstrations.wording import plain
 
@@ -340,3 +341,13 @@ def test_time_is_linear_in_a_hostile_text(part: str) -> None:
 
     assert seconds(24_000) < 15 * max(seconds(6_000), 0.02)
     assert seconds(1_000_000) < 1
+
+
+@pytest.mark.parametrize(("text", "lines"), [
+    ('{"remark": " 12 + 12 is 24. ", "verdict": "wrong"}', "12 + 12 is 24.\nVerdict: wrong"),
+    ("12 + 12 is 24.\nVerdict: correct", "12 + 12 is 24.\nVerdict: correct"),
+    ('{"remark": 3, "verdict": "correct"}', '{"remark": 3, "verdict": "correct"}'),
+    ("[1]", "[1]"), ("{" * 100_000, "{" * 100_000),
+])  # fmt: skip
+def test_a_verification_in_json_is_read_as_its_lines(text: str, lines: str) -> None:
+    assert verification_lines(text) == lines
