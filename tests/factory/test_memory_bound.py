@@ -41,13 +41,13 @@ def changed(change: Any) -> Params:
 
 
 def test_stages_over_the_bound_are_named_and_the_command_fails(place: Path) -> None:
-    write(place, ("problems", 150), ("ppo@r1", 7887), ("evaluate", 11034), ("corpus", 3000), ("elsewhere", 9000))
+    write(place, ("problems", 150), ("ppo@r1", 7887), ("evaluate", 11034), ("corpus@base", 3000), ("elsewhere", 9000))
     assert status.over_bound(load()) == {"ppo@r1": 7887, "evaluate": 11034}
     answer = subprocess.run([sys.executable, "-m", "factory.cli", "timings"], capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert answer.stdout.splitlines()[0] == "| stage | seconds | peak MB, at most 3,000 |"
     assert "| ppo@r1 | 2.0 | **7,887** |" in answer.stdout
-    assert "| corpus | 2.0 | 3,000 |" in answer.stdout
+    assert "| corpus@base | 2.0 | 3,000 |" in answer.stdout
     error = "error: more memory than the 3,000 MB that a stage of this line may use: ppo@r1 7,887 MB, evaluate 11,034 MB"
     assert answer.stderr.strip() == error
 

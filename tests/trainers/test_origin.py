@@ -254,7 +254,7 @@ from factory.errors import FactoryError
 from trainers import adopt
 for name in sys.argv[2:]:
     try:
-        adopt.adopt(f"org/{name}", sys.argv[1], [], sampling=Sampler, target=Path("base"))
+        adopt.adopt(f"org/{name}@{sys.argv[1]}", [], sampling=Sampler, target=Path("base"))
     except FactoryError as error:
         print(error)
 """

@@ -57,7 +57,7 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         run.save_model(small("llama", len(words), eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id), words, place / "base")
     else:
         put(place / "hub", "llama", from_the_hub(sort), eos_token_id=None)
-        adopt.adopt(str(place / "hub"), None, grammar.ACTIONS.values(), sampling=Sampler, target=place / "base")
+        adopt.adopt(str(place / "hub"), grammar.ACTIONS.values(), sampling=Sampler, target=place / "base")
     return Base(sort, place / "base", run.load_tokenizer(place / "base"))
 
 

@@ -212,7 +212,7 @@ def test_questions_are_known_by_the_words_of_their_files() -> None:
     exchanges = [
         asked("generator", solve),
         asked("generator", begun(solve, "3 is")),
-        asked("critic", prompts.render("verify", problem="Tom has 3.", steps=("1 + 1 = 3", "So 3."))),
+        asked("critic", prompts.render("verify", problem="Tom has 3.", steps=("1 + 1 = 3", "So 3."), json=False)),
         asked("critic", critique),
         asked("critic", (*begun(critique, "{"), *prompts.render("repair", reason="no JSON in it"))),
         asked("planner", Prompts.of("laptop").render("plan", problem="Tom has 3.")),

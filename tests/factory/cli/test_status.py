@@ -51,7 +51,7 @@ def test_status_and_requests_show_what_the_store_holds(small_line, tmp_path: Pat
 
 def test_timings_are_a_markdown_table_in_the_lines_order(small_line, ask: Callable[..., str]) -> None:
     Path(".factory").mkdir()
-    entries = [("corpus", 2.0, 200), ("problems", 1.0, 100), ("corpus", 3.0, 250), ("gone@r9", 5.0, 1)]
+    entries = [("corpus@base", 2.0, 200), ("problems", 1.0, 100), ("corpus@base", 3.0, 250), ("gone@r9", 5.0, 1)]
     lines = [json.dumps({"stage": name, "seconds": seconds, "peak_mb": peak, "at": ""}) for name, seconds, peak in entries]
     Path(".factory/timings.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    assert ask("timings").splitlines()[2:] == ["| problems | 1.0 | 100 |", "| corpus | 3.0 | 250 |", "| all 2 | 4.0 | 250 |"]
+    assert ask("timings").splitlines()[2:] == ["| problems | 1.0 | 100 |", "| corpus@base | 3.0 | 250 |", "| all 2 | 4.0 | 250 |"]

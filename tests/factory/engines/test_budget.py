@@ -162,7 +162,7 @@ def test_a_lost_line_and_a_deleted_file(project: Path) -> None:
 @pytest.mark.parametrize(
     ("paid", "limit", "most", "room"),
     [
-        ((0, 0), Budget(tokens=1000), (50, 150), 5), ((4, 200), Budget(tokens=1000), (50, 150), 10),
+        ((0, 0), Budget(tokens=1000), (50, 150), 5), ((4, 200), Budget(tokens=1000), (50, 150), 4),
         ((4, 200), Budget(tokens=201), (50, 150), 1), ((4, 200), Budget(tokens=200), (50, 150), 0),
         ((4, 200), Budget(dollars=10.0), (50, 150), 64),
         ((4, 200), Budget(tokens=300, dollars=1.0), (50, 150), 1), ((4, 200), Budget(tokens=10_000, dollars=0.2), (50, 150), 0),
