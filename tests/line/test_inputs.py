@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ROLLOUTS = {"rollouts@base", "rollouts@r1"}
 ASKING = {*ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "evaluate"}
 PROMPTED = {
-    "problems", "corpus", *ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "evaluate", "report",
-    *(f"release@{name}" for name in yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())["datasets"]),
+    "problems", *ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "evaluate", "report",
+    *(f"release@{name}" for name in yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())["datasets"] if name != "corpus"),
 }  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]
     pytest.param(append("in/one.jsonl", '{"question": "new", "answer": "2"}\n'), {"problems"}, id="a row more in a source"),
     pytest.param(write("in/two.jsonl"), {"problems"}, id="the second source"),
     pytest.param(same_size_and_time, {"problems"}, id="other bytes of the same size and date"),
-    pytest.param(rename_source, {"problems"}, id="a source renamed"),
+    pytest.param(rename_source, {"problems", "report"}, id="a source renamed"),
     pytest.param(write("in/bench.jsonl"), {"problems"}, id="a benchmark"),
     pytest.param(link_to_another, {"problems"}, id="a benchmark that became a link to another file"),
     pytest.param(write("in/answers.jsonl"), {*ROLLOUTS, "report"}, id="recorded answers"),
