@@ -9,7 +9,6 @@
 import argparse
 import json
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 from asking import problems_from
@@ -57,7 +56,7 @@ def main() -> None:
     if options.out:
         with options.out.open("w", encoding="utf-8") as stream:
             for problem, answer in zip(problems, answers, strict=True):
-                asked = [asdict(message) for message in prompts.render("solve", problem=problem.problem)]
+                asked = [{"role": turn.role, "content": turn.content} for turn in prompts.render("solve", problem=problem.problem)]
                 row = {"question": problem.problem, "conversation": asked, "completion": answer.completion, "verdict": answer.verdict}
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
