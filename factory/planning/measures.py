@@ -12,7 +12,7 @@ from pathlib import Path
 
 from factory.engines.dialect import lineage
 from factory.engines.ledger import Chosen, Ledger
-from factory.engines.select import model_revision
+from factory.engines.select import maker, model_revision
 from factory.errors import EngineError
 from factory.params import Params, Role
 from factory.params.names import model_of_line
@@ -75,7 +75,9 @@ def stored_names(ask: Asked, past: History) -> list[str]:
         return []
     if role.engine == "openai":
         return [lineage(role)]
-    if line is not None and not any(past.ran(stage) for stage in (ask.stage, *makers(line))):
+    if line is not None and not any(
+        past.ran(stage) for stage in (ask.stage, *(["pretraining@base", "adoption@base"] if line == "base" else [maker(line)]))
+    ):
         return []
     folder = Path(role.model)
     if not folder.is_dir():
@@ -86,14 +88,6 @@ def stored_names(ask: Asked, past: History) -> list[str]:
         return [f"{folder.name}@{model_revision(folder)}"]
     except EngineError:
         return []
-
-
-def makers(model: str) -> list[str]:
-    """The stages of which one makes a model of the line: `policy_r1` → [`ppo@r1`]."""
-    kind, _, key = model.partition("_")
-    stages = {"policy": "ppo", "distilled": "distill", "orm": "orm"}
-    known = {"base": ["pretraining@base", "adoption@base"], "format_tuned": ["format_tuning"]}
-    return known.get(model, [f"{stages[kind]}@{key}" if kind in stages else model])
 
 
 def given(params: Params, past: History, sample: Sample) -> tuple[Given, dict[str, str]]:
