@@ -9,7 +9,7 @@ from factory.identity import seed_for
 from factory.params import Params
 from factory.schemas import Example
 from factory.storage import DATASETS, LOGS, MODELS
-from pipelines import stage
+from pipelines import stage, training
 from trainers import run, sft
 
 
@@ -19,13 +19,14 @@ def main(params: Params, item: str) -> None:
     name = f"distilled_{item}"
     sft.tune(
         run.load_dataset_rows(DATASETS / f"distillation_{item}", Example),
-        sft.Settings(**params.require("distill").model_dump()),
+        sft.Settings(**training.section(params.require("distill"))),
         seed=seed_for(params.seed, "distill", item),
         start=MODELS / "base",
         target=MODELS / name,
         log=LOGS / f"{name}.csv",
+        machine=training.machine(params),
     )
 
 
 if __name__ == "__main__":
-    stage.run("distill", main)
+    stage.run("distill", main, trains=True)

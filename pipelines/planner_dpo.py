@@ -8,20 +8,21 @@ from factory.identity import seed_for
 from factory.params import Params
 from factory.schemas import TrajectoryPair
 from factory.storage import DATASETS, LOGS, MODELS
-from pipelines import stage
+from pipelines import stage, training
 from trainers import dpo, run
 
 
 def main(params: Params) -> None:
     dpo.prefer(
         run.load_dataset_rows(DATASETS / "trajectory_pairs", TrajectoryPair),
-        dpo.Settings(**params.require("planner_dpo").model_dump()),
+        dpo.Settings(**training.section(params.require("planner_dpo"))),
         seed=seed_for(params.seed, "planner_dpo"),
         start=MODELS / "planner_sft",
         target=MODELS / "planner_dpo",
         log=LOGS / "planner_dpo.csv",
+        machine=training.machine(params),
     )
 
 
 if __name__ == "__main__":
-    stage.run("planner_dpo", main)
+    stage.run("planner_dpo", main, trains=True)

@@ -8,7 +8,7 @@ from factory.identity import seed_for
 from factory.params import Params
 from factory.schemas import Example
 from factory.storage import DATASETS, LOGS, MODELS
-from pipelines import stage
+from pipelines import stage, training
 from trainers import run, sft
 
 
@@ -16,13 +16,14 @@ def main(params: Params) -> None:
     rows = [row for name in ("structure", "plans") for row in run.load_dataset_rows(DATASETS / name, Example)]
     sft.tune(
         rows,
-        sft.Settings(**params.require("planner_sft").model_dump()),
+        sft.Settings(**training.section(params.require("planner_sft"))),
         seed=seed_for(params.seed, "planner_sft"),
         start=MODELS / "base",
         target=MODELS / "planner_sft",
         log=LOGS / "planner_sft.csv",
+        machine=training.machine(params),
     )
 
 
 if __name__ == "__main__":
-    stage.run("planner_sft", main)
+    stage.run("planner_sft", main, trains=True)

@@ -8,66 +8,130 @@ asks the frozen outcome reward model about the conversation in which the assista
 training. The policy is trained on the ids that were sampled; the one end that it may sample is the end of turn of its chat template.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 
 from factory.coat.grammar import ACTIONS
 from factory.coat.rewards import Reward, Weights, reward
 from factory.engines import thinking
 from factory.engines.sampler import Sampled, Sampler
-from factory.errors import DataError, ParamsError
+from factory.engines.vllm_rollouts import VllmSampler
+from factory.errors import DataError, EngineError, ParamsError
 from factory.identity import seed_for
 from factory.language import tokens
 from factory.params import Params
+from factory.params.sections import PpoSampler
 from factory.schemas import Message, Restart
 from factory.storage import DATASETS, LOGS, MODELS, write_rejects
-from pipelines import stage
-from trainers import batches, diagnostics, policy, ppo, rollout, run
+from pipelines import stage, training
+from trainers import batches, diagnostics, lora, machine, policy, ppo, rollout, run, shards
+from trainers.checkpoints import Checkpoints, weights_in
 from trainers.collate import Ids
+from trainers.live import Live, trackers
+from trainers.players import open_players
 
 
 def main(params: Params, item: str) -> None:
     if item not in params.rounds:
         raise ParamsError(f"rounds has no {item}: it names {', '.join(params.rounds) or 'none'}")
     section, turn, name, orm = params.require("ppo"), params.rounds[item], f"policy_{item}", MODELS / f"orm_{item}"
-    trained = section.model_dump(exclude={"beta", "orm_weight", "max_tokens"})
-    settings = ppo.Settings(**trained, samples=turn.samples, temperature=turn.temperature, seed=seed_for(params.seed, "ppo", item))
+    machine.connect()
+    here, adapters = training.machine(params), training.section(section)["lora"]
+    if section.sampler:
+        shards.refuse(here, "ppo.sampler")
+    trained = section.model_dump(exclude={"beta", "orm_weight", "max_tokens", "lora", "sampler"})
+    settings = ppo.Settings(
+        **trained, samples=turn.samples, temperature=turn.temperature, seed=seed_for(params.seed, "ppo", item),
+        importance=section.sampler.importance if section.sampler else None,
+    )  # fmt: skip
     rows = run.load_dataset_rows(DATASETS / f"restarts_{item}", Restart)
-    state, tokenizer = ppo.open_state(MODELS / turn.start, orm, settings)
+    players = open_players(
+        MODELS / turn.start, orm, here, adapters=adapters, temperature=turn.temperature, critic="critic" in settings.baselines,
+        reward=section.orm_weight > 0,
+    )  # fmt: skip
+    state, tokenizer = ppo.build_state(players.actor, players.critic, settings), players.tokenizer
     reader = run.load_tokenizer(orm)
     behind = len(_closing(reader))  # the reward model reads what ends the conversation too
     limit = state.actor.model.config.max_position_embeddings - section.max_tokens - behind
     starts, rejects = rollout.start_states(rows, partial(batches.start_ids, tokenizer), limit, f"ppo_{item}")
-    write_rejects(f"ppo_{item}", rejects)
+    if machine.rank() == 0:
+        write_rejects(f"ppo_{item}", rejects)
     print(f"{name}: {len(starts)} start states, {len(rejects)} rejected as longer than {limit} tokens", flush=True)
-    sample = _sampling(state.actor, tokenizer, section.max_tokens)
-    frozen = policy.load_critic(orm).to(state.actor.model.device)
-    weights = Weights(section.beta, section.orm_weight, frozen.mean, frozen.std)
+    sampling = (
+        _vllm(state.actor, tokenizer, MODELS / turn.start, section.sampler, limit + section.max_tokens, section.max_tokens)
+        if section.sampler
+        else nullcontext(_sampling(state.actor, tokenizer, section.max_tokens))
+    )
+    frozen = players.orm
+    weights = Weights(section.beta, section.orm_weight, frozen.mean if frozen else 0.0, frozen.std if frozen else 1.0)
     rewards = _rewards(frozen, reader, weights)
-    log = ppo.train(
-        state, starts, sample, rewards, settings, eos=tokens.turn_end(tokenizer), action_ids=_action_ids(tokenizer),
-        report=lambda line: print(f"{name}: {line}", flush=True),
-    )  # fmt: skip
-    diagnostics.write_csv(LOGS / f"{name}.csv", log)
-    run.save_model(state.actor.model, tokenizer, MODELS / name)
+    origins = [weights_in(folder) for folder in (MODELS / turn.start, orm)]
+    checkpoints = Checkpoints.of(run.WORK / name, here, *origins, settings, adapters, section, starts)
+    with sampling as sample:
+        if found := checkpoints.latest():
+            state.load(found)
+            print(f"{name}: goes on after iteration {state.iteration}", flush=True)
+        with Live(name, settings.iterations, state.iteration, trackers(here.report_to, name, state.iteration)) as live:
+            log = ppo.train(
+                state, starts, sample, rewards, settings, eos=tokens.turn_end(tokenizer), action_ids=_action_ids(tokenizer),
+                checkpoints=checkpoints, live=live, report=lambda line: print(f"{name}: {line}", flush=True),
+            )  # fmt: skip
+    whole = shards.collected(state.actor.whole, lambda: run.load(MODELS / turn.start)[0], here)
+    if machine.rank() == 0:
+        diagnostics.write_csv(LOGS / f"{name}.csv", log)
+        run.save_model(lora.merged(whole, lambda: run.load(MODELS / turn.start)[0]), tokenizer, MODELS / name)
+    machine.wait()
+    checkpoints.clear()
 
 
 def _sampling(actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, max_tokens: int) -> rollout.Sample:
     sampler = Sampler(actor.model, tokenizer)
-    if sampler.ends != [end := tokens.turn_end(tokenizer)]:
-        raise DataError(
-            f"the start model stops at the tokens {sampler.ends}, expected only {end}, with which its chat template ends an answer: PPO "
-            "has to know which end was sampled; the stage that made it saves one end only, run that again"
-        )
+    _assert_one_end(sampler.ends, tokenizer)
 
     def sample(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
-        return sampler.sample(prompts, seeds, max_tokens=max_tokens, temperature=actor.temperature)
+        with actor.acting() as model:
+            sampler.model = model
+            return sampler.sample(prompts, seeds, max_tokens=max_tokens, temperature=actor.temperature)
 
     return sample
 
 
-def _rewards(orm: policy.Critic, tokenizer: run.PreTrainedTokenizerBase, weights: Weights) -> rollout.Rewards:
-    """The reward model reads every response closed as its chat template closes an answer, which is no action; `tokenizer`: its own. A text
+def _assert_one_end(ends: Sequence[int], tokenizer: run.PreTrainedTokenizerBase) -> None:
+    if list(ends) != [end := tokens.turn_end(tokenizer)]:
+        raise DataError(
+            f"the start model stops at the tokens {list(ends)}, expected only {end}, with which its chat template ends an answer: PPO "
+            "has to know which end was sampled; the stage that made it saves one end only, run that again"
+        )
+
+
+@contextmanager
+def _vllm(
+    actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, start: Path, options: PpoSampler, context: int, max_tokens: int
+) -> Iterator[rollout.Sample]:
+    """vLLM samples, and has the actor's weights handed over before it does. What its log-probabilities may differ by is measured at once,
+    while both hold the start model."""
+    sampler = VllmSampler(start, tokenizer, max_length=context, memory=options.memory, dtype=options.dtype)
+
+    def hand_over() -> None:
+        sampler.load(actor.weights(), actor.plain_log_probs(sampler.probe))
+
+    def sample(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
+        hand_over()
+        found = sampler.sample(prompts, seeds, max_tokens=max_tokens, temperature=actor.temperature)
+        if failed := next((one.error for one in found if one.error), None):
+            raise EngineError(f"vLLM did not answer a start state: {failed}")
+        return found
+
+    with closing(sampler):
+        _assert_one_end(sampler.ends, tokenizer)
+        hand_over()
+        yield sample
+
+
+def _rewards(orm: policy.Critic | None, tokenizer: run.PreTrainedTokenizerBase, weights: Weights) -> rollout.Rewards:
+    """The reward model, where there is one, reads every response closed as its chat template closes an answer, which is no action. A text
     that needs more tokens than were sampled, and more than its context, is read without what stands before the closing."""
     closing = _closing(tokenizer)
 
@@ -76,13 +140,14 @@ def _rewards(orm: policy.Critic, tokenizer: run.PreTrainedTokenizerBase, weights
         found = tokens.pair_ids(tokenizer, pairs)
         if reason := next((reason for _, reason in found if reason), None):
             raise DataError(f"the reward model cannot read a response: {reason}")
+        assert orm is not None
         most = orm.model.config.max_position_embeddings
         return [(*ids[: most - len(closing)], *closing) if len(ids) > most else tuple(ids) for ids, _ in found]
 
     def rewards(starts: Sequence[rollout.Start], responses: Sequence[rollout.Response]) -> list[Reward]:
         ids = [list(response.token_ids) for response in responses]
         texts = tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        logits = orm.logits(read(starts, texts)) if weights.orm_weight else [0.0] * len(texts)
+        logits = orm.logits(read(starts, texts)) if orm is not None else [0.0] * len(texts)
         answers = [thinking.split(text)[1] for text in texts]  # thoughts are never graded
         return [reward(start.row, text, logit, weights) for start, text, logit in zip(starts, answers, logits, strict=True)]
 
@@ -107,4 +172,4 @@ def _action_ids(tokenizer: run.PreTrainedTokenizerBase) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    stage.run("ppo", main)
+    stage.run("ppo", main, trains=True)

@@ -5,7 +5,7 @@ from factory.identity import seed_for
 from factory.params import Params
 from factory.schemas import CorpusText
 from factory.storage import DATASETS, LOGS, MODELS
-from pipelines import stage
+from pipelines import stage, training
 from trainers import base, run
 
 
@@ -13,8 +13,16 @@ def main(params: Params, item: str) -> None:
     corpus = run.load_dataset_rows(DATASETS / "corpus", CorpusText)
     settings = base.Settings(**params.pretraining[item].model_dump())
     seed = seed_for(params.seed, "base_model")
-    base.pretrain(corpus, grammar.ACTIONS.values(), settings, seed=seed, target=MODELS / item, log=LOGS / f"{item}.csv")
+    base.pretrain(
+        corpus,
+        grammar.ACTIONS.values(),
+        settings,
+        seed=seed,
+        target=MODELS / item,
+        log=LOGS / f"{item}.csv",
+        machine=training.machine(params),
+    )
 
 
 if __name__ == "__main__":
-    stage.run("pretraining", main)
+    stage.run("pretraining", main, trains=True)

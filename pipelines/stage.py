@@ -3,7 +3,9 @@
     if __name__ == "__main__":
         stage.run("rollouts", main)        # main(params: Params, item: str) for a foreach stage, main(params) for the others
 
-Seconds differ from run to run, so they go to `.factory/timings.jsonl`, which neither git nor DVC tracks.
+A trainer's stage (`trains=True`) starts itself as often as `training.processes` says, as `torchrun -m pipelines.NAME` does by
+hand; the first of these copies writes what there is to write. Seconds differ from run to run, so they go to `.factory/timings.jsonl`,
+which neither git nor DVC tracks.
 """
 
 import fcntl
@@ -13,18 +15,24 @@ import io
 import json
 import os
 import resource
+import socket
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from factory.errors import FactoryError, explained
 from factory.params import load
 
 STATE = Path(".factory")
+PARENT = "FACTORY_STAGE"  # the process that started this copy of a trainer's stage
+PATIENCE = 3  # seconds in which the stage ends its copies when one has failed
 
 
-def run(name: str, main: Callable[..., None]) -> None:
+def run(name: str, main: Callable[..., None], *, trains: bool = False) -> None:
     item = sys.argv[1:2]
     title = "@".join([name, *item])
     if len(inspect.signature(main).parameters) != 1 + len(item):
@@ -33,8 +41,14 @@ def run(name: str, main: Callable[..., None]) -> None:
     show_any_text()
     expect_many_rows()
     try:
-        with _only_copy(title):
-            main(load(), *item)
+        if trains and "RANK" in os.environ:
+            return _one_of_several(title, lambda: main(load(), *item))
+        with _only_copy(title) as lock:
+            params = load()
+            if trains and (count := params.training.processes) > 1:
+                _launch(item, count, lock)
+            else:
+                main(params, *item)
         _write_timing(title, time.monotonic() - started)
     except FactoryError as error:
         sys.exit(f"error: {title}: {error}")
@@ -63,13 +77,70 @@ def expect_many_rows() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
+def _launch(item: list[str], count: int, lock: int) -> None:
+    """Run the stage `count` times over, as processes that train together and hold its lock. When one fails, all end."""
+    module = sys.modules["__main__"].__spec__
+    command = [sys.executable, "-m", module.name, *item] if module else [sys.executable, *sys.argv]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    known = {PARENT: os.getpid(), "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    threads = {"OMP_NUM_THREADS": max(1, (os.cpu_count() or 1) // count)} | os.environ
+    copies = []
+    try:
+        for rank in range(count):
+            own = {name: str(value) for name, value in {**threads, **known, "RANK": rank, "LOCAL_RANK": rank}.items()}
+            copies.append(subprocess.Popen(command, env=own, pass_fds=[lock], process_group=0))  # an interrupt is for this one
+        while any(copy.poll() is None for copy in copies) and not any(copy.poll() for copy in copies):
+            time.sleep(0.1)
+    finally:
+        for copy in copies:
+            copy.kill()
+            copy.wait()
+    if failed := [(rank, copy.returncode) for rank, copy in enumerate(copies) if copy.returncode > 0]:
+        raise FactoryError(f"process {failed[0][0]} of {count} ended with an error: it stands above")
+    if killed := [(rank, copy.returncode) for rank, copy in enumerate(copies) if copy.returncode]:
+        raise FactoryError(f"process {killed[0][0]} of {count} was killed by signal {-killed[0][1]}: 9 mostly says that memory was short")
+
+
+def _one_of_several(title: str, main: Callable[[], None]) -> None:
+    """One copy's run. It ends with the process that started it, however that ends."""
+    parent = int(os.environ.get(PARENT, os.getppid()))
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    first = os.environ["RANK"] == "0"
+    if not first:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    try:
+        with _only_copy(title) if first and PARENT not in os.environ else nullcontext():
+            main()
+    except (FactoryError, OSError, MemoryError) as error:
+        said = str(error) if isinstance(error, FactoryError) else explained(error)
+        if not first:
+            time.sleep(PATIENCE)  # all find the same fault mostly: the first tells it
+        print(f"error: {title}: {said}", file=sys.stderr, flush=True)
+        os._exit(1)  # the others wait for this one: no farewells
+    except RuntimeError:
+        time.sleep(PATIENCE)  # of a process group when another one has ended, whose message counts
+        raise
+
+
+def _end_with(parent: int) -> None:
+    while True:
+        try:
+            os.kill(parent, 0)
+        except ProcessLookupError:
+            os._exit(1)
+        time.sleep(0.5)
+
+
 class _only_copy:
     """A killed `dvc` leaves its stage running: a second copy must not write beside the first."""
 
     def __init__(self, title: str) -> None:
         self.path = STATE / "locks" / f"{title}.lock"
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> int:
+        """The lock's file descriptor."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.stream = self.path.open("a+", encoding="utf-8")
         try:
@@ -80,6 +151,7 @@ class _only_copy:
         self.stream.truncate(0)
         self.stream.write(str(os.getpid()))
         self.stream.flush()
+        return self.stream.fileno()
 
     def __exit__(self, *_: object) -> None:
         self.stream.close()

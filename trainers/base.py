@@ -11,7 +11,6 @@ To the tokenizer's chat template (`trainers.tokenizer`) a conversation is the sa
 The plain Hugging Face trainer is used here: on two CPU cores it runs as fast as a bare loop, which TRL's extra diagnostics do not.
 """
 
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,8 @@ from transformers import (
 
 from factory.errors import DataError
 from factory.schemas import CorpusText
-from trainers import batches, run
+from trainers import batches, hf, run, shards
+from trainers.machine import ALONE, Machine
 from trainers.muon import Muon
 from trainers.tokenizer import build
 
@@ -54,34 +54,49 @@ class Settings:
     init: float
 
 
-def pretrain(corpus: Sequence[CorpusText], meta_tokens: Iterable[str], settings: Settings, *, seed: int, target: Path, log: Path) -> None:
+class _Pretrainer(hf.Stepwise, Trainer):
+    pass
+
+
+def pretrain(
+    corpus: Sequence[CorpusText],
+    meta_tokens: Iterable[str],
+    settings: Settings,
+    *,
+    seed: int,
+    target: Path,
+    log: Path,
+    machine: Machine = ALONE,
+) -> None:
     """Build the tokenizer, train a Qwen3 on every row `epochs` times, save both. Raises DataError for a text that the tokenizer cannot
     give back, and when training diverges."""
+    shards.refuse(machine, "pretraining")
     tokenizer = build([row.prompt + row.completion for row in corpus], meta_tokens, settings.max_length)
     rows = batches.plain(tokenizer, [row.prompt for row in corpus], [row.completion for row in corpus])
     rows = [rows[i] for i in run.fitting(target.name, [len(row.ids) for row in rows], settings.max_length)]
     lengths = [len(row.ids) for row in rows]
     order = batches.order(lengths, settings.batch, seed, epochs=settings.epochs)
-    watch = run.Watch(target.name, batches.tokens_by_step(lengths, order, settings.batch))
-    torch.manual_seed(seed)
-    model = Qwen3ForCausalLM(_config(settings, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id))
+
+    def fresh() -> Qwen3ForCausalLM:
+        torch.manual_seed(seed)
+        return Qwen3ForCausalLM(_config(settings, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id))
+
+    ordered, taken = [lengths[i] for i in order], [rows[i] for i in order]
+    job = hf.Job(target.name, machine, ordered, settings.batch, settings.lr, seed, parts=(settings, taken), build=fresh)
+    model = fresh()
     optimizer = Muon(model, muon_lr=settings.muon_lr, adamw_lr=settings.lr)
-    common = run.arguments(
-        target.name, model, batch=settings.batch, steps=len(watch.tokens), longest=max(lengths), lr=settings.lr, seed=seed
-    )
-    trainer = Trainer(
+    trainer = _Pretrainer(
+        job,
         model=model,
-        args=TrainingArguments(**common),
-        train_dataset=[{"input_ids": rows[i].ids, "labels": rows[i].labels} for i in order],
+        args=TrainingArguments(**job.arguments(model)),
+        train_dataset=[{"input_ids": row.ids, "labels": row.labels} for row in taken],
         data_collator=batches.collate(tokenizer.pad_token_id),
-        optimizers=(optimizer, LambdaLR(optimizer, lambda step: settled(step / len(watch.tokens)))),
+        optimizers=(optimizer, LambdaLR(optimizer, lambda step: settled(step / len(job.tokens)))),
     )
-    early = run.WORK / f"{target.name}_early"
-    trainer.add_callback(_Early(round(EARLY * len(watch.tokens)), tokenizer, early))
-    run.train(trainer, watch)
-    run.finish(trainer, tokenizer, target, watch, log)
-    if trainer.is_world_process_zero():
-        shutil.move(early, target / "early")
+    early = job.checkpoints.root / "early"
+    trainer.add_callback(_Early(round(EARLY * len(job.tokens)), tokenizer, early))
+    job.run(trainer)
+    job.finish(trainer, tokenizer, target, log, beside=early)
 
 
 class _Early(TrainerCallback):

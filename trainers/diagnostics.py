@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainers import run
+from trainers import machine, run
 from trainers.rollout import Rollouts
 
 
@@ -33,6 +34,8 @@ class Updates:
     critic_lr: float | None
     actor_lr: float | None
     entropy: float | None  # of the policy as each update finds it, nats an action; on policy that is the one that acted
+    mismatch: float | None  # |log π - log π_sampler|, where another program sampled than the one that trains
+    mismatch_kl: float | None  # the low-variance estimate of KL(sampler ‖ policy)
 
 
 class Means:
@@ -51,13 +54,14 @@ class Means:
         self.steps.setdefault(model, []).append((lr, norm))
 
     def updates(self) -> Updates:
-        mean = {name: float(total) / self.tokens for name, total in self.sums.items()}
+        mean = {name: float(machine.total(total)) / self.tokens for name, total in self.sums.items()}
         lr = {model: fmean(lr for lr, _ in steps) for model, steps in self.steps.items()}
         norm = {model: fmean(norm for _, norm in steps) for model, steps in self.steps.items()}
         return Updates(
             value_loss=mean.get("value_loss"), policy_loss=mean.get("policy_loss"), approx_kl=mean.get("approx_kl"),
             clip_fraction=mean.get("clip_fraction"), critic_grad_norm=norm.get("critic"), actor_grad_norm=norm.get("actor"),
-            critic_lr=lr.get("critic"), actor_lr=lr.get("actor"), entropy=mean.get("entropy"),
+            critic_lr=lr.get("critic"), actor_lr=lr.get("actor"), entropy=mean.get("entropy"), mismatch=mean.get("mismatch"),
+            mismatch_kl=mean.get("mismatch_kl"),
         )  # fmt: skip
 
 
@@ -69,14 +73,20 @@ class Diagnostics:
     explained_variance: float | None
     actions: dict[str, float]  # meta-action tokens a response
 
+    @classmethod
+    def of(cls, held: dict[str, Any]) -> "Diagnostics":
+        """Of what `dataclasses.asdict` made."""
+        return cls(**{**held, "updates": Updates(**held["updates"])})
+
     def cells(self) -> dict[str, float | None]:
         """Column → value, in the order of the file."""
         explained = {"explained_variance": self.explained_variance}
         return {"iteration": self.iteration, **self.rollouts, **vars(self.updates), **explained, **self.actions}
 
 
-def describe(rollouts: Rollouts) -> dict[str, float | None]:
-    """Rewards by part, accuracy by buffer, lengths."""
+def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
+    """Rewards by part, accuracy by buffer, lengths; of several `samples` a start state also what share of the rewards' variance lies
+    between start states, which a critic that knows only these can explain (one-way analysis of variance; negative where there is none)."""
     rewards = rollouts.rewards
     by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-"}
     return {
@@ -89,7 +99,16 @@ def describe(rollouts: Rollouts) -> dict[str, float | None]:
         "response_length": fmean(map(len, rollouts.actions)),
         "truncated_share": fmean(not response.finished for response in rollouts.responses),
         "tokens": rollouts.tokens,
+        "explainable_variance": between(torch.tensor([r.total for r in rewards]).view(-1, samples)) if samples > 1 else None,
     }
+
+
+def between(groups: torch.Tensor) -> float | None:
+    """The share of the variance of (G, n) values that lies between groups, without bias; None where nothing varies."""
+    count, size = groups.shape
+    within = float(groups.var(dim=1).mean())
+    total = float(groups.var(correction=0)) + within / (count * size)  # its expectation is between + within
+    return 1 - within / total if count > 1 and total > 0 else None
 
 
 def action_rates(rollouts: Rollouts, action_ids: Mapping[str, int]) -> dict[str, float]:

@@ -10,17 +10,22 @@ The reference is the start model: its log-probabilities are computed once, befor
 (Left to itself TRL would load the reference from the path that the config remembers.)
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
+from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
 from factory.schemas import TrajectoryPair
-from trainers import batches, run
+from trainers import batches, hf, lora, run
+from trainers import machine as processes
+from trainers.lora import Lora
+from trainers.machine import ALONE, Machine
 
 DIAGNOSTICS = {
     "accuracy": "rewards/accuracies", "margin": "rewards/margins", "reward_chosen": "rewards/chosen", "reward_rejected": "rewards/rejected",
@@ -34,36 +39,75 @@ class Settings:
     batch: int
     lr: float
     beta: float
+    lora: Lora | None = None
 
 
-class _Tokenised(DPOTrainer):
+class _Tokenised(hf.Pairwise, DPOTrainer):
     """TRL tokenises prompt + completion as one text and looks for where the prompt ends; our rows are ids already."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
 
+    def _precompute_ref_logps(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
+        """TRL writes them into a temporary file of the first process, which the others do not find."""
+        return dataset
 
-def prefer(rows: Sequence[TrajectoryPair], settings: Settings, *, seed: int, start: Path, target: Path, log: Path) -> None:
+    def __init__(self, job: hf.Job, train_dataset: Dataset, **options: Any) -> None:
+        super().__init__(job, train_dataset=train_dataset, **options)
+        mine, size = processes.share(len(train_dataset)), self.args.per_device_train_batch_size
+        found: list[tuple[float, float]] = []
+        for first in range(0, math.ceil(len(train_dataset) / processes.world()), size):  # as many passes in every process
+            rows = mine[first : first + size]
+            inputs = self._prepare_inputs(self.data_collator([train_dataset[row] for row in rows or [0]]))
+            chosen, rejected = self.compute_ref_log_probs(self.model, inputs)
+            found += list(zip(chosen.tolist(), rejected.tolist(), strict=True))[: len(rows)]
+        chosen, rejected = zip(*processes.gathered(found), strict=True)
+        columns = {"ref_chosen_logps": list(chosen), "ref_rejected_logps": list(rejected)}
+        self.train_dataset = concatenate_datasets([train_dataset, Dataset.from_dict(columns)], axis=1)
+
+
+def prefer(
+    rows: Sequence[TrajectoryPair],
+    settings: Settings,
+    *,
+    seed: int,
+    start: Path,
+    target: Path,
+    log: Path,
+    machine: Machine = ALONE,
+) -> None:
     """Train `start` on the pairs and save it as `target`. Raises DataError when training diverges."""
-    model, tokenizer = run.load(start)
+    model, tokenizer = lora.load(start, settings.lora, machine)
     pairs = tokenise(rows, tokenizer)
     sizes = [len(prompt) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in pairs]
     pairs = [pairs[i] for i in run.fitting(target.name, sizes, model.config.max_position_embeddings)]
     lengths = [2 * len(prompt) + len(chosen) + len(rejected) for prompt, chosen, rejected in pairs]
     order = batches.order(lengths, settings.batch, seed, epochs=settings.epochs)
-    watch = run.Watch(target.name, batches.tokens_by_step(lengths, order, settings.batch))
-    common = run.arguments(
-        target.name, model, batch=settings.batch, steps=len(watch.tokens), longest=max(lengths), lr=settings.lr, seed=seed
+    ordered, taken = [lengths[i] for i in order], [pairs[i] for i in order]
+    job = hf.Job(
+        target.name,
+        machine,
+        ordered,
+        settings.batch,
+        settings.lr,
+        seed,
+        parts=(settings, taken),
+        build=lambda: run.load(start)[0],
+        start=start,
+        width=2 * max(sizes),
     )
-    columns = zip(*(pairs[i] for i in order), strict=True)
+    columns = zip(*taken, strict=True)
     trainer = _Tokenised(
+        job,
         model=model,
-        args=DPOConfig(**common, beta=settings.beta, precompute_ref_log_probs=True, max_length=None),
+        args=DPOConfig(**job.arguments(model), beta=settings.beta, precompute_ref_log_probs=True, max_length=None),
         train_dataset=Dataset.from_dict(dict(zip(("prompt_ids", "chosen_ids", "rejected_ids"), map(list, columns), strict=True))),
         processing_class=tokenizer,
     )
-    run.train(trainer, watch)
-    run.finish(trainer, tokenizer, target, watch, log, DIAGNOSTICS)
+    if isinstance(trainer.model, PeftModel):
+        trainer.model.delete_adapter("ref")  # TRL's, of which all is computed; beside it a resumed trainer would not read the trained one
+    job.run(trainer)
+    job.finish(trainer, tokenizer, target, log, DIAGNOSTICS)
 
 
 def tokenise(rows: Sequence[TrajectoryPair], tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[int], list[int]]]:

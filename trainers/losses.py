@@ -78,6 +78,13 @@ def policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip
     return PolicyLoss(loss, kl, clipped)
 
 
+def importance(logprobs: Tensor, sampled: Tensor, most: float | None) -> tuple[Tensor, Tensor]:
+    """Weights of actions whose sampler computed other log-probabilities than the policy that acted, min(π / π_sampler, `most`), (N,), 1
+    where `most` is None (truncated importance sampling: Ionides 2008); and the gap log π - log π_sampler, (N,). No gradient."""
+    gap = (logprobs - sampled).detach().clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    return torch.ones_like(gap) if most is None else gap.exp().clamp(max=most), gap
+
+
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
     """0.5 · max((V - R)², (clip(V, V_old ± ε) - R)²), (N,)."""
     bounded = old_values + (values - old_values).clamp(-clip, clip)

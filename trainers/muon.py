@@ -47,7 +47,9 @@ class Muon(torch.optim.AdamW):
         matrices = self.param_groups[0]
         for weight in matrices["params"]:
             if weight.grad is not None:
-                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                state = self.state[weight]
+                state.setdefault("step", torch.zeros(()))  # without which AdamW cannot read any state back
+                momentum = state.setdefault("momentum", torch.zeros_like(weight))
                 momentum.mul_(self.momentum).add_(weight.grad)
                 update = orthogonalise(weight.grad + self.momentum * momentum)
                 weight.add_(update, alpha=-matrices["lr"] * max(1.0, weight.size(0) / weight.size(1)) ** 0.5)

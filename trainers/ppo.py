@@ -1,33 +1,38 @@
 """Proximal policy optimisation from start states that are already part answer (Satori, "Restart buffers" and "PPO").
 
-    state, tokenizer = open_state(Path("data/models/format_tuned"), Path("data/models/orm_r1"), settings)
+    state = build_state(players.actor, players.critic, settings)                # trainers.players
     log = train(state, starts, sample, reward, settings, eos=1, action_ids={"reflect": 4, …})
 
 One iteration acts (`rollout.collect`), evaluates what it did with the policy and critic that did it (`evaluate`), and improves both on it
 (`update`). Every random draw derives from (seed, iteration), so the state holds no generator: models, optimizers, schedules and the
-iteration number are all that a resumed run needs. Without a KL coefficient no reference model is loaded.
+iteration number are all that a resumed run needs. Without a KL coefficient there is no reference.
+
+Several processes each act on their part of an iteration's start states and keep these responses; sums run over all of them, so that a
+step's gradient is that of one process.
 """
 
-import copy
+import json
 import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedTokenizerBase
 
 from factory.errors import DataError, ParamsError
 from factory.identity import seed_for
-from trainers import run
+from trainers import machine, shards
+from trainers.checkpoints import Checkpoints
 from trainers.collate import Batch, collate, micro_batches
 from trainers.diagnostics import Diagnostics, Means, Updates, action_rates, describe, progress
-from trainers.losses import explained_variance, gae, policy_loss, scale, value_loss, whiten
-from trainers.policy import Actor, Critic, entropy, load_critic, pick
+from trainers.live import Live
+from trainers.losses import explained_variance, gae, importance, policy_loss, scale, value_loss, whiten
+from trainers.policy import Actor, Critic
 from trainers.rollout import Order, Rewards, Rollouts, Sample, Start, collect
 
 FLOOR = 0.1  # the learning rate's cosine ends at this share of its peak
@@ -56,12 +61,18 @@ class Settings:
     baselines: tuple[str, ...]  # critic, siblings (a response's reward less the mean of its siblings'), or both
     max_grad_norm: float
     seed: int
+    importance: float | None = None  # most that a response's token counts where the sampler computed its log-probability otherwise
 
     def __post_init__(self) -> None:
         if self.batch % self.samples:
             raise ParamsError(f"ppo.batch is {self.batch}, expected a multiple of the round's samples, {self.samples}")
         if "siblings" in self.baselines and self.samples == 1:
             raise ParamsError("ppo.baselines names siblings, expected a round with more than one of samples")
+        if self.lam < 1 and "critic" not in self.baselines:
+            raise ParamsError(
+                f"ppo.lam is {self.lam:g}, expected 1: without a critic in ppo.baselines every value is 0, and λ only fades the reward of "
+                "actions far from the end"
+            )
         if self.critic_warmup and "critic" not in self.baselines:
             raise ParamsError(f"ppo.critic_warmup is {self.critic_warmup}, expected 0: ppo.baselines names no critic")
         if self.critic_warmup >= self.iterations:
@@ -83,9 +94,9 @@ class Settings:
 class Learner:
     """A model's optimizer, schedule and gradient clipping."""
 
-    def __init__(self, module: torch.nn.Module, lr: float, updates: int, settings: Settings) -> None:
-        self.module, self.max_norm = module, settings.max_grad_norm
-        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(module.parameters(), lr=lr, betas=BETAS, weight_decay=0.0)
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], lr: float, updates: int, settings: Settings) -> None:
+        self.parameters, self.max_norm = parameters, settings.max_grad_norm
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(parameters, lr=lr, betas=BETAS, weight_decay=0.0)
         self.schedule = LambdaLR(self.optimizer, lambda step: warm_cosine(step, round(updates * settings.warmup_share), updates))
 
     @property
@@ -93,12 +104,14 @@ class Learner:
         return float(self.schedule.get_last_lr()[0])
 
     def step(self) -> float:
-        """Apply the gradients; returns their norm before clipping. Raises FloatingPointError when it or a weight is not finite."""
-        norm = float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.max_norm))
+        """Apply the gradients of all processes; returns their norm before clipping. Raises FloatingPointError when it or a weight is not
+        finite."""
+        machine.add_gradients([parameter for parameter in self.parameters if not isinstance(parameter, DTensor)])
+        norm = float(shards.full(torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)))
         if not math.isfinite(norm):
             raise FloatingPointError(f"gradient norm {norm}")
         self.optimizer.step()
-        if not all(bool(parameter.isfinite().all()) for parameter in self.module.parameters()):
+        if not math.isfinite(float(shards.full(torch.nn.utils.get_total_norm([parameter.detach() for parameter in self.parameters])))):
             raise FloatingPointError("a weight is no number")
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.step()
@@ -107,7 +120,7 @@ class Learner:
 
 @dataclass
 class State:
-    """All that training changes, and so all that a checkpoint would hold."""
+    """All that training changes, and so all that a checkpoint holds."""
 
     actor: Actor
     critic: Critic | None
@@ -116,6 +129,33 @@ class State:
     critic_learner: Learner | None
     iteration: int = 0
     log: list[Diagnostics] = field(default_factory=list)
+
+    @property
+    def learners(self) -> list[Learner]:
+        return [learner for learner in (self.actor_learner, self.critic_learner) if learner is not None]
+
+    def save(self, folder: Path) -> None:
+        learners = [
+            {
+                "weights": [parameter.detach() for parameter in learner.parameters],
+                "optimizer": learner.optimizer.state_dict(),
+                "schedule": learner.schedule.state_dict(),
+            }
+            for learner in self.learners
+        ]
+        log = json.dumps([asdict(row) for row in self.log])
+        torch.save({"iteration": self.iteration, "learners": learners, "log": log}, folder / "state.pt")
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote."""
+        held = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        for learner, kept in zip(self.learners, held["learners"], strict=True):
+            for parameter, weight in zip(learner.parameters, kept["weights"], strict=True):
+                parameter.data.copy_(weight)
+            learner.optimizer.load_state_dict(kept["optimizer"])
+            learner.schedule.load_state_dict(kept["schedule"])
+        self.iteration = held["iteration"]
+        self.log = [Diagnostics.of(row) for row in json.loads(held["log"])]
 
 
 @dataclass(frozen=True)
@@ -144,30 +184,27 @@ def warm_cosine(step: int, warmup: int, total: int) -> float:
 
 
 def build_state(actor: Actor, critic: Critic | None, settings: Settings) -> State:
-    reference = copy.deepcopy(actor).requires_grad_(False) if settings.kl > 0 else None
-    actor_learner = Learner(actor, settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
-    critic_learner = Learner(critic, settings.critic_lr, settings.updates(settings.iterations), settings) if critic else None
+    reference = actor.before() if settings.kl > 0 else None
+    for player in (actor, critic, reference):
+        if player is not None and shards.wanted(actor.machine):
+            shards.spread(player, actor.machine)
+    actor_learner = Learner(actor.trained(), settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
+    critic_learner = Learner(critic.trained(), settings.critic_lr, settings.updates(settings.iterations), settings) if critic else None
     return State(actor, critic, reference, actor_learner, critic_learner)
-
-
-def open_state(start: Path, orm: Path, settings: Settings) -> tuple[State, PreTrainedTokenizerBase]:
-    """The round's start model as actor, its outcome reward model as critic (if `baselines` names one), and their tokenizer. Raises
-    DataError when one cannot be read or they do not read conversations as the same tokens."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, tokenizer = run.load(start)
-    reader = run.load_tokenizer(orm)
-    if (reader.get_vocab(), reader.chat_template) != (tokenizer.get_vocab(), tokenizer.chat_template):
-        other = "vocabulary" if reader.get_vocab() != tokenizer.get_vocab() else "chat template"
-        raise DataError(f"{orm} has another {other} than {start}: train the reward model of a round from its start model")
-    critic = load_critic(orm).to(device) if "critic" in settings.baselines else None
-    return build_state(Actor(model, settings.temperature).to(device), critic, settings), tokenizer
 
 
 def train(
     state: State, starts: Sequence[Start], sample: Sample, reward: Rewards, settings: Settings, *, eos: int, action_ids: Mapping[str, int],
-    report: Callable[[str], None] = print,
+    checkpoints: Checkpoints | None = None, live: Live | None = None, report: Callable[[str], None] = print,
 ) -> list[Diagnostics]:  # fmt: skip
-    """Run all iterations on `state`; returns the log. Raises DataError when a loss, gradient or weight stops being finite."""
+    """Run the iterations that `state` lacks, from its last checkpoint if it has done none; returns the log. Raises DataError when a loss,
+    gradient or weight stops being finite."""
+    if checkpoints is not None and state.iteration == 0 and (found := checkpoints.latest()):
+        state.load(found)
+    if settings.batch // settings.samples < machine.world():
+        raise ParamsError(
+            f"ppo.batch has {settings.batch // settings.samples} start states, expected one for each of {machine.world()} processes"
+        )
     order, prompts, began, first = Order(starts, settings.seed), settings.batch // settings.samples, time.monotonic(), state.iteration
     while state.iteration < settings.iterations:
         number = state.iteration + 1
@@ -177,10 +214,18 @@ def train(
             updates = update(state, rollouts, experience, settings)
         except FloatingPointError as error:
             raise DataError(f"PPO diverged at iteration {number} ({error}), expected finite numbers; nothing saved: lower ppo.lr") from None
-        explained = explained_variance(experience.values, experience.returns, experience.mask) if state.critic else None
-        row = Diagnostics(number, describe(rollouts), updates, explained, action_rates(rollouts, action_ids))
+        explained = explained_variance(experience.values, experience.returns, experience.mask, machine.total) if state.critic else None
+        everyones = rollouts.of_all_processes()
+        row = Diagnostics(number, describe(everyones, settings.samples), updates, explained, action_rates(everyones, action_ids))
         state.log.append(row)
         state.iteration = number
+        if live is not None:
+            live.step(number, row.cells(), tokens_seen=sum(int(row.rollouts["tokens"] or 0) for row in state.log))
+        whole = not shards.wanted(state.actor.machine)
+        if checkpoints is not None and whole and number < settings.iterations and checkpoints.due():
+            with checkpoints.writing(number) as folder:
+                if machine.rank() == 0:
+                    state.save(folder)
         report(progress(row, settings.iterations, (time.monotonic() - began) / (number - first)))
     return state.log
 
@@ -197,7 +242,7 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience
     device = next(state.actor.parameters()).device
     mask = rollouts.mask.to(device)
     logprobs, values, references = (torch.zeros(mask.shape, device=device) for _ in range(3))
-    for rows in micro_batches(rollouts.lengths, range(len(rollouts.starts))):
+    for rows, _ in _passes(state, rollouts, range(len(rollouts.starts))):
         batch = _batch(rollouts, rows, device)
         if state.reference is not None or not settings.on_policy:
             _put(logprobs, rows, mask, state.actor.log_probs(batch))
@@ -210,41 +255,57 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience
         rewards -= settings.kl * (logprobs - references)
     advantages, returns = gae(rewards, values, mask, gamma=settings.gamma, lam=settings.lam)
     normalise = scale if "siblings" in settings.baselines and state.critic is None else whiten
-    return Experience(mask, logprobs, values, normalise(advantages, mask), returns)
+    return Experience(mask, logprobs, values, normalise(advantages, mask, machine.total), returns)
 
 
 def update(state: State, rollouts: Rollouts, experience: Experience, settings: Settings) -> Updates:
     """One clipped update of actor and critic per minibatch. Raises FloatingPointError when something stops being finite.
 
     A minibatch's loss is its sum over the mean number of actions in a minibatch of this iteration: every action weighs the same,
-    wherever it falls and however a minibatch is cut into forwards.
+    wherever it falls and however a minibatch is cut into passes and processes.
     """
     actor_trains = state.iteration >= settings.critic_warmup
-    means = Means(rollouts.tokens * settings.epochs)
-    share = settings.updates_per_epoch / rollouts.tokens
     device = next(state.actor.parameters()).device
+    tokens = int(machine.total(torch.tensor(rollouts.tokens, device=device)))
+    means = Means(tokens * settings.epochs)
+    share = settings.updates_per_epoch / tokens * (machine.world() if shards.wanted(state.actor.machine) else 1)  # shards take the mean
+    mine = machine.share(settings.batch // settings.samples)
+    place = {row: row - mine.start * settings.samples for row in range(mine.start * settings.samples, mine.stop * settings.samples)}
     for epoch in range(settings.epochs):
         seed = seed_for(settings.seed, "minibatches", state.iteration, epoch)
-        for minibatch in minibatches(len(rollouts.starts), settings.minibatch, seed):
-            for rows in micro_batches(rollouts.lengths, minibatch):
+        for minibatch in minibatches(settings.batch, settings.minibatch, seed):
+            for rows, counts in _passes(state, rollouts, [place[row] for row in minibatch if row in place]):
                 batch, old = _batch(rollouts, rows, device), experience.select(rows)
                 if state.critic is not None:
-                    losses = value_loss(state.critic.values(batch), old.values, old.returns, settings.value_clip)
+                    losses = counts * value_loss(state.critic.values(batch), old.values, old.returns, settings.value_clip)
                     _backward(losses.sum() * share)
                     means.add(value_loss=losses)
                 if actor_trains:
-                    distribution = state.actor.distribution(batch)
-                    logprobs = pick(distribution, batch.targets)
+                    logprobs, spread = state.actor(batch)
                     acted = logprobs.detach() if settings.on_policy else old.logprobs
                     policy = policy_loss(logprobs, acted, old.advantages, settings.clip)
-                    _backward(policy.loss.sum() * share)
-                    spread = entropy(distribution.detach())
-                    means.add(policy_loss=policy.loss, approx_kl=policy.kl, clip_fraction=policy.clipped, entropy=spread)
+                    losses = counts * policy.loss
+                    if (sampled := rollouts.sampled_logprobs(rows, device)) is not None:
+                        weights, gap = importance(acted, sampled, settings.importance)
+                        losses = losses * weights
+                        means.add(mismatch=counts * gap.abs(), mismatch_kl=counts * (gap.exp() - 1 - gap))
+                    _backward(losses.sum() * share)
+                    rest = {"approx_kl": policy.kl, "clip_fraction": policy.clipped, "entropy": spread}
+                    means.add(policy_loss=losses, **{name: counts * term for name, term in rest.items()})
             if state.critic_learner is not None:
                 means.step("critic", state.critic_learner.lr, state.critic_learner.step())
             if actor_trains:
                 means.step("actor", state.actor_learner.lr, state.actor_learner.step())
     return means.updates()
+
+
+def _passes(state: State, rollouts: Rollouts, rows: Sequence[int]) -> list[tuple[list[int], int]]:
+    """Rows of about the same length, as many at once as the machine takes, each with 1. Where weights are spread, every process runs as
+    many passes as the others: what it lacks are passes of a row that counts 0."""
+    limit = state.actor.machine.tokens_a_pass
+    passes = [(part, 1) for part in micro_batches(rollouts.lengths, rows, **({"limit": limit} if limit else {}))]
+    most = max(machine.gathered([len(passes)])) if shards.wanted(state.actor.machine) else len(passes)
+    return passes + [([0], 0)] * (most - len(passes))
 
 
 def _backward(loss: Tensor) -> None:

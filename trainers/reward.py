@@ -25,7 +25,9 @@ from trl import RewardConfig, RewardTrainer
 
 from factory.identity import seed_for
 from factory.schemas import OrmPair
-from trainers import batches, run
+from trainers import batches, hf, lora, run
+from trainers.lora import Lora
+from trainers.machine import ALONE, Machine
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Settings:
     epochs: int
     batch: int
     lr: float
+    lora: Lora | None = None
 
 
 @dataclass(frozen=True)
@@ -42,33 +45,48 @@ class Pair:
     margin: float
 
 
-def fit(rows: Sequence[OrmPair], settings: Settings, *, seed: int, start: Path, target: Path, log: Path) -> None:
+class _Tokenised(hf.Pairwise, RewardTrainer):
+    pass
+
+
+def fit(rows: Sequence[OrmPair], settings: Settings, *, seed: int, start: Path, target: Path, log: Path, machine: Machine = ALONE) -> None:
     """Train and save a reward model. Raises DataError when training diverges."""
     tokenizer = run.load_tokenizer(start)
-    model = from_policy(start, tokenizer)
+    model = lora.ready(from_policy(start, tokenizer), settings.lora, tokenizer, machine)
     train, heldout = split(rows, seed)
     pairs = tokenise(train, tokenizer)
     sizes = [max(len(pair.chosen), len(pair.rejected)) for pair in pairs]
     pairs = [pairs[i] for i in run.fitting(target.name, sizes, model.config.max_position_embeddings)]
     lengths = [len(pair.chosen) + len(pair.rejected) for pair in pairs]
     order = batches.order(lengths, settings.batch, seed, epochs=settings.epochs)
-    watch = run.Watch(target.name, batches.tokens_by_step(lengths, order, settings.batch))
-    common = run.arguments(
-        target.name, model, batch=settings.batch, steps=len(watch.tokens), longest=max(lengths), lr=settings.lr, seed=seed
+    ordered, taken = [lengths[i] for i in order], [pairs[i] for i in order]
+    job = hf.Job(
+        target.name,
+        machine,
+        ordered,
+        settings.batch,
+        settings.lr,
+        seed,
+        parts=(settings, taken),
+        build=lambda: from_policy(start, tokenizer),
+        start=start,
+        width=2 * max(sizes),
     )
-    settings_ = RewardConfig(**common, max_length=None)
-    trainer = RewardTrainer(model=model, args=settings_, train_dataset=dataset([pairs[i] for i in order]), processing_class=tokenizer)
-    run.train(trainer, watch)
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    logits = scores(model, [ids for pair in pairs for ids in (pair.chosen, pair.rejected)], settings.batch)
+    options = RewardConfig(**job.arguments(model), max_length=None)
+    trainer = _Tokenised(job, model=model, args=options, train_dataset=dataset(taken), processing_class=tokenizer)
+    job.run(trainer)
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    with machine.autocast(model):
+        logits = scores(model, [ids for pair in pairs for ids in (pair.chosen, pair.rejected)], settings.batch)
     model.config.reward_mean, model.config.reward_std = statistics.fmean(logits), statistics.pstdev(logits) or 1.0
     held = tokenise(heldout, tokenizer)
     if held:
-        accuracy = pair_accuracy(model, held, settings.batch)
+        with machine.autocast(model):
+            accuracy = pair_accuracy(model, held, settings.batch)
         print(f"{target.name}: right on {accuracy:.1%} of {len(held)} pairs of held-out problems", flush=True)
         trainer.state.log_history[-2]["heldout_accuracy"] = accuracy
     extra = {"accuracy": "accuracy", "margin": "margin", "heldout_accuracy": "heldout_accuracy"}
-    run.finish(trainer, tokenizer, target, watch, log, extra)
+    job.finish(trainer, tokenizer, target, log, extra, keep_adapters=True)
 
 
 def from_policy(start: Path, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:

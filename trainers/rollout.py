@@ -21,6 +21,7 @@ from factory.errors import DataError
 from factory.identity import seed_for
 from factory.schemas import Conversation, Reject, Restart
 from factory.storage import reject
+from trainers import machine
 from trainers.collate import Ids, action_mask
 
 TOO_LONG = "prompt and prefix leave no room for a response"
@@ -61,6 +62,7 @@ class Response:
     token_ids: Ids  # without the end of turn
     actions: Ids  # with it, when it was sampled
     finished: bool
+    logprobs: tuple[float, ...] | None = None  # of the actions, as a sampler computed them that is not the trained model itself
 
 
 Sample = Callable[[Sequence[Ids], Sequence[int]], Sequence[Sampled]]  # prompts, a seed each
@@ -97,6 +99,19 @@ class Rollouts:
     def tokens(self) -> int:
         """Actions, all responses together."""
         return sum(map(len, self.actions))
+
+    def of_all_processes(self) -> "Rollouts":
+        """For the log: what is trained on stays with the process that sampled it."""
+        together = machine.gathered(list(zip(self.starts, self.responses, self.rewards, strict=True)))
+        starts, responses, rewards = map(list, zip(*together, strict=True))
+        return Rollouts(starts, responses, rewards)
+
+    def sampled_logprobs(self, rows: Sequence[int], device: torch.device) -> Tensor | None:
+        """(N,) in the order of `Batch.targets`, or None where the sampler is the trained model."""
+        kept = [self.responses[row].logprobs for row in rows]
+        return (
+            torch.tensor([value for logprobs in kept for value in logprobs or ()], device=device) if kept and kept[0] is not None else None
+        )
 
     def terminal_rewards(self, siblings: int = 1) -> Tensor:
         """(B, R): the total at the last action, 0 elsewhere; of `siblings` > 1 responses to one start, less the mean of the others' (a
@@ -147,8 +162,9 @@ class Order:
 
 
 def collect(order: Order, first: int, prompts: int, samples: int, sample: Sample, reward: Rewards, eos: int) -> Rollouts:
-    """`samples` responses to each of the `prompts` start states from place `first` on; a prompt's samples are consecutive."""
-    places = [place for place in range(first, first + prompts) for _ in range(samples)]
+    """`samples` responses to each of the `prompts` start states from place `first` on; a prompt's samples are consecutive. Of several
+    processes each takes a part of the start states."""
+    places = [first + number for number in machine.share(prompts) for _ in range(samples)]
     starts = [order[place] for place in places]
     seeds = [seed_for(order.seed, starts[row].row.id, place, row % samples) for row, place in enumerate(places)]
     responses = [_response(one, eos) for one in sample([start.ids for start in starts], seeds)]
@@ -159,4 +175,4 @@ def collect(order: Order, first: int, prompts: int, samples: int, sample: Sample
 
 def _response(sampled: Sampled, eos: int) -> Response:
     ids = tuple(sampled.token_ids)
-    return Response(ids, (*ids, eos) if sampled.finished else ids, sampled.finished)
+    return Response(ids, (*ids, eos) if sampled.finished else ids, sampled.finished, getattr(sampled, "action_logprobs", None))

@@ -18,7 +18,9 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from factory.schemas import Demonstration, Example
-from trainers import batches, run
+from trainers import batches, hf, lora, run
+from trainers.lora import Lora
+from trainers.machine import ALONE, Machine
 
 
 @dataclass(frozen=True)
@@ -27,27 +29,51 @@ class Settings:
     batch: int
     lr: float
     mask_wrong: bool = False
+    lora: Lora | None = None
 
 
-def tune(rows: Sequence[Demonstration | Example], settings: Settings, *, seed: int, start: Path, target: Path, log: Path) -> None:
+class _Tuner(hf.Stepwise, SFTTrainer):
+    pass
+
+
+def tune(
+    rows: Sequence[Demonstration | Example],
+    settings: Settings,
+    *,
+    seed: int,
+    start: Path,
+    target: Path,
+    log: Path,
+    machine: Machine = ALONE,
+) -> None:
     """Train `start` on `rows` for `tokens` sequence tokens, repeating shuffled epochs, and save it as `target`. Raises DataError when a
     row has a word without a token, or when training diverges."""
-    model, tokenizer = run.load(start)
+    model, tokenizer = lora.load(start, settings.lora, machine)
     spans = [row.wrong_spans if settings.mask_wrong and isinstance(row, Demonstration) else () for row in rows]
     sequences = batches.completion_only(tokenizer, [row.prompt for row in rows], [row.completion for row in rows], spans)
     limit = model.config.max_position_embeddings
     sequences = [sequences[i] for i in run.fitting(target.name, [len(row.ids) for row in sequences], limit)]
     lengths = [len(row.ids) for row in sequences]
     order = batches.order(lengths, settings.batch, seed, tokens=settings.tokens)
-    watch = run.Watch(target.name, batches.tokens_by_step(lengths, order, settings.batch))
-    common = run.arguments(
-        target.name, model, batch=settings.batch, steps=len(watch.tokens), longest=max(lengths), lr=settings.lr, seed=seed
+    columns = {"input_ids": [sequences[i].ids for i in order], "labels": [sequences[i].labels for i in order]}
+    ordered = [lengths[i] for i in order]
+    job = hf.Job(
+        target.name,
+        machine,
+        ordered,
+        settings.batch,
+        settings.lr,
+        seed,
+        parts=(settings, columns),
+        build=lambda: run.load(start)[0],
+        start=start,
     )
-    trainer = SFTTrainer(
+    trainer = _Tuner(
+        job,
         model=model,
-        args=SFTConfig(**common, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True}),
-        train_dataset=Dataset.from_dict({"input_ids": [sequences[i].ids for i in order], "labels": [sequences[i].labels for i in order]}),
+        args=SFTConfig(**job.arguments(model), max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True}),
+        train_dataset=Dataset.from_dict(columns),
         processing_class=tokenizer,
     )
-    run.train(trainer, watch)
-    run.finish(trainer, tokenizer, target, watch, log, {"accuracy": "mean_token_accuracy", "entropy": "entropy"})
+    job.run(trainer)
+    job.finish(trainer, tokenizer, target, log, {"accuracy": "mean_token_accuracy", "entropy": "entropy"})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 COLOURS = {"continue": "bold green", "reflect": "bold yellow", "explore": "bold cyan"}
@@ -29,6 +30,10 @@ def console() -> "Console":
 
 
 def print_table(headers: list[str], rows: list[list[str]], title: str = "") -> None:
+    console().print(build_table(headers, rows, title), soft_wrap=False)
+
+
+def build_table(headers: list[str], rows: list[list[str]], title: str = "") -> "Table":
     """Columns of numbers align right. Cells are text, never markup."""
     from rich import box
     from rich.table import Table
@@ -40,7 +45,7 @@ def print_table(headers: list[str], rows: list[list[str]], title: str = "") -> N
         table.add_column(header, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console().print(table, soft_wrap=False)
+    return table
 
 
 def coloured(text: str) -> "Text":

@@ -1,22 +1,37 @@
-"""`factory status`: every stage of the line, and what its requests cost.
+"""`factory status`: every stage of the line, what its requests cost, and what trains now.
 
 factory status
 factory status --check
+factory status --watch
 """
 
-from typing import Annotated
+import sys
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from factory.cli.printing import print_table
+from factory.cli.printing import build_table, print_table
 
-EPILOG = "Examples: factory status · factory status --check"
+if TYPE_CHECKING:
+    from factory.live import Run
+
+EPILOG = "Examples: factory status · factory status --check · factory status --watch"
+TRAINING = ["training", "step", "", "now", "so far", "tokens/s", "time left", "last step", ""]
+LEVELS = "▁▂▃▄▅▆▇█"
 
 
-def status(check: Annotated[bool, typer.Option("--check", help="Ask DVC which stages are stale (seconds).")] = False) -> None:
-    """Every stage: rows, rejects, accept rate, seconds of its last run, and what its requests cost."""
+def status(
+    check: Annotated[bool, typer.Option("--check", help="Ask DVC which stages are stale (seconds).")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow what trains now, until Ctrl-C or until nothing does.")] = False,
+) -> None:
+    """Every stage: rows, rejects, accept rate, seconds of its last run, what its requests cost; and what trains now."""
+    if watch:
+        return follow()
     from factory.engines.ledger import stats
     from factory.engines.store import default_path
+    from factory.live import runs
     from factory.params import load
     from factory.status import dollars, progress, stale
 
@@ -38,3 +53,61 @@ def status(check: Annotated[bool, typer.Option("--check", help="Ask DVC which st
         ]  # fmt: skip
         headers = ["stage", "requests", "tokens in", "tokens out", "from store", "seconds", "MB", "US$"]
         print_table(headers, cells, "Requests, over all runs")
+    if training := runs():
+        print_table(TRAINING, [_cells(run) for run in training], "Training now")
+
+
+def follow(every: float = 2.0) -> None:
+    """Redraw a terminal; where there is none, print a table whenever something changed. Ends with the last of the runs."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from factory.live import runs
+
+    screen = Live(console=Console(highlight=False), auto_refresh=False) if sys.stdout.isatty() else None
+    seen: set[str] = set()
+    shown: list[tuple[str, int, bool]] = []
+    try:
+        with screen or nullcontext():
+            while True:
+                found = runs(ended=seen)
+                seen |= {run.name for run in found}
+                state = [(run.name, run.step, run.running) for run in found]
+                if screen and found:
+                    screen.update(build_table(TRAINING, [_cells(run) for run in found]), refresh=True)
+                elif state != shown:
+                    print_table(TRAINING, [_cells(run) for run in found])
+                    sys.stdout.flush()
+                shown = state
+                if not any(run.running for run in found):
+                    break
+                time.sleep(every)
+    except KeyboardInterrupt:
+        return
+    if not seen:
+        print("nothing is training")
+
+
+def _cells(run: "Run") -> list[str]:
+    note = "" if run.running else "done" if run.step >= run.total else "stopped"
+    left = _duration(run.left) if run.left is not None and run.running else ""
+    value = f"{run.measure} {run.value:.4g}" if run.measure and run.value is not None else ""
+    share = f"{100 * run.step / run.total:.0f} %" if run.total else ""
+    rate = "" if run.tokens_per_second is None else f"{run.tokens_per_second:,.0f}"
+    ago = f"{_duration(max(0.0, time.time() - run.updated))} ago"
+    return [run.name, f"{run.step:,}/{run.total:,}", share, value, sparkline(run.curve), rate, left, ago, note]
+
+
+def sparkline(values: tuple[float, ...]) -> str:
+    """`█▆▅▃▂▂▁▁`: the lowest value is the lowest block; digits where the terminal knows no blocks."""
+    if not values:
+        return ""
+    levels = LEVELS if (sys.stdout.encoding or "").lower().startswith("utf") else "01234567"
+    low, high = min(values), max(values)
+    return "".join(levels[round((value - low) / (high - low) * 7) if high > low else 3] for value in values)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -38,6 +38,7 @@ from factory.params.sections import (
     Sft,
     Strict,
     Templates,
+    Training,
     Trajectories,
 )
 from factory.params.yaml_file import read_yaml
@@ -46,7 +47,7 @@ from factory.schemas import AnswerKind, Rule
 __all__ = [
     "Corpus", "Demonstrations", "Distillation", "Dpo", "Evaluate", "Orm", "OrmPairs", "Params", "ParamsError", "Plans",
     "Policy", "Ppo", "Pretraining", "Problems", "Requests", "Restarts", "Role", "Rollouts", "Round", "Sampling", "Sft", "Source",
-    "Templates", "Trajectories", "World", "load", "parse",
+    "Templates", "Training", "Trajectories", "World", "load", "parse",
 ]  # fmt: skip
 
 
@@ -212,6 +213,7 @@ class Params(Strict):
     format_tuning: Sft | None = None
     restarts: Restarts | None = None
     ppo: Ppo | None = None
+    training: Training = Training()
     distillation: Distillation | None = None
     distill: Sft | None = None
     templates: Templates | None = None

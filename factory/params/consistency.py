@@ -288,6 +288,12 @@ def _ppo(params: "Params") -> Iterator[str]:
         return
     if ppo.minibatch > ppo.batch:
         yield f"ppo.minibatch is {ppo.minibatch}: expected at most ppo.batch, {ppo.batch}"
+    if ppo.lam < 1 and "critic" not in ppo.baselines:
+        yield f"ppo.lam is {ppo.lam:g}: expected 1, without a critic it only fades the reward of actions far from the end"
+    if params.training.shard and params.training.processes == 1:
+        yield "training.shard is true: expected false where training.processes is 1, there is nobody to share with"
+    if ppo.sampler and params.training.processes > 1:
+        yield f"training.processes is {params.training.processes}: expected 1 beside ppo.sampler, one process hands weights to vLLM"
     if ppo.critic_warmup and "critic" not in ppo.baselines:
         yield f"ppo.critic_warmup is {ppo.critic_warmup}: expected 0, ppo.baselines names no critic"
     if ppo.critic_warmup >= ppo.iterations:

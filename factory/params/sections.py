@@ -5,9 +5,9 @@
 Bounds of one key stand here; what several keys must agree on stands in `factory.params.consistency`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -63,10 +63,32 @@ class OrmPairs(Strict):
     margin: float = Field(ge=0)  # τ (2 in Satori)
 
 
+class Lora(Strict):
+    """Low-rank adapters instead of training all weights; the saved model is a plain one either way."""
+
+    rank: int = Field(ge=1)
+    alpha: int = Field(ge=1)  # the change of a matrix is alpha / rank · B A
+
+
+class Training(Strict):
+    """How trainers use the machine. It changes no gradient but for rounding, so that no stage depends on it."""
+
+    processes: int = Field(default=1, ge=1)  # that train together: one for each GPU
+    shard: bool = False  # over several GPUs: each holds a part of weights, gradients and optimizer states (FSDP)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; auto: bfloat16 for large models on a GPU
+    pass_tokens: int | None = Field(default=None, ge=1)  # padded tokens of one pass: bounds memory; None: by the device
+    recompute: bool | None = None  # gradient checkpointing; None: from a billion parameters on, on a GPU
+    compile: bool | None = None  # layers by torch.compile, a minute at the start of a training; None: large models on a GPU
+    save_minutes: float = Field(default=10.0, ge=0)  # between the checkpoints from which a killed training goes on
+    keep: int = Field(default=2, ge=1)  # checkpoints
+    report_to: tuple[Literal["trackio", "tensorboard", "wandb"], ...] = ()  # beside data/logs
+
+
 class Orm(Strict):
     epochs: int = Field(ge=1)
     batch: int = Field(ge=2)
     lr: float = Field(gt=0)
+    lora: Lora | None = None
 
 
 class Demonstrations(Strict):
@@ -95,6 +117,7 @@ class Sft(Strict):
     batch: int = Field(ge=1)
     lr: float = Field(gt=0)
     mask_wrong: bool = False  # no loss on wrong steps (demonstrations only)
+    lora: Lora | None = None
 
 
 class Restarts(Strict):
@@ -110,6 +133,13 @@ class Round(Strict):
     temperature: float = Field(gt=0)
     samples: int = Field(ge=1)  # a prompt
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_distribution(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (cut := next((key for key in ("top_p", "top_k", "min_p") if key in given), None)):
+            raise ValueError(f"{cut} cuts off what is unlikely, and PPO's ratio is that of whole distributions: leave it out")
+        return given
+
 
 class Policy(Strict):
     """`part`: which `rollouts.problems` train problems it is sampled on, from 0. A round needs problems that its start was not tuned on."""
@@ -120,6 +150,15 @@ class Policy(Strict):
 
 class Distilled(Strict):
     """A round whose policy is distilled into the base: nothing to say of it yet, `r1: {}`."""
+
+
+class PpoSampler(Strict):
+    """Responses come from vLLM, to which the weights are handed over before every iteration."""
+
+    engine: Literal["vllm"]
+    memory: float = Field(default=0.4, gt=0, le=1)  # share of a GPU's memory
+    dtype: Literal["float32", "bfloat16"] | None = None  # None: bfloat16 on a GPU, float32 on a CPU
+    importance: float | None = Field(default=2.0, ge=1)  # most that an action counts for π / π_vLLM; None: as if both were equal
 
 
 class Ppo(Strict):
@@ -141,6 +180,8 @@ class Ppo(Strict):
     orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori
     max_tokens: int = Field(ge=1)
     max_grad_norm: float = Field(gt=0)
+    lora: Lora | None = None
+    sampler: PpoSampler | None = None  # None: the trained model samples itself
 
 
 class Distillation(Strict):
@@ -180,6 +221,7 @@ class Dpo(Strict):
     batch: int = Field(ge=1)
     lr: float = Field(gt=0)
     beta: float = Field(gt=0)
+    lora: Lora | None = None
 
 
 class Evaluate(Strict):

@@ -16,7 +16,7 @@ from factory.params import Params, Role
 from factory.planning.questions import CONTINUE
 from factory.planning.samples import Sizes
 
-How = Literal["exactly", "at most", "about"]
+How = Literal["exactly", "at most", "about", "unknown"]
 RANDOM_AND_PLANNED = ("random_template", "sft", "dpo")  # arms that the inference model follows
 
 
@@ -57,7 +57,7 @@ def asked(params: Params, sizes: Sizes, given: Given) -> list[Asked]:
         *_rollouts(params, sizes), *_demonstrations(params, sizes, given), *_rounds(params, sizes), *_templates(params, sizes, given),
         *_trajectories(params, sizes, given), *_evaluate(params, sizes),
     ]  # fmt: skip
-    return [item for item in found if item.requests]
+    return [item for item in found if item.requests or item.how == "unknown"]
 
 
 def part(params: Params, sizes: Sizes, policy: str) -> int:
@@ -75,8 +75,18 @@ def _of(role: Role, model: str) -> Role:
     return role if role.engine in ("recorded", "openai") else role.model_copy(update={"model": f"data/models/{model}"})
 
 
+def uncounted(params: Params, sizes: Sizes) -> bool:
+    """Recorded answers are those of every problem: of a source that is not here nobody knows how many."""
+    role = params.roles.get("generator")
+    return role is not None and role.engine == "recorded" and sizes.train is None
+
+
 def _exactly(sizes: Sizes) -> How:
     return "exactly" if sizes.exact else "at most"
+
+
+def _estimated(params: Params, sizes: Sizes) -> How:
+    return "unknown" if uncounted(params, sizes) else "about"
 
 
 def _rollouts(params: Params, sizes: Sizes) -> Iterator[Asked]:
@@ -87,7 +97,8 @@ def _rollouts(params: Params, sizes: Sizes) -> Iterator[Asked]:
         problems, samples = part(params, sizes, name), len(role.models) if role.engine == "recorded" else section.samples
         yield Asked(
             f"rollouts@{name}", "generator", _of(role, policy.model), role.prompts, ("solve",), section.sampling.max_tokens,
-            "rollouts.sampling.max_tokens", problems * samples, _exactly(sizes), f"{problems:,} problems × {samples} samples",
+            "rollouts.sampling.max_tokens", problems * samples, "unknown" if uncounted(params, sizes) else _exactly(sizes),
+            f"{problems:,} problems × {samples} samples",
         )  # fmt: skip
 
 
@@ -119,13 +130,13 @@ def _demonstrations(params: Params, sizes: Sizes, given: Given) -> Iterator[Aske
     first = wrongs + half * (1 - given.continued) * continues
     second = wrongs * given.criticised * (1 - given.continued) * again
     usable = (first + second) * given.criticised
-    why = f"{rights:,.0f} right and {wrongs:,.0f} wrong solutions kept"
+    why, how = f"{rights:,.0f} right and {wrongs:,.0f} wrong solutions kept", _estimated(params, sizes)
     if "llm" in section.critics and critic is not None:
         verifies = rights if section.critics[0] == "llm" else 0.0
         reads = (verifies + first + second) * (1 + given.unread * section.repairs)
         yield Asked(
             "demonstrations", "critic", critic, critic.prompts, ("verify", "critique", *(("critique_again",) if again else ())),
-            section.critic.max_tokens, "demonstrations.critic.max_tokens", reads, "about", f"{why}, each verified or criticised",
+            section.critic.max_tokens, "demonstrations.critic.max_tokens", reads, how, f"{why}, each verified or criticised",
             begun=section.repairs * (section.critic.max_tokens + 40),
         )  # fmt: skip
     if continues:
@@ -139,7 +150,7 @@ def _demonstrations(params: Params, sizes: Sizes, given: Given) -> Iterator[Aske
         )  # fmt: skip
     if scorer is not None:
         drafts = rights * (1 + given.verified) + usable * given.continued
-        yield Asked("demonstrations", "reward_model", scorer, scorer.prompts, ("solve",), 0, "", drafts, "about", f"{why}: drafts scored")
+        yield Asked("demonstrations", "reward_model", scorer, scorer.prompts, ("solve",), 0, "", drafts, how, f"{why}: drafts scored")
 
 
 def _rounds(params: Params, sizes: Sizes) -> Iterator[Asked]:
@@ -215,7 +226,9 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
     engine = generator.engine if generator.engine in ("transformers", "vllm") else "transformers"
     limit = ("evaluate.max_tokens", section.max_tokens)
     for model in evaluated(params):
-        extra = (sizes.dev or 0) if model == "base" and params.pretraining else 0
+        world = params.problems.world
+        dev = world.dev if sizes.dev is None and world else sizes.dev or 0
+        extra = dev if model == "base" and params.pretraining else 0
         why = f"{questions:,} questions" + (f" and {extra:,} of dev, also to an earlier base" if extra else "")
         yield Asked(
             "evaluate", model, Role(engine=engine, model=f"data/models/{model}"), generator.prompts, ("solve",), limit[1], limit[0],

@@ -16,7 +16,7 @@ from factory.line import stages_of
 from factory.params import Params, load
 from factory.params.profiles import FOLDER
 from factory.params.yaml_file import read_yaml
-from factory.planning import graph, lengths, outside, questions
+from factory.planning import benchmarks, graph, lengths, outside, questions
 from factory.planning.asks import Given, asked
 from factory.planning.findings import Finding
 from factory.planning.history import History
@@ -51,10 +51,13 @@ def checked(file: Path) -> list[Finding]:
 
 def _checked(params: Params, document: dict[str, Any]) -> Iterator[Finding]:
     hub = Hub()
-    yield from outside.files(params)
+    held, read = benchmarks.read(params)
+    keys = {finding.key for finding in read}
+    yield from (finding for finding in outside.files(params) if finding.key not in keys)
+    yield from read
     yield from outside.datasets(params, hub)
     past = History.of(document)
-    found = sample(params, past)
+    found = sample(params, past, held)
     yield from found.faults
     if found.real:
         yield Finding("files", "problems.sources", "ok", f"rows become problems: {found.said}")

@@ -5,113 +5,35 @@
 
 Requests: of the last run's tables where that had these params, else counted from the params (`asks`). Tokens: of the log, of the store's
 answers for that stage and model, else prompts as they render and a stated share of `max_tokens`. All of a line from its beginning: what the
-store has answered costs nothing when it is asked again.
+store has answered costs nothing when it is asked again. What cannot be known is said to be unknown, and a sum over it is a least one.
 """
 
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from factory.engines.budget import Book
 from factory.errors import DataError, EngineError
 from factory.line import stages_of
 from factory.params import Params, load
 from factory.params.yaml_file import read_yaml
 from factory.planning import graph
-from factory.planning.asks import Asked, Given, How, asked
+from factory.planning.asks import Asked, Given, asked, uncounted
+from factory.planning.costs import Cost, Detail, Plan
 from factory.planning.history import History
 from factory.planning.hub import Hub
 from factory.planning.lengths import Prompter
 from factory.planning.measures import Measures, given, role_prices, stored_names, told
+from factory.planning.needs import told as told_needs
 from factory.planning.samples import Sample, Sizes, sample, sizes
 from factory.planning.training import Lengths, Trained, parameters, trained
 
 FILLED = 0.5  # of max_tokens: an answer of a model that nothing has measured
 BYTES = 8  # of a token, in tables and in the request store
 WEIGHT = 4  # bytes of a parameter
-
-
-@dataclass(frozen=True)
-class Detail:
-    """One role's part of a stage. `why`: how the requests are counted; `said`: where the tokens come from. `dollars` None: runs here."""
-
-    asker: str
-    model: str
-    requests: float
-    how: How
-    why: str
-    tokens_in: float
-    tokens_out: float
-    said: str
-    rate: float | None
-    dollars: float | None
-    stored: bool = True
-
-
-@dataclass(frozen=True)
-class Cost:
-    """A stage. `seconds` None: no rate is known for a part of it."""
-
-    stage: str
-    details: list[Detail] = field(default_factory=list)
-    trained: Trained | None = None
-    training_seconds: float | None = None
-    bytes: int | None = None
-    ran: bool = False
-
-    @property
-    def requests(self) -> float:
-        return sum(item.requests for item in self.details if item.stored)
-
-    @property
-    def how(self) -> How:
-        kinds = {item.how for item in self.details}
-        return "about" if "about" in kinds else "at most" if "at most" in kinds else "exactly"
-
-    @property
-    def tokens_in(self) -> float:
-        return sum(item.tokens_in for item in self.details)
-
-    @property
-    def tokens_out(self) -> float:
-        return sum(item.tokens_out for item in self.details)
-
-    @property
-    def dollars(self) -> float | None:
-        known = [item.dollars for item in self.details if item.dollars is not None]
-        return sum(known) if known else None
-
-    @property
-    def asked_now(self) -> list[Detail]:
-        """What a trainer samples itself is a part of its own seconds, where those are known from a run."""
-        return [item for item in self.details if item.stored or not self.ran]
-
-    @property
-    def seconds(self) -> float | None:
-        """Of generating and of training."""
-        parts = [item.tokens_out / item.rate if item.rate else None for item in self.asked_now if item.tokens_out]
-        parts += [self.training_seconds] if self.trained else []
-        return sum(part for part in parts if part is not None) if all(part is not None for part in parts) else None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """`measured` and `assumed`: what figures come from, a line each."""
-
-    params: Params
-    stages: list[Cost]
-    sizes: Sizes
-    measured: list[str]
-    assumed: list[str]
-
-    def by_role(self) -> dict[str, tuple[float, float]]:
-        """Asker → (tokens in and out, dollars), for budgets."""
-        found: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
-        for item in (item for stage in self.stages for item in stage.details if item.stored):
-            tokens, dollars = found[item.asker]
-            found[item.asker] = tokens + item.tokens_in + item.tokens_out, dollars + (item.dollars or 0.0)
-        return dict(found)
+TAKEN = ": as many problems as the params ask for are taken"
 
 
 @dataclass(frozen=True)
@@ -145,9 +67,10 @@ def _plan(
         details[ask.stage].append(_detail(ask, past, measures, prompter, rates))
     for stage, items in details.items():
         details[stage] = _as_it_ran(stage, items, past)
-    training = trained(params, past, counted, shares, _lengths(asks, details))
+    lengths = _lengths(asks, details)
+    training = trained(params, past, counted, shares, lengths)
     count, whence = parameters(params, prompter.hub)
-    stages = []
+    stages = list[Cost]()
     for title in (stage.title for stage in stages_of(params)):
         if title in details or title in training or title.startswith("adoption@"):
             stages.append(_cost(title, details.get(title, []), training.get(title), count, past, rates))
@@ -155,11 +78,24 @@ def _plan(
     if any(released):
         stages.append(Cost(f"release, {len(released)} datasets", bytes=sum(size or 0 for size in released), ran=all(released)))
     size = [f"{count / 1e6:,.1f} M parameters of the base: {whence}"] if count else []
-    said = [f"{counted.said}{'' if counted.exact else ', of which some may be rejected'}", f"prompts: {found.said}, {counted_by}", *size]
+    doubt = (
+        ""
+        if counted.exact
+        else ", of which some may be rejected"
+        if counted.train is not None
+        else ""
+        if uncounted(params, counted)
+        else TAKEN
+    )
+    said = [f"{counted.said}{doubt}", f"prompts: {found.said}, {counted_by}", *size]
     shares_said = told(params, shares)
     said += [f"{shares_said[name]}: {place}" for name, place in measured.items() if name in shares_said]
     guessed = [line for name, line in shares_said.items() if name not in measured]
-    return Plan(params, stages, counted, said, [*_constants(stages, count), *guessed])
+    memory = told_needs(params, past, prompter.hub, lengths.prompt) if training else []
+    book = Book()
+    return Plan(
+        params, stages, counted, said, [*_constants(stages, count), *guessed], memory, {name: book.of(name) for name in params.budget}
+    )
 
 
 def _count(prompter: Prompter, asks: Sequence[Asked]) -> str:
@@ -178,17 +114,19 @@ def _detail(ask: Asked, past: History, measures: Measures, prompter: Prompter, r
     if average:
         tokens, answer, said = average.tokens_in, average.tokens_out, f"{average.answers:,} answers of {names[0]} in the store"
         rate = rate or measures.rate(stage)
-    elif not ask.max_tokens or ask.role.engine == "recorded":
-        tokens = answer = 0.0
-        said = "scores: no tokens are counted" if ask.role.engine != "recorded" else "recorded: nothing is asked"
+    elif ask.role.engine == "recorded":
+        tokens, answer, said = 0.0, 0.0, "recorded: nothing is asked"
+    elif not ask.max_tokens:
+        tokens, answer, said = 0.0, 0.0, "scores: no tokens are counted"
     else:
         counts = [count for question in ask.questions for count in prompter.counts(ask, question)]
         tokens, answer = sum(counts) / len(counts), FILLED * ask.max_tokens
         said = f"{', '.join(ask.questions)} rendered; {FILLED:.0%} of {ask.limit} (assumed)"
     tokens_in, tokens_out = ask.requests * tokens, ask.requests * answer
+    counted = ask.role.engine == "recorded" or (ask.how != "unknown" and (bool(average) or ask.max_tokens > 0))
     return Detail(
         ask.asker, ask.role.model, ask.requests, ask.how, ask.why, tokens_in, tokens_out, said, rate,
-        role_prices(ask.role, tokens_in, tokens_out), ask.stored,
+        role_prices(ask.role, tokens_in, tokens_out), ask.stored, counted,
     )  # fmt: skip
 
 
@@ -206,7 +144,7 @@ def _as_it_ran(stage: str, items: list[Detail], past: History) -> list[Detail]:
 
 
 def _scaled(item: Detail, requests: float, why: str) -> Detail:
-    factor = requests / item.requests
+    factor = requests / item.requests if item.requests else 0.0
     dollars = None if item.dollars is None else item.dollars * factor
     values = {"requests": requests, "how": "exactly", "why": why, "dollars": dollars}
     return Detail(**{**vars(item), **values, "tokens_in": item.tokens_in * factor, "tokens_out": item.tokens_out * factor})
@@ -218,7 +156,7 @@ def _lengths(asks: Iterable[Asked], details: dict[str, list[Detail]]) -> Lengths
     first = next((details[ask.stage][0] for ask in asks if ask.stage.startswith("rollouts@")), None)
     planner = items.get("planner")
     return Lengths(
-        first.tokens_in / first.requests if first else 0.0, first.tokens_out / first.requests if first else 0.0,
+        *((first.tokens_in / first.requests, first.tokens_out / first.requests) if first and first.requests else (0.0, 0.0)),
         planner.tokens_out / planner.requests if planner else 0.0,
     )  # fmt: skip
 
@@ -228,11 +166,13 @@ def _cost(
 ) -> Cost:  # fmt: skip
     seconds = None
     if training:
-        seconds = training.tokens / rates.training if rates.training else past.seconds(title)
+        given = training.tokens / rates.training if rates.training and training.tokens is not None else None
+        seconds = given if rates.training else past.seconds(title)
     model = count * WEIGHT if count and (training or title.startswith("adoption@")) else 0
     texts = round(BYTES * sum(item.tokens_in + item.tokens_out for item in details if item.stored))
     known = past.bytes(title)
-    size = known if known is not None else None if count is None and training else model + texts
+    unknown = count is None and (training or title.startswith("adoption@"))
+    size = known if known is not None else None if unknown else model + texts
     return Cost(title, details, training, seconds, size, past.ran(title))
 
 

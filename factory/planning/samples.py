@@ -5,6 +5,7 @@ sizes(params, past)              → Sizes(train=5978, dev=373, heldout=1121, un
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,8 @@ from factory.params import Params, Source
 from factory.planning.findings import Finding
 from factory.planning.history import History
 from factory.planning.questions import example
-from factory.problems.records import Raw, from_records, mapped_columns
+from factory.problems.decontaminate import Benchmark, decontaminate
+from factory.problems.records import DUPLICATE, Raw, from_records, mapped_columns
 from factory.problems.sources import read_problems
 from factory.schemas import Problem
 from factory.storage import TABLES, iter_rows
@@ -27,7 +29,8 @@ SPLITS = ("train", "dev", "heldout", "unseen")
 
 @dataclass(frozen=True)
 class Sample:
-    """`said`: where the problems come from. `real` False: an example stands in for them."""
+    """`said`: where the problems come from; `faults`: what is wrong with the sources, or may be. `real` False: an example stands in for
+    them."""
 
     problems: list[Problem]
     said: str
@@ -54,9 +57,9 @@ class Sizes:
 UNKNOWN = Sizes(None, None, None, None, "not counted", exact=False)
 
 
-def sample(params: Params, past: History) -> Sample:
+def sample(params: Params, past: History, benchmarks: Sequence[Benchmark] = ()) -> Sample:
     """From the line's own table where it was made with these params, else from the sources themselves. A source that cannot be read, or
-    lacks a mapped column, is a fault."""
+    lacks a mapped column, is a fault; so is one of which too many rows are rejected, `benchmarks` being those of the params."""
     if past.ran("problems"):
         try:
             rows = (row for row in iter_rows(TABLES / "problems.parquet", Problem) if row.split == "train")
@@ -67,11 +70,12 @@ def sample(params: Params, past: History) -> Sample:
     problems, places, faults = list[Problem](), list[str](), list[Finding]()
     for source in params.problems.sources:
         try:
-            found, place = _of_source(params, source)
+            found, place, rejected = _of_source(params, source, benchmarks)
         except (DataError, OSError) as error:
             faults.append(Finding("files", f"problems.sources.{source.name}", "wrong", str(error)))
             continue
         problems += found
+        faults += rejected
         if found:
             places.append(place)
     if not problems:
@@ -79,17 +83,17 @@ def sample(params: Params, past: History) -> Sample:
     return Sample(problems[:MOST], " and ".join(places), faults)
 
 
-def _of_source(params: Params, source: Source) -> tuple[list[Problem], str]:
-    """Its first problems and their place; none where the source is not here. Raises DataError."""
+def _of_source(params: Params, source: Source, benchmarks: Sequence[Benchmark]) -> tuple[list[Problem], str, list[Finding]]:
+    """Its first problems, their place, and whether too many are rejected; none where the source is not here. Raises DataError."""
     if source.kind == "world":
         if (world := params.problems.world) is None:
-            return [], ""
+            return [], "", []
         few = world.model_copy(update={"train": min(world.train, MOST), "dev": 1, "heldout": 1, "unseen": 1})
         (read,) = read_problems(params.problems.model_copy(update={"sources": [source], "world": few}), params.seed)
-        return [row for row in read.problems if row.split == "train"], f"{MOST} problems of the world"
+        return [row for row in read.problems if row.split == "train"], f"{MOST} problems of the world", []
     path = Path(source.path or "")
     if source.kind == "hub" or not path.is_file():  # what is not there is said elsewhere
-        return [], ""
+        return [], "", []
     rows = _first_rows(source, path)
     columns = {column for row in rows if not row.broken for column in row.record}
     for ours, theirs in mapped_columns(source).items():
@@ -100,7 +104,22 @@ def _of_source(params: Params, source: Source) -> tuple[list[Problem], str]:
     if not problems:
         reason = Counter(row.reason for row in rejects).most_common(1)[0][0] if rejects else "it has no rows"
         raise DataError(f"{path}: none of its first {len(rows)} rows is a problem ({reason}): correct its columns or its answer_kind")
-    return problems, f"the first {len(rows)} rows of {path}"
+    reasons = [row.reason for row in rejects if row.reason != DUPLICATE]
+    if params.purpose == "train":  # an audit keeps what overlaps
+        reasons += [row.reason for row in decontaminate(problems, benchmarks)[1]]
+    return problems, f"the first {len(rows)} rows of {path}", _rejected(params, source, len(rows), Counter(reasons))
+
+
+def _rejected(params: Params, source: Source, rows: int, reasons: Counter[str]) -> list[Finding]:
+    """A finding where more than `max_reject_share` of its first rows go. Of a file that is read whole, the stage `problems` stops."""
+    most, bad, whole = params.problems.max_reject_share, reasons.total(), rows < MOST
+    if bad <= most * rows:
+        return []
+    reason, often = reasons.most_common(1)[0]
+    said = f"{source.path}: {bad} of its {'' if whole else 'first '}{rows} rows are rejected, more than problems.max_reject_share {most:g}"
+    remedy = f"correct problems.sources.{source.name}, or raise the share"
+    key = f"problems.sources.{source.name}"
+    return [Finding("files", key, "wrong" if whole else "warning", f"{said} ({often} × {reason})", remedy)]
 
 
 def _first_rows(source: Source, path: Path) -> list[Raw]:

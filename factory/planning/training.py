@@ -11,7 +11,7 @@ from pathlib import Path
 
 from factory.errors import DataError
 from factory.params import Params
-from factory.planning.asks import Given, drawn, part
+from factory.planning.asks import Given, drawn, part, uncounted
 from factory.planning.history import History
 from factory.planning.hub import Hub, fetched
 from factory.planning.outside import hub_id, weights
@@ -27,10 +27,10 @@ GGUF_BITS = 4.6  # a weight: Q4
 
 @dataclass(frozen=True)
 class Trained:
-    """`said`: what the number is."""
+    """`said`: what the number is; `tokens` None: nobody knows."""
 
     model: str
-    tokens: float
+    tokens: float | None
     said: str
 
 
@@ -66,7 +66,8 @@ def _planned(params: Params, sizes: Sizes, given: Given, lengths: Lengths) -> It
         assert params.orm_pairs is not None
         pairs = part(params, sizes, name) * mixed(given.right, params.require("rollouts").samples) * params.orm_pairs.per_problem
         tokens = pairs * (1 - HELD_OUT) * 2 * (lengths.prompt + lengths.solution) * params.orm.epochs
-        yield f"orm@{name}", Trained(f"orm_{name}", tokens, f"about {pairs:,.0f} pairs")
+        known = not uncounted(params, sizes)
+        yield f"orm@{name}", Trained(f"orm_{name}", tokens if known else None, f"about {pairs:,.0f} pairs" if known else "no pairs counted")
     if params.format_tuning:
         yield "format_tuning", Trained("format_tuned", params.format_tuning.tokens, "format_tuning.tokens")
         yield "cot_control", Trained("cot_control", params.format_tuning.tokens, "format_tuning.tokens")

@@ -1,8 +1,13 @@
 """One round on a real tiny model: what is written, what is refused, and what the reward sees."""
 
 import csv
+import io
 import json
 import math
+import os
+import shutil
+import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,7 +97,7 @@ def test_a_round_writes_policy_log_and_rejects_and_nothing_else(place: Path, cap
     before = files()
     ppo.main(profile(), "r1")
     made = {name for name in files() - before if not name.startswith("models/policy_r1/")}
-    assert made == {"logs/policy_r1.csv", "rejects/ppo_r1.parquet"}
+    assert made == {"logs/policy_r1.csv", "logs/live/policy_r1.jsonl", "rejects/ppo_r1.parquet"}
     # 64 tokens of context, less 8 for the response and 1 for its end: 55
     [rejected] = storage.read_rows(storage.REJECTS / "ppo_r1.parquet", Reject)
     assert (rejected.stage, rejected.parent_id, rejected.reason) == ("ppo_r1", "004", rollout.TOO_LONG)
@@ -114,6 +119,33 @@ def test_the_same_seed_gives_the_same_bytes(place: Path) -> None:
         ppo.main(profile(), "r1")
         made.append([(storage.MODELS / "policy_r1" / "model.safetensors").read_bytes(), (storage.LOGS / "policy_r1.csv").read_bytes()])
     assert made[0] == made[1]
+
+
+def test_a_round_that_was_killed_goes_on_to_the_same_bytes(place: Path) -> None:
+    class Deadly(io.StringIO):
+        def write(self, text: str) -> int:
+            if "policy_r1: 2/4" in text:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return len(text)
+
+    usual, often = profile(iterations=4), profile(iterations=4)
+    often = often.model_copy(update={"training": often.training.model_copy(update={"save_minutes": 0.0})})
+    written = [storage.MODELS / "policy_r1" / "model.safetensors", storage.LOGS / "policy_r1.csv"]
+    ppo.main(usual, "r1")
+    made = [path.read_bytes() for path in written]
+    shutil.rmtree(written[0].parent)
+    if (child := os.fork()) == 0:
+        sys.stdout = Deadly()
+        ppo.main(often, "r1")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert sorted(path.name for path in (run.WORK / "policy_r1").iterdir()) == ["checkpoint-1", "checkpoint-2"]
+    assert not written[0].exists()
+    ppo.main(often, "r1")
+    assert [path.read_bytes() for path in written] == made
+    live = [json.loads(line)["step"] for line in (storage.LOGS / "live" / "policy_r1.jsonl").read_text().splitlines()]
+    assert live == [0, 1, 2, 3, 4]
+    assert list(run.WORK.iterdir()) == []
 
 
 def test_divergence_saves_nothing(place: Path) -> None:
@@ -161,11 +193,10 @@ def test_the_response_is_graded_and_the_reward_model_reads_it_all(place: Path) -
     assert (boxed.rule, boxed.bonus, boxed.orm) == (0.0, 0.0, pytest.approx(expected[1]))
 
 
-def test_without_its_weight_the_reward_model_is_not_asked(place: Path) -> None:
-    reader, orm = words(), policy.load_critic(storage.MODELS / "orm_r1")
+def test_without_its_weight_the_reward_model_is_not_needed(place: Path) -> None:
+    reader = words()
     [start], _ = rollout.start_states([restart(1)], partial(batches.start_ids, reader), 64, "ppo_r1")
-    orm.model = None  # would raise
-    [rewarded] = ppo._rewards(orm, reader, Weights(beta=0.5, orm_weight=0.0))([start], [rollout.Response((), (1,), True)])
+    [rewarded] = ppo._rewards(None, reader, Weights(beta=0.5, orm_weight=0.0))([start], [rollout.Response((), (1,), True)])
     assert (rewarded.total, rewarded.orm) == (-1.0, 0.0)
 
 

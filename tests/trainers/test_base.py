@@ -73,11 +73,11 @@ def test_prompts_have_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = corpus([("Which two of 9, 20, 6 add to 26?\nSolve:\nTry 6 and 9.\n", "6 + 9 = 15\n\\boxed{6}")])
     seen: dict[str, list[dict[str, list[int]]]] = {}
 
-    def trainer(**given: object) -> None:
+    def trainer(job: object, **given: object) -> None:
         seen.update(rows=given["train_dataset"])
         raise DataError("seen")
 
-    monkeypatch.setattr(base, "Trainer", trainer)
+    monkeypatch.setattr(base, "_Pretrainer", trainer)
     with pytest.raises(DataError, match="seen"):
         base.pretrain(rows, grammar.ACTIONS.values(), dataclasses.replace(SETTINGS, epochs=1), seed=1, target=Path("b"), log=Path("b.csv"))
     (row,) = seen["rows"]

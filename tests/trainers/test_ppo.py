@@ -22,7 +22,7 @@ from factory.schemas import Restart
 from trainers import ppo
 from trainers.collate import Ids, collate, micro_batches
 from trainers.losses import policy_loss
-from trainers.policy import Actor, Critic, entropy
+from trainers.policy import Actor, Critic
 from trainers.ppo import Learner, Settings, State, build_state, evaluate, train, warm_cosine
 from trainers.rollout import Order, Response, Sample, Start, collect
 
@@ -236,14 +236,14 @@ def test_with_a_critic_beside_the_siblings_and_without_any_baseline_advantages_a
 
 
 def test_on_policy_the_old_log_probs_need_no_pass_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = dataclasses.replace(SETTINGS, minibatch=32, samples=4, baselines=("siblings",))
+    settings = dataclasses.replace(SETTINGS, minibatch=32, samples=4, lam=1.0, baselines=("siblings",))
     assert settings.on_policy
     assert not SETTINGS.on_policy
     spared, paid = fresh(settings), fresh(settings)
     rollouts = collect(Order(STARTS, settings.seed), 0, 8, 4, sampling(spared), first_token_right, EOS)
     assert not evaluate(spared, rollouts, settings).logprobs.any()
     batch = collate(rollouts.prompts, rollouts.actions, torch.device("cpu"))
-    acted = entropy(spared.actor.distribution(batch)).mean().item()
+    acted = spared.actor(batch)[1].mean().item()
     run(spared, settings)
     monkeypatch.setattr(Settings, "on_policy", False)
     run(paid, settings)
@@ -290,7 +290,7 @@ def test_divergence_is_an_error_that_names_the_iteration() -> None:
 
 def test_a_weight_that_is_no_number_is_noticed_by_the_update_that_made_it() -> None:
     module = torch.nn.Linear(1, 1, bias=False)
-    learner = Learner(module, 0.1, 1, SETTINGS)
+    learner = Learner(list(module.parameters()), 0.1, 1, SETTINGS)
     module.weight.grad = torch.zeros(1, 1)
     torch.nn.init.constant_(module.weight, float("nan"))
     with pytest.raises(FloatingPointError, match="a weight is no number"):
@@ -305,8 +305,8 @@ def test_the_log_has_every_diagnostic_every_iteration() -> None:
     assert "0 s left" in lines[2]
     expected = (
         "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- response_length truncated_share "
-        "tokens value_loss policy_loss approx_kl clip_fraction critic_grad_norm actor_grad_norm critic_lr actor_lr entropy "
-        "explained_variance reflect"
+        "tokens explainable_variance value_loss policy_loss approx_kl clip_fraction critic_grad_norm actor_grad_norm critic_lr actor_lr "
+        "entropy mismatch mismatch_kl explained_variance reflect"
     )
     assert list(state.log[0].cells()) == expected.split()
     assert [row.cells()["iteration"] for row in state.log] == [1, 2, 3]
@@ -334,6 +334,9 @@ def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ParamsError, match=r"ppo\.critic_warmup is 3"):
         dataclasses.replace(SETTINGS, critic_warmup=3)
     with pytest.raises(ParamsError, match=r"ppo\.critic_warmup is 1, expected 0"):
-        dataclasses.replace(SETTINGS, critic_warmup=1, samples=2, baselines=("siblings",))
+        dataclasses.replace(SETTINGS, critic_warmup=1, samples=2, baselines=("siblings",), lam=1.0)
+    for baselines in ((), ("siblings",)):
+        with pytest.raises(ParamsError, match=r"ppo\.lam is 0\.95, expected 1: without a critic"):
+            dataclasses.replace(SETTINGS, samples=2, baselines=baselines)
     with pytest.raises(ParamsError, match=r"ppo\.baselines names siblings"):
-        dataclasses.replace(SETTINGS, baselines=("siblings",))
+        dataclasses.replace(SETTINGS, lam=1.0, baselines=("siblings",))

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from trl import RewardConfig, RewardTrainer
+from trl import RewardConfig
 
 from factory.engines.transformers_engine import TransformersScorer
 from factory.language.conversation import said
 from factory.schemas import Message, OrmPair
-from trainers import policy, reward, run, tokenizer
+from trainers import hf, policy, reward, tokenizer
+from trainers.machine import ALONE
 
 
 def orm_pairs(pairs: list[tuple[str, str]]) -> list[OrmPair]:
@@ -60,10 +61,9 @@ def test_the_loss_of_a_batch_is_the_written_formula_with_margins(start: Path, pa
         reward.Pair(p.chosen, p.rejected, margin)
         for p, margin in zip(reward.tokenise(orm_pairs(pairs), words), (0.0, 1.0, 2.0, 3.5), strict=False)
     ]
-    settings = run.arguments("orm", model, batch=4, steps=1, longest=99, lr=1e-3, seed=1)
-    trainer = RewardTrainer(
-        model=model, args=RewardConfig(**settings, max_length=None), train_dataset=reward.dataset(tokens), processing_class=words
-    )
+    job = hf.Job("orm", ALONE, [99] * 4, 4, 1e-3, 1, (), lambda: reward.from_policy(start, words))
+    options = RewardConfig(**job.arguments(model), max_length=None)
+    trainer = reward._Tokenised(job, model=model, args=options, train_dataset=reward.dataset(tokens), processing_class=words)
     batch = next(iter(trainer.get_train_dataloader()))
     loss = trainer.compute_loss(model, batch).item()
     chosen, rejected = (reward.scores(model, [getattr(p, side) for p in tokens], 4) for side in ("chosen", "rejected"))

@@ -1,5 +1,6 @@
 """`factory estimate`: a line a stage, what figures come from, and rates that are given."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -52,4 +53,46 @@ def test_prices_and_budgets_are_shown(project: Path, ask: Callable[..., str]) ->
     output = ask("estimate")
     dollars = cells(output, "demonstrations")[-1]
     assert float(dollars.replace(",", "")) > 100
-    assert f"budgets: critic uses {dollars} of 5.00 dollars" in output
+    over = float(dollars.replace(",", "")) - 5
+    said = f"budgets: critic dollars: 0.00 of 5.00 used, {dollars} still to ask: {over:,.2f} too many, the line would stop"
+    assert said in output
+
+
+def test_what_was_paid_counts_and_what_is_still_to_ask_may_fit(project: Path, ask: Callable[..., str]) -> None:
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text + "budget: {critic: {tokens: 2000000}, reward_model: {tokens: 900}}\n", encoding="utf-8")
+    (project / ".factory").mkdir()
+    line = {"stage": "demonstrations", "role": "critic", "model": "m@1", "answers": 2, "tokens_in": 1000, "tokens_out": 234, "dollars": 0}
+    (project / ".factory/spent.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    output = ask("estimate")
+    assert re.search(r"budgets: critic tokens: 1,234 of 2,000,000 used, [\d,]+ still to ask: enough\n", output)
+    assert "budgets: reward_model tokens: 0 of 900 used, at least 0 still to ask: whether it is enough is not known" in output
+
+
+def test_what_cannot_be_known_shows_in_the_sum(project: Path, ask: Callable[..., str]) -> None:
+    """No training rate, and scores, whose tokens nobody counts."""
+    output = ask("estimate", "--tokens-per-second", "100")
+    assert cells(output, "demonstrations")[2].startswith("≥ ")
+    assert cells(output, "orm@base")[-1] == "?"
+    assert re.search(r"^ *all .* at least [\d,]+ .* at least [\d.]+ *$", output, re.MULTILINE)
+    assert cells(ask("estimate"), "all")[-1] == "?", "no rate at all is no 0.00"
+
+
+def test_a_source_that_is_not_here_costs_no_nothing(project: Path, ask: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded answers are as many as there are problems, of a file that is missing."""
+    folder = project / "recorded"
+    folder.mkdir()
+    for name in ("params.yaml", "dvc.yaml"):
+        (folder / name).write_text((ROOT / "pipelines/recorded_gsm8k" / name).read_text(encoding="utf-8"), encoding="utf-8")
+    output = ask("estimate", "recorded/params.yaml")
+    assert cells(output, "rollouts@recorded") == ["rollouts@recorded", "?"]
+    assert cells(output, "all") == ["all", "?"]
+    assert "test.jsonl is not here to be counted\n" in output
+
+
+def test_the_memory_of_every_training_is_told(project: Path, ask: Callable[..., str]) -> None:
+    """Measured in the laptop's run of docs/benchmarks.md: orm@r1 1,560 MB, format_tuning 1,424 MB, ppo@r1 959 MB."""
+    found = dict(re.findall(r"memory: (\w+) needs about ([\d.]+) GB on a CPU \(.* tokens a pass", ask("estimate")))
+    assert set(found) == {"orm", "format_tuning", "cot_control", "distill", "planner_sft", "planner_dpo", "ppo"}
+    for stage, measured in (("orm", 1.56), ("format_tuning", 1.424), ("ppo", 0.959)):
+        assert float(found[stage]) == pytest.approx(measured, rel=0.3), stage

@@ -21,6 +21,13 @@ SOURCE = {
 }  # fmt: skip
 
 
+def safetensors(size: int = 2000, name: str = "weight") -> bytes:
+    """A file of that many bytes with one tensor in it."""
+    data = size - 8 - 200
+    header = json.dumps({name: {"dtype": "BF16", "shape": [data // 2], "data_offsets": [0, data]}}).encode()
+    return (200).to_bytes(8, "little") + header.ljust(200) + bytes(data)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No network: a Hub id that is looked up meets an address where nobody listens."""
@@ -33,7 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = tmp_path / "models/mine"
     model.mkdir(parents=True)
     (model / "config.json").write_text('{"max_position_embeddings": 512, "dtype": "bfloat16"}')
-    (model / "model.safetensors").write_bytes(bytes(2000))
+    (model / "model.safetensors").write_bytes(safetensors())
     return tmp_path
 
 

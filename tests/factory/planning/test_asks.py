@@ -9,7 +9,7 @@ import pytest
 
 from factory.params import load, parse
 from factory.planning.asks import Asked, Given, asked, drawn, evaluated
-from factory.planning.samples import Sizes
+from factory.planning.samples import UNKNOWN, Sizes
 
 ROOT = Path(__file__).parents[3]
 LAPTOP = Sizes(3600, 600, 1000, 1000, "the world's sizes", exact=True)
@@ -93,3 +93,9 @@ def test_recorded_answers_are_asked_for_every_problem(monkeypatch: pytest.Monkey
     found = asked(params, Sizes(100, 10, 9, 0, "", exact=True), Given())
     assert found[0].requests == 119 * len(params.roles["generator"].models)
     assert {ask.stage for ask in found} == {"rollouts@recorded"}  # the reference critic asks nobody
+
+
+def test_recorded_answers_of_problems_that_nobody_counted_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "pipelines/recorded_gsm8k")
+    (found,) = asked(load(), UNKNOWN, Given())
+    assert (found.stage, found.requests, found.how) == ("rollouts@recorded", 0, "unknown")

@@ -9,10 +9,11 @@ import yaml
 
 from factory.engines.store import Answered, Store
 from factory.params import parse
-from factory.planning.estimate import FILLED, Plan, Rates, estimate
+from factory.planning.costs import Cost, Detail, Plan, Use
+from factory.planning.estimate import FILLED, Rates, estimate
 from factory.planning.history import History
 from factory.planning.hub import Hub
-from factory.planning.training import mixed, parameters
+from factory.planning.training import Trained, mixed, parameters
 
 Written = Callable[[dict[str, Any]], Path]
 
@@ -92,3 +93,40 @@ def test_models_are_as_large_as_their_weights(project: Path, document: dict[str,
 def test_problems_with_both_verdicts_give_pairs() -> None:
     """Beta(.5, .5) over four samples: 1 - 2 · (.5 · 1.5 · 2.5 · 3.5) / (1 · 2 · 3 · 4)."""
     assert mixed(0.5, 4) == pytest.approx(1 - 2 * 6.5625 / 24)
+
+
+def test_what_a_model_without_weights_takes_on_the_disk_is_unknown(project: Path, written: Written, document: dict[str, Any]) -> None:
+    Path("models/mine/model.safetensors").unlink()
+    plan = estimate(written(document), project / "requests.sqlite")
+    assert of(plan, "adoption@base").bytes is None
+    assert of(plan, "format_tuning").bytes is None
+    assert of(plan, "plans").bytes > 0
+
+
+def test_scores_take_tokens_that_nobody_counts(project: Path, written: Written, document: dict[str, Any]) -> None:
+    price = {"input": 2, "output": 6}
+    document["roles"]["reward_model"] = {"engine": "openai", "model": "big@1", "base_url": "http://127.0.0.1:9/v1", "price": price}
+    plan = estimate(written(document), project / "requests.sqlite", Rates(100, 100))
+    found = of(plan, "demonstrations")
+    assert [(item.asker, item.counted) for item in found.details if not item.counted] == [("reward_model", False)]
+    assert (found.counted, found.priced, found.seconds) == (False, False, found.least_seconds)
+    assert not plan.to_ask()["reward_model"].whole
+    assert of(plan, "plans").counted
+
+
+def test_a_missing_source_leaves_counts_at_what_is_asked_for(project: Path, written: Written, document: dict[str, Any]) -> None:
+    Path("train.jsonl").unlink()
+    plan = estimate(written(document), project / "requests.sqlite")
+    assert (of(plan, "rollouts@base").requests, of(plan, "rollouts@base").how) == (8 * 4, "at most")
+    assert plan.measured[0] == "train.jsonl is not here to be counted: as many problems as the params ask for are taken"
+
+
+def test_stages_that_ran_have_nothing_more_to_ask() -> None:
+    detail = Detail("critic", "m", 10, "exactly", "", 100, 50, "", None, 3.0)
+    plan = Plan(None, [Cost("one", [detail], ran=True), Cost("two", [detail, detail])], None, [], [])  # type: ignore[arg-type]
+    assert plan.to_ask() == {"critic": Use(300, 6.0, whole=True)}
+
+
+def test_a_part_without_a_rate_leaves_the_other_parts() -> None:
+    cost = Cost("ppo@r1", [Detail("policy", "m", 10, "exactly", "", 100, 50, "", 5.0, None, stored=False)], Trained("m", 100, ""))
+    assert (cost.seconds, cost.least_seconds) == (None, 10.0)

@@ -1,0 +1,26 @@
+"""What the params say to every trainer: how it uses the machine, and what trains under adapters.
+
+settings = sft.Settings(**training.section(params.require("format_tuning")))
+sft.tune(rows, settings, machine=training.machine(params), …)
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from factory.coat.grammar import ACTIONS
+from factory.params import Params
+from trainers.lora import Lora
+from trainers.machine import Machine
+
+
+def machine(params: Params) -> Machine:
+    return Machine(**params.training.model_dump())
+
+
+def section(given: BaseModel) -> dict[str, Any]:
+    """The keys of a trainer's section; `lora` as the trainers take it."""
+    values: dict[str, Any] = given.model_dump()
+    if values["lora"] is not None:
+        values["lora"] = Lora(**values["lora"], tokens=tuple(ACTIONS.values()))
+    return values

@@ -1,0 +1,174 @@
+"""Low-rank adapters (Hu et al. 2021) for every trainer; what is saved is always a plain model.
+
+    model = lora.adapt(model, Lora(rank=16, alpha=32.0, tokens=("<|continue|>", "<|reflect|>", "<|explore|>")), tokenizer)
+    …
+    plain = lora.merged(model)      → the model without adapters, W + (alpha / rank) B A in every linear layer
+
+Adapters sit on all linear layers but the output layer. The rows of the tokens that the method added, in the embedding and the output
+layer, are trained whole: they hold nothing yet that a low-rank change could start from. Adapters and these rows are float32, whatever
+the precision of the frozen weights.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import layer as lora_layers
+from peft.utils.other import TrainableTokensWrapper
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from factory.identity import seed_for
+from trainers import run, shards
+from trainers.checkpoints import weights_in
+from trainers.machine import Machine
+
+ADAPTER = "adapter"  # the folder in a reward model's that keeps them
+
+
+@dataclass(frozen=True)
+class Lora:
+    rank: int
+    alpha: int  # the change is alpha / rank · B A
+    tokens: tuple[str, ...] = ()  # of the vocabulary, whose rows are trained whole
+
+
+def adapt(model: PreTrainedModel, lora: Lora, tokenizer: PreTrainedTokenizerBase, name: str = "default") -> PeftModel:
+    """The model under fresh adapters, which change nothing yet. A model with a scalar head trains the head whole."""
+    classifies = hasattr(model, "score")
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules="all-linear",
+        task_type=TaskType.SEQ_CLS if classifies else TaskType.CAUSAL_LM, modules_to_save=["score"] if classifies else None,
+        exclude_modules=["score"] if classifies else None, trainable_token_indices=_rows(model, lora, tokenizer),
+    )  # fmt: skip
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        torch.manual_seed(seed_for("lora", lora.rank, name) % 2**63)  # of A; B begins at 0
+        warnings.simplefilter("ignore")  # of tied weights, which trainable_token_indices handles
+        adapted = get_peft_model(model, config, adapter_name=name)
+    head = model.get_output_embeddings()
+    if head is not None and not hasattr(head, "bias"):  # peft's wrapper of trained rows hides it, and TRL asks for it
+        object.__setattr__(head, "bias", getattr(head.original_module, "bias", None))
+    return adapted
+
+
+def _rows(model: PreTrainedModel, lora: Lora, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]] | None:
+    """Layer → rows of the added tokens; of tied layers the embedding's stand for both."""
+    vocabulary = tokenizer.get_vocab()
+    ids = sorted(vocabulary[token] for token in lora.tokens if token in vocabulary)
+    if not ids:
+        return None
+    names = {id(layer): name.rpartition(".")[2] for name, layer in model.named_modules()}
+    rows = {names[id(model.get_input_embeddings())]: ids}
+    head = model.get_output_embeddings()
+    if head is not None and not model.config.get_text_config().tie_word_embeddings:
+        rows[names[id(head)]] = ids
+    return rows
+
+
+def merged(model: PreTrainedModel | PeftModel, build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
+    """The plain float32 model with the change of the adapters in its weights; a model without adapters as it is. Where the frozen weights
+    were rounded to bfloat16 to train, the change goes onto the weights as they were, from `build`. The adapters are gone afterwards."""
+    if not isinstance(model, PeftModel):
+        return model
+    if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+        changes = get_peft_model_state_dict(model, save_embedding_layers=False)
+        config = model.peft_config[model.active_adapter]
+        whole = build()
+        whole.config = plain(model).config  # which may hold more by now: a reward model's statistics
+        model = get_peft_model(whole, config)
+        set_peft_model_state_dict(model, changes)
+    return cast(PreTrainedModel, model.merge_and_unload())
+
+
+def plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """The transformers model inside, its adapters in place."""
+    return cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
+
+
+def weights(model: PreTrainedModel | PeftModel) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weights of the plain model that computes the same, under its own names, one after the other: for another program that samples."""
+    merged = set[str]()
+    for name, module in plain(model).named_modules():
+        if any(name.startswith(f"{done}.") for done in merged):
+            continue
+        if isinstance(module, lora_layers.Linear | TrainableTokensWrapper):
+            merged.add(name)
+            weight, bias = (
+                module.weight,
+                getattr(module.original_module if isinstance(module, TrainableTokensWrapper) else module, "bias", None),
+            )
+            for adapter in module.active_adapters if isinstance(module, lora_layers.Linear) else ():
+                weight = weight + module.get_delta_weight(adapter).to(weight.dtype)
+            yield f"{name}.weight", weight
+            if bias is not None:
+                yield f"{name}.bias", bias
+        else:
+            yield from ((f"{name}.{own}" if name else own, parameter) for own, parameter in module.named_parameters(recurse=False))
+
+
+def keep(model: PreTrainedModel | PeftModel, folder: Path, start: Path) -> Path | None:
+    """Write the adapters, if there are any, with a text that names the weights they belong on; returns where."""
+    if not isinstance(model, PeftModel):
+        return None
+    model.save_pretrained(str(folder / ADAPTER), save_embedding_layers=False)
+    (folder / ADAPTER / "start").write_text(weights_in(start))
+    return folder / ADAPTER
+
+
+def add(model: PeftModel, folder: Path, weights: dict[str, torch.Tensor], name: str) -> None:
+    """Put kept adapters on a backbone that has others already; which is active stays as it is."""
+    config = LoraConfig.from_pretrained(str(folder))
+    config.modules_to_save, config.exclude_modules, config.task_type, config.inference_mode = None, None, TaskType.CAUSAL_LM, False
+    before = model.active_adapter
+    model.add_adapter(name, config)
+    set_peft_model_state_dict(model, weights, adapter_name=name)
+    model.set_adapter(before)
+
+
+@contextmanager
+def active(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[None]:
+    """Inside the block the model computes with one of its adapters, or with none; which parameters train stays as it is."""
+    if not isinstance(model, PeftModel):
+        yield
+        return
+    trains = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    if adapter is None:
+        with model.disable_adapter():
+            yield
+    elif model.active_adapter != adapter:
+        model.set_adapter(adapter)
+    for parameter, flag in trains.items():
+        parameter.requires_grad_(flag)
+    if adapter is not None:
+        yield
+
+
+def frozen_in(model: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Bring what does not train into a precision of its own."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
+
+
+def load(folder: Path, lora: Lora | None, machine: Machine) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """The causal model in `folder`, ready to train. Raises DataError as `run.load`."""
+    model, tokenizer = run.load(folder)
+    return ready(model, lora, tokenizer, machine), tokenizer
+
+
+def ready(
+    model: PreTrainedModel, lora: Lora | None, tokenizer: PreTrainedTokenizerBase, machine: Machine, name: str = "default"
+) -> PreTrainedModel | PeftModel:
+    """The model as it trains: whole, in float32; or frozen under adapters, in the precision of its matrix products."""
+    if lora is None:
+        return model
+    shards.refuse(machine, "adapters (lora)")
+    low = machine.bf16(model)
+    adapted = adapt(model, lora, tokenizer, name)
+    if low:
+        frozen_in(adapted, torch.bfloat16)
+    return adapted

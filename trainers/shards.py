@@ -1,0 +1,75 @@
+"""Weights that are spread over processes, with their gradients and optimizer states (FSDP: Zhao et al. 2023; ZeRO stage 3, Rajbhandari et
+al. 2020), and gathered layer by layer where they compute.
+
+    shards.spread(model, machine)      # in place, before there is an optimizer
+    shards.whole(model)                # name → full weight on the CPU, in every process
+
+A gradient is the mean over the processes. Every process has to run as many forward and backward passes as the others. The rest of a model
+(embedding, output layer) is one shard, which its own `forward` gathers: call the module that was spread.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
+
+from factory.errors import ParamsError
+from trainers import machine
+from trainers.machine import Machine
+
+
+def wanted(settings: Machine) -> bool:
+    """Whether weights are to be spread, and over whom."""
+    return settings.shard and machine.world() > 1
+
+
+def refuse(settings: Machine, method: str) -> None:
+    """Raises ParamsError for what cannot train on shards."""
+    if wanted(settings):
+        raise ParamsError(f"training.shard is true, expected false for {method}: each process holds the whole model")
+
+
+def spread(module: nn.Module, settings: Machine) -> None:
+    """Weights move to the machine's device layer by layer, so that none ever holds them all."""
+    mesh = init_device_mesh(settings.device.type, (machine.world(),))
+    layers = {name for part in module.modules() for name in getattr(part, "_no_split_modules", None) or ()}
+    for part in [part for part in module.modules() if type(part).__name__ in layers]:
+        fully_shard(part, mesh=mesh)
+    # by default the root's weights stay gathered: an optimizer that is built after a forward pass would step copies
+    fully_shard(module, mesh=mesh, reshard_after_forward=True)
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")  # into which nothing here writes
+
+
+def whole(module: nn.Module) -> dict[str, Tensor]:
+    """To be called in all processes at once."""
+    return {name: full(weight).cpu() for name, weight in module.state_dict().items()}
+
+
+def collected(model: PreTrainedModel | PeftModel, build: Callable[[], PreTrainedModel], settings: Machine) -> PreTrainedModel | PeftModel:
+    """In the first process, the model that it can save by itself: one of `build` with the weights of all. To be called in all at once."""
+    if not wanted(settings):
+        return model
+    weights = whole(model)
+    if machine.rank() > 0:
+        return model
+    plain = build()
+    plain.load_state_dict(weights)
+    plain.config = model.config
+    return plain
+
+
+def full(x: Tensor) -> Tensor:
+    """The whole of a sharded tensor, or of a sum that each process has a part of; any other as it is."""
+    return x.full_tensor() if isinstance(x, DTensor) else x
+
+
+def finite(module: nn.Module) -> bool:
+    """Of the weights that this process holds."""
+    mine = (parameter.to_local() if isinstance(parameter, DTensor) else parameter for parameter in module.parameters())
+    return all(bool(torch.isfinite(weight).all()) for weight in mine)
