@@ -63,7 +63,7 @@ ON_GPU = [  # (method, LoRA's rank, critic, recomputed and not compiled, GiB), b
     ("sft", None, False, True, 10.2), ("sft", 32, False, True, 6.6), ("orm", None, False, True, 9.7), ("orm", 32, False, True, 5.6),
     ("dpo", None, False, True, 10.3), ("dpo", 32, False, True, 7.4), ("ppo", None, True, True, 19.9), ("ppo", None, False, True, 12.5),
     ("sft", None, False, False, 21.8), ("sft", 32, False, False, 15.4), ("orm", None, False, False, 21.1), ("orm", 32, False, False, 14.7),
-    ("ppo", None, True, False, 32.4), ("ppo", None, False, False, 27.7), ("ppo", 32, True, False, 19.3),
+    ("ppo", None, True, False, 32.4), ("ppo", None, False, False, 27.7),
 ]  # fmt: skip
 
 
@@ -77,17 +77,17 @@ def planned(method: Method, rank: int | None, gpus: int) -> Training:
 
 def what_fits(shapes: dict[str, Shape]) -> list[str]:
     """GB; bold: it fits."""
-    headers = ["model", "method", *(f"{how}, {room}" for room in ROOMS for how in ("full", "LoRA"))]
+    kinds = [(room, gpus, rank) for room, gpus in zip(ROOMS, (1, 8, 0), strict=True) for rank in ((None,) if gpus > 1 else (None, 32))]
+    headers = ["model", "method", *(f"{'LoRA' if rank else 'full'}, {room}" for room, _, rank in kinds)]
     lines = []
     for name, sizes in shapes.items():
         for method in get_args(Method):
             cells = [name, method]
-            for (room, most), gpus in zip(ROOMS.items(), (1, 8, 0), strict=True):
-                for rank in (None, 32):
-                    needed = memory(sizes, planned(method, rank, gpus)).total / 1e9
-                    shown = f"{needed:,.1f}" if needed < 100 else f"{needed:,.0f}"
-                    useless = room.startswith("CPU") and sizes.parameters > ON_CPU
-                    cells.append("" if useless else f"**{shown}**" if needed <= most else shown)
+            for room, gpus, rank in kinds:
+                needed = memory(sizes, planned(method, rank, gpus)).total / 1e9
+                shown = f"{needed:,.1f}" if needed < 100 else f"{needed:,.0f}"
+                useless = not gpus and sizes.parameters > ON_CPU
+                cells.append("" if useless else f"**{shown}**" if needed <= ROOMS[room] else shown)
             lines.append(cells)
     return table(headers, lines)
 

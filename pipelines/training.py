@@ -10,11 +10,14 @@ from pydantic import BaseModel
 
 from factory.coat.grammar import ACTIONS
 from factory.params import Params
+from trainers import live
 from trainers.lora import Lora
 from trainers.machine import Machine
 
 
 def machine(params: Params) -> Machine:
+    """Raises ParamsError for a tracker that is not installed."""
+    live.check(params.training.report_to)
     return Machine(**params.training.model_dump())
 
 

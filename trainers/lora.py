@@ -22,11 +22,13 @@ from peft.tuners.lora import layer as lora_layers
 from peft.utils.other import TrainableTokensWrapper
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from factory.errors import ParamsError
 from factory.identity import seed_for
 from trainers import run, shards
 from trainers.checkpoints import weights_in
 from trainers.machine import Machine
 
+DEFAULT = "default"  # the adapter of what is trained and saved
 ADAPTER = "adapter"  # the folder in a reward model's that keeps them
 
 
@@ -39,6 +41,10 @@ class Lora:
 
 def adapt(model: PreTrainedModel, lora: Lora, tokenizer: PreTrainedTokenizerBase, name: str = "default") -> PeftModel:
     """The model under fresh adapters, which change nothing yet. A model with a scalar head trains the head whole."""
+    if lora.rank > (most := model.config.get_text_config().hidden_size):
+        raise ParamsError(
+            f"lora.rank is {lora.rank}, expected at most {most}, the width of {model.config.model_type}: adapters are to be small"
+        )
     classifies = hasattr(model, "score")
     config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules="all-linear",
@@ -74,6 +80,8 @@ def merged(model: PreTrainedModel | PeftModel, build: Callable[[], PreTrainedMod
     were rounded to bfloat16 to train, the change goes onto the weights as they were, from `build`. The adapters are gone afterwards."""
     if not isinstance(model, PeftModel):
         return model
+    if DEFAULT in model.peft_config:
+        model.set_adapter(DEFAULT)  # of several the actor's, whoever was read last
     if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
         changes = get_peft_model_state_dict(model, save_embedding_layers=False)
         config = model.peft_config[model.active_adapter]
@@ -120,13 +128,17 @@ def keep(model: PreTrainedModel | PeftModel, folder: Path, start: Path) -> Path 
 
 
 def add(model: PeftModel, folder: Path, weights: dict[str, torch.Tensor], name: str) -> None:
-    """Put kept adapters on a backbone that has others already; which is active stays as it is."""
-    config = LoraConfig.from_pretrained(str(folder))
+    """Put kept adapters on a backbone that has others already, ready to train; which is active stays as it is."""
+    config, before = LoraConfig.from_pretrained(str(folder)), model.active_adapter
     config.modules_to_save, config.exclude_modules, config.task_type, config.inference_mode = None, None, TaskType.CAUSAL_LM, False
-    before = model.active_adapter
+    config.trainable_token_indices = cast(
+        LoraConfig, model.peft_config[before]
+    ).trainable_token_indices  # an output layer of its own has rows too
     model.add_adapter(name, config)
-    set_peft_model_state_dict(model, weights, adapter_name=name)
+    fresh = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    set_peft_model_state_dict(model, {**fresh, **weights}, adapter_name=name)
     model.set_adapter(before)
+    model.set_requires_grad(name)  # peft lets only the active one train
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from accelerate import init_empty_weights
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
@@ -109,11 +110,7 @@ class Actor(_Reader):
             self.recompute(self.recomputes)  # a sampler leaves the layers in eval mode
             return
         if self._twin is None:
-            with self.machine.device:
-                twin = type(self.model)(self.model.config).requires_grad_(False).eval()
-            for copied in twin.parameters():  # buffers are precise: positions are angles
-                copied.data = copied.data.to(torch.bfloat16 if self.machine.bf16(self.whole) else torch.float32)
-            self._twin = [twin]
+            self._twin = [self._empty(torch.bfloat16 if self.machine.bf16(self.whole) else torch.float32)]
         targets = dict(self._twin[0].named_parameters())
         with torch.no_grad():
             for name, weight in self.weights():
@@ -121,6 +118,17 @@ class Actor(_Reader):
                     targets.pop(name).data.copy_(shards.full(weight))
         assert not targets, f"no weights for {', '.join(targets)}"
         yield self._twin[0]
+
+    def _empty(self, dtype: torch.dtype) -> PreTrainedModel:
+        """A plain model of this shape whose weights are yet to come. Buffers stay precise: positions are angles."""
+        with init_empty_weights(include_buffers=False):
+            twin = type(self.model)(self.model.config).eval()
+        for name, weight in list(twin.named_parameters()):
+            place, _, leaf = name.rpartition(".")
+            empty = torch.empty(weight.shape, dtype=dtype, device=self.machine.device)
+            setattr(twin.get_submodule(place), leaf, nn.Parameter(empty, requires_grad=False))
+        twin.tie_weights()
+        return cast(PreTrainedModel, nn.Module.to(twin, self.machine.device))
 
     @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -157,8 +165,11 @@ class Critic(_Reader):
             return (self.head(states).squeeze(-1).float() - self.mean) / self.std
 
     def trained(self) -> list[nn.Parameter]:
-        """Its head too."""
-        known = super().trained()
+        """Its head too, and no rows of an output layer, which it does not use."""
+        words = self.model.get_output_embeddings() if isinstance(self.whole, PeftModel) else None
+        apart = words is not None and not self.model.config.get_text_config().tie_word_embeddings
+        unused = {id(parameter) for parameter in words.parameters()} if words is not None and apart else set()
+        known = [parameter for parameter in super().trained() if id(parameter) not in unused]
         return known + [parameter for parameter in self.head.parameters() if all(parameter is not other for other in known)]
 
     def values(self, batch: Batch) -> Tensor:

@@ -26,6 +26,7 @@ from trl import RewardConfig, RewardTrainer
 from factory.identity import seed_for
 from factory.schemas import OrmPair
 from trainers import batches, hf, lora, run
+from trainers.collate import micro_batches
 from trainers.lora import Lora
 from trainers.machine import ALONE, Machine
 
@@ -77,12 +78,12 @@ def fit(rows: Sequence[OrmPair], settings: Settings, *, seed: int, start: Path, 
     job.run(trainer)
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     with machine.autocast(model):
-        logits = scores(model, [ids for pair in pairs for ids in (pair.chosen, pair.rejected)], settings.batch)
+        logits = scores(model, [ids for pair in pairs for ids in (pair.chosen, pair.rejected)], settings.batch, machine.tokens_a_pass)
     model.config.reward_mean, model.config.reward_std = statistics.fmean(logits), statistics.pstdev(logits) or 1.0
     held = tokenise(heldout, tokenizer)
     if held:
         with machine.autocast(model):
-            accuracy = pair_accuracy(model, held, settings.batch)
+            accuracy = pair_accuracy(model, held, settings.batch, machine.tokens_a_pass)
         print(f"{target.name}: right on {accuracy:.1%} of {len(held)} pairs of held-out problems", flush=True)
         trainer.state.log_history[-2]["heldout_accuracy"] = accuracy
     extra = {"accuracy": "accuracy", "margin": "margin", "heldout_accuracy": "heldout_accuracy"}
@@ -120,23 +121,24 @@ def dataset(pairs: Sequence[Pair]) -> Dataset:
     )
 
 
-def scores(model: PreTrainedModel, sequences: Sequence[list[int]], batch: int) -> list[float]:
-    """The logit of each sequence, in order."""
+def scores(model: PreTrainedModel, sequences: Sequence[list[int]], batch: int, most: int | None = None) -> list[float]:
+    """The logit of each sequence, in order, in passes of `batch` sequences, or of at most `most` padded tokens."""
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
     found = [0.0] * len(sequences)
     pad = model.config.pad_token_id
+    lengths = [len(sequence) for sequence in sequences]
+    passes = micro_batches(lengths, order, most) if most else [order[start : start + batch] for start in range(0, len(order), batch)]
     model.eval()
     with torch.no_grad():
-        for start in range(0, len(order), batch):
-            rows = order[start : start + batch]
-            longest = len(sequences[rows[-1]])
+        for rows in passes:
+            longest = max(lengths[row] for row in rows)
             ids = torch.tensor([sequences[i] + [pad] * (longest - len(sequences[i])) for i in rows], device=model.device)  # (B, T)
             for row, logit in zip(rows, model(input_ids=ids, use_cache=False).logits[:, 0].tolist(), strict=True):
                 found[row] = logit
     return found
 
 
-def pair_accuracy(model: PreTrainedModel, pairs: Sequence[Pair], batch: int) -> float:
+def pair_accuracy(model: PreTrainedModel, pairs: Sequence[Pair], batch: int, most: int | None = None) -> float:
     """Share of pairs whose chosen side scores higher."""
-    found = scores(model, [ids for pair in pairs for ids in (pair.chosen, pair.rejected)], batch)
+    found = scores(model, [ids for pair in pairs for ids in (pair.chosen, pair.rejected)], batch, most)
     return sum(a > b for a, b in zip(found[::2], found[1::2], strict=True)) / len(pairs)

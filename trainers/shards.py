@@ -2,7 +2,7 @@
 al. 2020), and gathered layer by layer where they compute.
 
     shards.spread(model, machine)      # in place, before there is an optimizer
-    shards.whole(model)                # name → full weight on the CPU, in every process
+    shards.whole(model)                # name → full weight on the CPU, in the first process
 
 A gradient is the mean over the processes. Every process has to run as many forward and backward passes as the others. The rest of a model
 (embedding, output layer) is one shard, which its own `forward` gathers: call the module that was spread.
@@ -47,8 +47,13 @@ def spread(module: nn.Module, settings: Machine) -> None:
 
 
 def whole(module: nn.Module) -> dict[str, Tensor]:
-    """To be called in all processes at once."""
-    return {name: full(weight).cpu() for name, weight in module.state_dict().items()}
+    """In the first process; {} in the others. To be called in all at once."""
+    found = {}
+    for name, weight in module.state_dict().items():
+        gathered = full(weight)
+        if machine.rank() == 0:
+            found[name] = gathered.cpu()
+    return found
 
 
 def collected(model: PreTrainedModel | PeftModel, build: Callable[[], PreTrainedModel], settings: Machine) -> PreTrainedModel | PeftModel:

@@ -38,7 +38,7 @@ BESIDE = {
 
 def check(params: "Params") -> None:
     """Raises ValueError naming the key, its value and what would fit."""
-    for faults in (_sources, _sections, _base, _roles, _budgets, _rounds, _datasets, _sizes, _ppo):
+    for faults in (_sources, _sections, _base, _roles, _budgets, _rounds, _datasets, _sizes, _training, _ppo):
         for fault in faults(params):
             raise ValueError(fault)
 
@@ -282,6 +282,21 @@ def _tokens(params: "Params") -> Iterator[tuple[str, int]]:
                 yield f"{section}.{name}.max_tokens", sampling.max_tokens
 
 
+def _training(params: "Params") -> Iterator[str]:
+    training = params.training
+    if training.shard and training.processes == 1:
+        yield "training.shard is true: expected false where training.processes is 1, there is nobody to share with"
+    if training.shard and params.pretraining:
+        yield "training.shard is true: expected false beside pretraining, which each process does whole"
+    for name in ("format_tuning", "orm", "ppo", "distill", "planner_sft", "planner_dpo") if training.shard else ():
+        if (section := getattr(params, name)) and section.lora:
+            yield f"{name}.lora is set: leave it out, or training.shard: adapters are not shared over processes"
+    for name, round_ in params.rounds.items() if params.ppo else ():
+        if params.ppo and params.ppo.batch // round_.samples < training.processes:
+            starts = params.ppo.batch // round_.samples
+            yield f"training.processes is {training.processes}: expected at most {starts}, an iteration's start states in rounds.{name}"
+
+
 def _ppo(params: "Params") -> Iterator[str]:
     ppo = params.ppo
     if ppo is None:
@@ -290,8 +305,6 @@ def _ppo(params: "Params") -> Iterator[str]:
         yield f"ppo.minibatch is {ppo.minibatch}: expected at most ppo.batch, {ppo.batch}"
     if ppo.lam < 1 and "critic" not in ppo.baselines:
         yield f"ppo.lam is {ppo.lam:g}: expected 1, without a critic it only fades the reward of actions far from the end"
-    if params.training.shard and params.training.processes == 1:
-        yield "training.shard is true: expected false where training.processes is 1, there is nobody to share with"
     if ppo.sampler and params.training.processes > 1:
         yield f"training.processes is {params.training.processes}: expected 1 beside ppo.sampler, one process hands weights to vLLM"
     if ppo.critic_warmup and "critic" not in ppo.baselines:

@@ -6,7 +6,8 @@
 
 `float32` trains as a CPU does. `bfloat16`: on a GPU, full training under autocast, where the master weights, gradients and Adam stay
 float32 and the cast weights of one model live through its pass; with LoRA the frozen base is bfloat16, the adapters are float32. Over
-several GPUs FSDP shards what is held and gathers a layer at a time. With LoRA the models of PPO share one backbone, with an adapter each.
+several GPUs FSDP shards what trains and gathers a layer at a time; adapters are not sharded, PPO's reward model is whole on every GPU.
+With LoRA the models of PPO share one backbone. Our sampler has weights of its own where it could not use the trained ones.
 docs/sizes.md compares the sums with measured peaks.
 """
 
@@ -115,9 +116,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one process. Held throughout: `weights`, `gradients`, `optimizer` of what is trained, `frozen` models, `server` (vLLM),
-    `process`, `spare`. While it learns: `copies` (cast or gathered weights), `activations`, `logits`. While it samples: `handed` (the
-    sampler's own weights), `cache` of keys and values, `drawn` (logits of the next token)."""
+    """Bytes of one process. Held throughout: `weights`, `gradients`, `optimizer` of what is trained, `frozen` models, `handed` (the
+    sampler's own weights), `server` (vLLM), `process`, `spare`. While it learns: `copies` (cast or gathered weights), `activations`,
+    `logits`. While it samples: `cache` of keys and values, `drawn` (logits of the next token)."""
 
     weights: int
     gradients: int
@@ -135,7 +136,7 @@ class Memory:
 
     @property
     def states(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.frozen
+        return self.weights + self.gradients + self.optimizer + self.frozen + self.handed
 
     @property
     def learning(self) -> int:
@@ -143,7 +144,7 @@ class Memory:
 
     @property
     def sampling(self) -> int:
-        return self.handed + self.cache + self.drawn
+        return self.cache + self.drawn
 
     @property
     def total(self) -> int:
@@ -156,20 +157,20 @@ class Memory:
 
 def memory(shape: Shape, training: Training) -> Memory:
     """Of one process, at the longest pass of the run, the optimizer's moments being there already."""
-    cut = max(1, training.gpus)
+    cut = max(1, training.gpus) if training.rank is None else 1
     width = FLOAT if training.precision == "float32" else HALF
-    trained, frozen = _held(shape, training, width)
+    trained, frozen, whole = _held(shape, training, width)
     sampled = training.method == "ppo"
     rows, length = (training.sampling.rows, training.sampling.length) if sampled else (0, 0)
     found = Memory(
         weights=FLOAT * trained // cut,
         gradients=FLOAT * trained // cut,
         optimizer=ADAM * trained // cut,
-        frozen=frozen // cut,
+        frozen=frozen // cut + whole,
         copies=_copies(shape, training, width),
         activations=_activations(shape, training),
         logits=_logits(shape, training),
-        handed=width * shape.parameters if rows and (cut > 1 or (width == HALF and training.rank is None)) else 0,
+        handed=width * shape.parameters if rows and (cut > 1 or width == HALF or training.rank is not None) else 0,
         cache=rows * length * 2 * shape.layers * shape.key_heads * shape.head * width,
         drawn=rows * shape.vocabulary * DRAWN,
         server=round(training.sampling.share * GPU) if sampled else 0,
@@ -178,22 +179,22 @@ def memory(shape: Shape, training: Training) -> Memory:
     return replace(found, spare=round(SPARE * (found.total - found.server))) if training.gpus else found
 
 
-def _held(shape: Shape, training: Training, width: int) -> tuple[int, int]:
-    """(parameters that are trained, bytes of what is not)."""
+def _held(shape: Shape, training: Training, width: int) -> tuple[int, int, int]:
+    """(parameters that are trained, bytes of what is not and can be sharded, bytes of what is whole on every GPU)."""
     ppo = training.method == "ppo"
     own = shape.backbone + shape.hidden if training.method == "orm" else shape.parameters
     critic, orm, reference = ppo and training.critic, ppo and training.orm, ppo and training.kl
     if training.rank is None:
         judge = shape.backbone + shape.hidden
-        return own + critic * judge, width * (orm * judge + reference * own)
+        return own + critic * judge, width * reference * own, width * orm * judge
     adapter = shape.adapter(training.rank) + shape.hidden
-    return adapter * (1 + critic), width * own + orm * FLOAT * adapter  # the reference is the backbone without an adapter
+    return adapter * (1 + critic), 0, width * own + orm * FLOAT * adapter  # the reference is the backbone without an adapter
 
 
 def _copies(shape: Shape, training: Training, width: int) -> int:
     """One process: autocast's bfloat16 weights of the model in its pass. FSDP: two layers' weights, one's gradients, and what stands
     outside of the layers."""
-    if training.gpus > 1:
+    if training.gpus > 1 and training.rank is None:
         return width * (3 * shape.layer + shape.parameters - shape.layers * shape.layer)
     return HALF * shape.parameters if width == HALF and training.rank is None else 0
 

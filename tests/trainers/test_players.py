@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from factory.coat.grammar import ACTIONS
 from factory.errors import DataError
@@ -25,11 +25,7 @@ BATCH = collate(SEQUENCES, [(4, 5), (9, 8, 7)], torch.device("cpu"))
 @pytest.fixture(scope="module")
 def orms(start: Path, pairs: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A reward model trained whole, and one under adapters."""
-    rows = [
-        OrmPair(id=str(n), problem_id=str(n % 10), prompt=said("user", a), chosen=b, rejected=b.replace("}", "0}"), margin=2.0,
-                chosen_id="a", rejected_id="b", round="base")
-        for n, (a, b) in enumerate(pairs[:20])
-    ]  # fmt: skip
+    rows = rows_of(pairs)
     folder = tmp_path_factory.mktemp("orms")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -37,6 +33,34 @@ def orms(start: Path, pairs: list[tuple[str, str]], tmp_path_factory: pytest.Tem
             settings = reward.Settings(1, 4, 1e-2, lora=adapters)
             reward.fit(rows, settings, seed=1, start=start, target=folder / name, log=folder / f"{name}.csv")
     return {name: folder / name for name in ("whole", "adapted")}
+
+
+@pytest.fixture(scope="module")
+def untied(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The start model with an output layer of its own, as Qwen2.5's larger models have."""
+    folder = tmp_path_factory.mktemp("untied") / "start"
+    model, words = run.load(start)
+    torch.manual_seed(2)
+    run.save_model(LlamaForCausalLM(LlamaConfig(**{**model.config.to_dict(), "tie_word_embeddings": False})), words, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def untied_orm(untied: Path, pairs: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("untied_orm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        settings = reward.Settings(1, 4, 1e-2, lora=LORA)
+        reward.fit(rows_of(pairs), settings, seed=1, start=untied, target=folder / "orm", log=folder / "orm.csv")
+    return folder / "orm"
+
+
+def rows_of(pairs: list[tuple[str, str]]) -> list[OrmPair]:
+    return [
+        OrmPair(id=str(n), problem_id=str(n % 10), prompt=said("user", a), chosen=b, rejected=b.replace("}", "0}"), margin=2.0,
+                chosen_id="a", rejected_id="b", round="base")
+        for n, (a, b) in enumerate(pairs[:20])
+    ]  # fmt: skip
 
 
 def players(start: Path, orm: Path, adapters: Lora | None, critic: bool = True, reward: bool = True) -> Players:
@@ -76,6 +100,36 @@ def test_training_actor_and_critic_moves_neither_reward_model_nor_reference(star
     assert found.orm.logits(SEQUENCES) == kept[1]
     assert not torch.allclose(found.actor.log_probs(BATCH), moving[0], atol=1e-3)
     assert not torch.allclose(found.critic(BATCH), moving[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["whole", "adapted", "untied"])
+def test_the_critic_trains_its_adapter_on_every_layer_and_not_its_head_alone(
+    start: Path, untied: Path, orms: dict[str, Path], untied_orm: Path, kind: str
+) -> None:
+    found = players(*((untied, untied_orm) if kind == "untied" else (start, orms[kind])), LORA)
+    assert found.critic is not None
+    trained = {id(parameter) for parameter in found.critic.trained()}
+    names = [name for name, parameter in found.critic.whole.named_parameters() if id(parameter) in trained]
+    layers = AutoModelForCausalLM.from_pretrained(start).config.num_hidden_layers
+    assert sum("lora_B" in name for name in names) == 7 * layers
+    before = [parameter.detach().clone() for parameter in found.critic.trained()]
+    optimizer = torch.optim.SGD(found.critic.trained(), lr=0.5)
+    found.critic(BATCH).square().sum().backward()
+    optimizer.step()
+    moved = [name for name, old, new in zip(names, before, found.critic.trained(), strict=False) if not torch.equal(old, new)]
+    assert sum("lora_B" in name for name in moved) == 7 * layers
+
+
+def test_an_untied_head_reads_as_the_saved_models_do(untied: Path, untied_orm: Path) -> None:
+    found, saved = players(untied, untied_orm, LORA), load_critic(untied_orm)
+    assert found.critic is not None
+    assert found.orm is not None
+    assert found.orm.whole is found.actor.whole
+    assert found.orm.logits(SEQUENCES) == pytest.approx(saved.logits(SEQUENCES), abs=1e-5)
+    assert torch.allclose(found.critic(BATCH), saved(BATCH), atol=1e-5)
+    with found.actor.acting() as twin:
+        plain = AutoModelForCausalLM.from_pretrained(untied)
+        assert torch.allclose(twin(torch.tensor([SEQUENCES[0]])).logits, plain(torch.tensor([SEQUENCES[0]])).logits, atol=1e-5)
 
 
 def test_one_backbone_carries_all_when_the_reward_model_has_adapters_for_it(start: Path, orms: dict[str, Path]) -> None:

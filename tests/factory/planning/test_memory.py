@@ -53,13 +53,14 @@ def test_measured_peaks_are_within_thirty_per_cent(sizes: ModuleType) -> None:
 @pytest.mark.parametrize(("training", "least", "most"), [
     (Training("ppo", 4096, gpus=1), 315 * 0.9, 315 * 1.1),
     (Training("ppo", 4096, gpus=1, critic=False), 202 * 0.9, 202 * 1.1),
-    (ON_ONE, 46 * 0.9, 46 * 1.1),
-    (replace(ON_EIGHT, sampling=Sampling(64, 2048)), 55, 78),
-    (replace(ON_EIGHT, sampling=Sampling(128, 3072)), 55, 78),
-    (replace(ON_EIGHT, sampling=Sampling(share=0.3)), 55, 78),
+    (ON_ONE, 46 * 0.9 + 11, 46 * 1.1 + 11),
+    (replace(ON_EIGHT, sampling=Sampling(64, 2048)), 55 + 14, 78 + 14),
+    (replace(ON_EIGHT, sampling=Sampling(128, 3072)), 55 + 14, 78 + 14),
+    (replace(ON_EIGHT, sampling=Sampling(share=0.3)), 55 + 14, 78 + 14),
 ])  # fmt: skip
 def test_sums_made_by_hand_for_a_7b_come_out(training: Training, least: float, most: float) -> None:
-    """315 GB as it was coded, 202 without a critic, 46 with LoRA on one GPU, 55 to 78 on each of eight."""
+    """315 GB as it was coded, 202 without a critic, 46 with LoRA on one GPU, 55 to 78 on each of eight; by hand these two leave out the
+    sampler's copy (15 GB, of which 4 took the place of its cache) and the reward model's seven eighths that are not shared."""
     assert least < gb(memory(SHAPE, training)) < most
 
 

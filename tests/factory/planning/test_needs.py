@@ -53,7 +53,10 @@ def test_what_bounds_memory_does(params: Params, changed: dict[str, Any]) -> Non
 
 def test_sharding_and_adapters_divide_the_states(params: Params) -> None:
     sharded = params.model_copy(update={"training": params.training.model_copy(update={"processes": 8, "shard": True})})
-    assert of(sharded)["ppo"].gpu.states == pytest.approx(of(params)["ppo"].gpu.states / 8, rel=1e-6)
+    one, eight = (of(found)["ppo"].gpu for found in (params, sharded))
+    for part in ("weights", "gradients", "optimizer"):
+        assert getattr(eight, part) == pytest.approx(getattr(one, part) / 8, rel=1e-6)
+    assert (eight.frozen, eight.handed) == (one.frozen, one.handed)  # the reward model, and what our sampler holds for itself
     assert params.ppo is not None
     lora = type(params.ppo).model_validate({**params.ppo.model_dump(), "lora": {"rank": 16, "alpha": 32}})
     adapted = of(params.model_copy(update={"ppo": lora}))

@@ -294,4 +294,8 @@ def test_time_is_linear_in_a_hostile_text(part: str) -> None:
         list(mentions(ascii_of(part * (size // len(part)))))
         return time.process_time() - began
 
-    assert seconds(40_000) < 20 * max(seconds(10_000), 0.01)
+    def least(size: int) -> float:
+        """Of three: the garbage of all tests before may be collected in one of them."""
+        return min(seconds(size) for _ in range(3))
+
+    assert least(40_000) < 20 * max(least(10_000), 0.01)

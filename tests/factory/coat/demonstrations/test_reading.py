@@ -339,7 +339,7 @@ def test_time_is_linear_in_a_hostile_text(part: str) -> None:
         read_verification(text)
         return time.process_time() - began
 
-    assert seconds(24_000) < 15 * max(seconds(6_000), 0.02)
+    assert min(seconds(24_000) for _ in range(3)) < 15 * max(min(seconds(6_000) for _ in range(3)), 0.02)
     assert seconds(1_000_000) < 1
 
 
