@@ -143,10 +143,9 @@ def test_watch_redraws_a_terminal_and_ctrl_c_ends_it(tmp_path: Path, monkeypatch
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     with training("base", [logged(0, 9), logged(4, 9, loss=0.25)]) as path:
         command = [sys.executable, "-m", "factory.cli", "status", "--watch"]
-        watch = subprocess.Popen(
-            command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment, start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background passes on that it ignores it
-        )  # fmt: skip
+        kept = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, and a child would inherit that
+        watch = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment, start_new_session=True)
+        signal.signal(signal.SIGINT, kept)
         shown = _read_until(ours, b"4/9")
         with path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(logged(5, 9, loss=0.125)) + "\n")
