@@ -286,8 +286,6 @@ def _training(params: "Params") -> Iterator[str]:
     training = params.training
     if training.shard and training.processes == 1:
         yield "training.shard is true: expected false where training.processes is 1, there is nobody to share with"
-    if training.shard and params.pretraining:
-        yield "training.shard is true: expected false beside pretraining, which each process does whole"
     for name in ("format_tuning", "orm", "ppo", "distill", "planner_sft", "planner_dpo") if training.shard else ():
         if (section := getattr(params, name)) and section.lora:
             yield f"{name}.lora is set: leave it out, or training.shard: adapters are not shared over processes"
