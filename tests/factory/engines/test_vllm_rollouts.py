@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import WIDE, bytes_tokenizer, config
 
 from factory.engines import vllm_handover
 from factory.engines.sampler import Sampler
@@ -57,7 +58,6 @@ class Actor:
 
 @pytest.fixture(scope="module", params=["tied", "untied"])
 def start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from conftest import WIDE, bytes_tokenizer, config
     from transformers import LlamaForCausalLM
 
     folder, tokenizer = tmp_path_factory.mktemp("models") / request.param, bytes_tokenizer()
