@@ -40,6 +40,7 @@ from trainers.live import LIVE
 from trainers.lora import Lora
 from trainers.machine import Machine
 from trainers.players import Players, open_players
+from trainers.policy import Actor
 
 CUDA = torch.cuda.is_available()
 LORA = Lora(rank=32, alpha=64, tokens=tuple(ACTIONS.values()))
@@ -333,7 +334,7 @@ def invariants(report: Report, sizes: Sizes, machine: Machine) -> None:
     holds("the sampler's log-probabilities are the trainer's", (found[kept] - own).abs().max(), 2e-3)
     gradients = []
     for limit in (10**9, 64):
-        actor = ppo.Actor(model, 1.0, replace(machine, precision="float32", pass_tokens=limit))
+        actor = Actor(model, 1.0, replace(machine, precision="float32", pass_tokens=limit))
         model.zero_grad()
         for rows in ppo.micro_batches([len(a) + len(b) for a, b in zip(asked, answered, strict=True)], range(6), limit):
             piece = collate([asked[row] for row in rows], [answered[row] for row in rows], machine.device)

@@ -33,6 +33,7 @@ from trainers.collate import collate
 from trainers.lora import Lora
 from trainers.machine import Machine
 from trainers.players import open_players
+from trainers.policy import Actor
 
 LORA = Lora(rank=8, alpha=16, tokens=tuple(ACTIONS.values()))
 MACHINE = Machine(pass_tokens=600, save_minutes=0)
@@ -176,7 +177,7 @@ def one_run(start: Path, problems: Sequence[Problem], settings: ppo.Settings, st
 
 
 @torch.no_grad()
-def plain(actor: ppo.Actor, batch: Any) -> torch.Tensor:
+def plain(actor: Actor, batch: Any) -> torch.Tensor:
     """At temperature 1, which is what our sampler reports."""
     kept, actor.temperature = actor.temperature, 1.0
     found = actor.log_probs(batch)

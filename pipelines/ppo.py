@@ -68,7 +68,7 @@ def main(params: Params, item: str) -> None:
     weights = Weights(section.beta, section.orm_weight, frozen.mean if frozen else 0.0, frozen.std if frozen else 1.0)
     rewards = _rewards(frozen, reader, weights)
     origins = [weights_in(folder) for folder in (MODELS / turn.start, orm)]
-    checkpoints = Checkpoints.of(run.WORK / name, here, *origins, settings, adapters, section, starts)
+    checkpoints = Checkpoints.of(run.WORK / name, here, *origins, settings, adapters, section, rows=starts)
     with sampling as sample:
         if found := checkpoints.latest():
             state.load(found)

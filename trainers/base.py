@@ -81,15 +81,14 @@ def pretrain(
         torch.manual_seed(seed)
         return Qwen3ForCausalLM(_config(settings, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id))
 
-    ordered, taken = [lengths[i] for i in order], [rows[i] for i in order]
-    job = hf.Job(target.name, machine, ordered, settings.batch, settings.lr, seed, parts=(settings, taken), build=fresh)
+    job = hf.Job.of(target, settings, machine, seed, lengths, order, corpus, build=fresh)
     model = fresh()
     optimizer = Muon(model, muon_lr=settings.muon_lr, adamw_lr=settings.lr)
     trainer = _Pretrainer(
         job,
         model=model,
         args=TrainingArguments(**job.arguments(model)),
-        train_dataset=[{"input_ids": row.ids, "labels": row.labels} for row in taken],
+        train_dataset=[{"input_ids": row.ids, "labels": row.labels} for row in (rows[i] for i in order)],
         data_collator=batches.collate(tokenizer.pad_token_id),
         optimizers=(optimizer, LambdaLR(optimizer, lambda step: settled(step / len(job.tokens)))),
     )

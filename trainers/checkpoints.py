@@ -10,11 +10,12 @@ weights, code or libraries make another text, and a folder with another text is 
 with `weights_only`.
 """
 
+import hashlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -43,10 +44,14 @@ class Checkpoints:
     saved: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def of(cls, root: Path, settings: Machine, *parts: object) -> "Checkpoints":
-        """`parts`: everything that the result depends on but code, libraries and the machine, as texts, numbers, dataclasses' `repr`s."""
+    def of(cls, root: Path, settings: Machine, *parts: object, rows: Iterable[object] = ()) -> "Checkpoints":
+        """`parts` and `rows`: everything that the result depends on but code, libraries and the machine, as texts, numbers, dataclasses'
+        `repr`s. Rows may be millions: they are read one by one."""
         used = (machine.world(), settings.device.type, settings.shard, settings.precision, settings.recompute, settings.tokens_a_pass)
-        text = digest(_code(), [version(name) for name in LIBRARIES], used, [repr(part) for part in parts])
+        content = hashlib.sha256()
+        for row in rows:
+            content.update(repr(row).encode(errors="surrogatepass"))
+        text = digest(_code(), [version(name) for name in LIBRARIES], used, [repr(part) for part in parts], content.hexdigest())
         return cls(root, text, settings.save_minutes, settings.keep)
 
     def folder(self, step: int) -> Path:

@@ -83,19 +83,8 @@ def prefer(
     pairs = [pairs[i] for i in run.fitting(target.name, sizes, model.config.max_position_embeddings)]
     lengths = [2 * len(prompt) + len(chosen) + len(rejected) for prompt, chosen, rejected in pairs]
     order = batches.order(lengths, settings.batch, seed, epochs=settings.epochs)
-    ordered, taken = [lengths[i] for i in order], [pairs[i] for i in order]
-    job = hf.Job(
-        target.name,
-        machine,
-        ordered,
-        settings.batch,
-        settings.lr,
-        seed,
-        parts=(settings, taken),
-        build=lambda: run.load(start)[0],
-        start=start,
-        width=2 * max(sizes),
-    )
+    taken, widest = [pairs[i] for i in order], 2 * max(sizes)
+    job = hf.Job.of(target, settings, machine, seed, lengths, order, rows, build=lambda: run.load(start)[0], start=start, width=widest)
     columns = zip(*taken, strict=True)
     trainer = _Tokenised(
         job,

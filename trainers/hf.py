@@ -1,6 +1,6 @@
 """A training by one of Hugging Face's trainers: settings, rows cut over processes, a watched run that resumes, a log, a saved model.
 
-    job = hf.Job(target.name, machine, lengths=[…], batch=32, lr=1e-5, seed=7, parts=(settings, rows), start=start)
+    job = hf.Job.of(target, settings, machine, seed, lengths, order, rows, build=lambda: run.load(start)[0], start=start)
     trainer = Tuner(job, model=model, args=SFTConfig(**job.arguments(model), …), …)      # class Tuner(hf.Stepwise, SFTTrainer)
     job.run(trainer)
     job.finish(trainer, tokenizer, target, log)       # data/logs/format_tuned.csv, then the folder
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from datasets import Dataset
@@ -37,9 +37,18 @@ LINES = 50  # of a log, about
 LOG_COLUMNS = ("step", "loss", "lr", "tokens_seen")  # of every log; a method adds its own behind them
 
 
+class Rates(Protocol):
+    """What every method's settings hold."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+
+
 @dataclass
 class Job:
-    """One training: `lengths` are the tokens of its rows in training order, `parts` what its result depends on beside them and `start`."""
+    """One training: `lengths` are the tokens of its rows in training order; `parts`, `made_of` and `start` what its result depends on."""
 
     name: str
     machine: Machine
@@ -49,9 +58,22 @@ class Job:
     seed: int
     parts: tuple[object, ...]
     build: Callable[[], PreTrainedModel]  # the model before this training, in float32
+    made_of: Sequence[object] = ()  # rows
     start: Path | None = None
     schedule: str = "cosine"
     width: int | None = None  # padded tokens of the widest row, where that is more than its length: both sides of a pair
+
+    @classmethod
+    def of(
+        cls, target: Path, settings: Rates, machine: Machine, seed: int, lengths: Sequence[int], order: Sequence[int],
+        rows: Sequence[object], *,
+        build: Callable[[], PreTrainedModel], start: Path | None = None, width: int | None = None,
+    ) -> "Job":  # fmt: skip
+        """The job that makes `target`: `lengths` of tokenised rows, trained on in `order`; `rows` are what they were made of."""
+        ordered = [lengths[i] for i in order]
+        return cls(
+            target.name, machine, ordered, settings.batch, settings.lr, seed, (settings, list(order)), build, rows, start, width=width
+        )
 
     @cached_property
     def tokens(self) -> list[int]:
@@ -85,7 +107,7 @@ class Job:
     def checkpoints(self) -> Checkpoints:
         origin = weights_in(self.start) if self.start else None
         shape = (list(self.lengths), self.batch, self.lr, self.seed, self.schedule, self.passes, self.machine.precision)
-        return Checkpoints.of(run.WORK / self.name, self.machine, origin, *shape, *self.parts)
+        return Checkpoints.of(run.WORK / self.name, self.machine, origin, *shape, *self.parts, rows=self.made_of)
 
     def arguments(self, model: torch.nn.Module) -> dict[str, Any]:
         """Hugging Face settings common to all methods."""

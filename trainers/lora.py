@@ -39,7 +39,7 @@ class Lora:
     tokens: tuple[str, ...] = ()  # of the vocabulary, whose rows are trained whole
 
 
-def adapt(model: PreTrainedModel, lora: Lora, tokenizer: PreTrainedTokenizerBase, name: str = "default") -> PeftModel:
+def adapt(model: PreTrainedModel, lora: Lora, tokenizer: PreTrainedTokenizerBase, name: str = DEFAULT) -> PeftModel:
     """The model under fresh adapters, which change nothing yet. A model with a scalar head trains the head whole."""
     if lora.rank > (most := model.config.get_text_config().hidden_size):
         raise ParamsError(
@@ -105,11 +105,9 @@ def weights(model: PreTrainedModel | PeftModel) -> Iterator[tuple[str, torch.Ten
             continue
         if isinstance(module, lora_layers.Linear | TrainableTokensWrapper):
             merged.add(name)
-            weight, bias = (
-                module.weight,
-                getattr(module.original_module if isinstance(module, TrainableTokensWrapper) else module, "bias", None),
-            )
-            for adapter in module.active_adapters if isinstance(module, lora_layers.Linear) else ():
+            rows = isinstance(module, TrainableTokensWrapper)
+            weight, bias = module.weight, getattr(module.original_module if rows else module, "bias", None)
+            for adapter in () if rows else module.active_adapters:
                 weight = weight + module.get_delta_weight(adapter).to(weight.dtype)
             yield f"{name}.weight", weight
             if bias is not None:
@@ -131,9 +129,7 @@ def add(model: PeftModel, folder: Path, weights: dict[str, torch.Tensor], name: 
     """Put kept adapters on a backbone that has others already, ready to train; which is active stays as it is."""
     config, before = LoraConfig.from_pretrained(str(folder)), model.active_adapter
     config.modules_to_save, config.exclude_modules, config.task_type, config.inference_mode = None, None, TaskType.CAUSAL_LM, False
-    config.trainable_token_indices = cast(
-        LoraConfig, model.peft_config[before]
-    ).trainable_token_indices  # an output layer of its own has rows too
+    config.trainable_token_indices = cast(LoraConfig, model.peft_config[before]).trainable_token_indices  # an output layer's too
     model.add_adapter(name, config)
     fresh = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     set_peft_model_state_dict(model, {**fresh, **weights}, adapter_name=name)
@@ -147,16 +143,23 @@ def active(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[
     if not isinstance(model, PeftModel):
         yield
         return
-    trains = {parameter: parameter.requires_grad for parameter in model.parameters()}
     if adapter is None:
-        with model.disable_adapter():
+        with _flags_kept(model), model.disable_adapter():
             yield
-    elif model.active_adapter != adapter:
-        model.set_adapter(adapter)
-    for parameter, flag in trains.items():
+        return
+    if model.active_adapter != adapter:
+        with _flags_kept(model):
+            model.set_adapter(adapter)
+    yield
+
+
+@contextmanager
+def _flags_kept(model: PeftModel) -> Iterator[None]:
+    """peft lets only the adapter train that was made active last."""
+    trains = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    yield
+    for parameter, flag in trains:
         parameter.requires_grad_(flag)
-    if adapter is not None:
-        yield
 
 
 def frozen_in(model: torch.nn.Module, dtype: torch.dtype) -> None:
@@ -173,14 +176,13 @@ def load(folder: Path, lora: Lora | None, machine: Machine) -> tuple[PreTrainedM
 
 
 def ready(
-    model: PreTrainedModel, lora: Lora | None, tokenizer: PreTrainedTokenizerBase, machine: Machine, name: str = "default"
+    model: PreTrainedModel, lora: Lora | None, tokenizer: PreTrainedTokenizerBase, machine: Machine, name: str = DEFAULT
 ) -> PreTrainedModel | PeftModel:
     """The model as it trains: whole, in float32; or frozen under adapters, in the precision of its matrix products."""
     if lora is None:
         return model
     shards.refuse(machine, "adapters (lora)")
-    low = machine.bf16(model)
     adapted = adapt(model, lora, tokenizer, name)
-    if low:
+    if machine.bf16(model):
         frozen_in(adapted, torch.bfloat16)
     return adapted

@@ -11,18 +11,13 @@ Several processes each act on their part of an iteration's start states and keep
 step's gradient is that of one process.
 """
 
-import json
-import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from factory.errors import DataError, ParamsError
 from factory.identity import seed_for
@@ -32,130 +27,10 @@ from trainers.collate import Batch, collate, micro_batches
 from trainers.diagnostics import Diagnostics, Means, Updates, action_rates, describe, progress
 from trainers.live import Live
 from trainers.losses import explained_variance, gae, importance, policy_loss, scale, value_loss, whiten
-from trainers.policy import Actor, Critic
+from trainers.ppo_state import Learner, Settings, State, build_state, warm_cosine
 from trainers.rollout import Order, Rewards, Rollouts, Sample, Start, collect
 
-FLOOR = 0.1  # the learning rate's cosine ends at this share of its peak
-BETAS = (0.9, 0.95)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """As in `params.yaml` (ppo, and the round's temperature and samples)."""
-
-    iterations: int
-    batch: int  # responses an iteration
-    minibatch: int
-    epochs: int
-    samples: int  # responses a start state
-    temperature: float
-    lr: float
-    critic_lr: float
-    warmup_share: float
-    critic_warmup: int  # first iterations, in which only the critic trains
-    clip: float
-    value_clip: float
-    gamma: float
-    lam: float
-    kl: float
-    baselines: tuple[str, ...]  # critic, siblings (a response's reward less the mean of its siblings'), or both
-    max_grad_norm: float
-    seed: int
-    importance: float | None = None  # most that a response's token counts where the sampler computed its log-probability otherwise
-
-    def __post_init__(self) -> None:
-        if self.batch % self.samples:
-            raise ParamsError(f"ppo.batch is {self.batch}, expected a multiple of the round's samples, {self.samples}")
-        if "siblings" in self.baselines and self.samples == 1:
-            raise ParamsError("ppo.baselines names siblings, expected a round with more than one of samples")
-        if self.lam < 1 and "critic" not in self.baselines:
-            raise ParamsError(
-                f"ppo.lam is {self.lam:g}, expected 1: without a critic in ppo.baselines every value is 0, and λ only fades the reward of "
-                "actions far from the end"
-            )
-        if self.critic_warmup and "critic" not in self.baselines:
-            raise ParamsError(f"ppo.critic_warmup is {self.critic_warmup}, expected 0: ppo.baselines names no critic")
-        if self.critic_warmup >= self.iterations:
-            raise ParamsError(f"ppo.critic_warmup is {self.critic_warmup}, expected less than ppo.iterations, {self.iterations}")
-
-    @property
-    def updates_per_epoch(self) -> int:
-        return math.ceil(self.batch / self.minibatch)
-
-    @property
-    def on_policy(self) -> bool:
-        """One update an iteration: the policy that improves is still the one that acted."""
-        return self.epochs * self.updates_per_epoch == 1
-
-    def updates(self, iterations: int) -> int:
-        return iterations * self.epochs * self.updates_per_epoch
-
-
-class Learner:
-    """A model's optimizer, schedule and gradient clipping."""
-
-    def __init__(self, parameters: Sequence[torch.nn.Parameter], lr: float, updates: int, settings: Settings) -> None:
-        self.parameters, self.max_norm = parameters, settings.max_grad_norm
-        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(parameters, lr=lr, betas=BETAS, weight_decay=0.0)
-        self.schedule = LambdaLR(self.optimizer, lambda step: warm_cosine(step, round(updates * settings.warmup_share), updates))
-
-    @property
-    def lr(self) -> float:
-        return float(self.schedule.get_last_lr()[0])
-
-    def step(self) -> float:
-        """Apply the gradients of all processes; returns their norm before clipping. Raises FloatingPointError when it or a weight is not
-        finite."""
-        machine.add_gradients([parameter for parameter in self.parameters if not isinstance(parameter, DTensor)])
-        norm = float(shards.full(torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)))
-        if not math.isfinite(norm):
-            raise FloatingPointError(f"gradient norm {norm}")
-        self.optimizer.step()
-        if not math.isfinite(float(shards.full(torch.nn.utils.get_total_norm([parameter.detach() for parameter in self.parameters])))):
-            raise FloatingPointError("a weight is no number")
-        self.optimizer.zero_grad(set_to_none=True)
-        self.schedule.step()
-        return norm
-
-
-@dataclass
-class State:
-    """All that training changes, and so all that a checkpoint holds."""
-
-    actor: Actor
-    critic: Critic | None
-    reference: Actor | None
-    actor_learner: Learner
-    critic_learner: Learner | None
-    iteration: int = 0
-    log: list[Diagnostics] = field(default_factory=list)
-
-    @property
-    def learners(self) -> list[Learner]:
-        return [learner for learner in (self.actor_learner, self.critic_learner) if learner is not None]
-
-    def save(self, folder: Path) -> None:
-        learners = [
-            {
-                "weights": [parameter.detach() for parameter in learner.parameters],
-                "optimizer": learner.optimizer.state_dict(),
-                "schedule": learner.schedule.state_dict(),
-            }
-            for learner in self.learners
-        ]
-        log = json.dumps([asdict(row) for row in self.log])
-        torch.save({"iteration": self.iteration, "learners": learners, "log": log}, folder / "state.pt")
-
-    def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
-        held = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-        for learner, kept in zip(self.learners, held["learners"], strict=True):
-            for parameter, weight in zip(learner.parameters, kept["weights"], strict=True):
-                parameter.data.copy_(weight)
-            learner.optimizer.load_state_dict(kept["optimizer"])
-            learner.schedule.load_state_dict(kept["schedule"])
-        self.iteration = held["iteration"]
-        self.log = [Diagnostics.of(row) for row in json.loads(held["log"])]
+__all__ = ["Experience", "Learner", "Settings", "State", "build_state", "evaluate", "minibatches", "train", "update", "warm_cosine"]
 
 
 @dataclass(frozen=True)
@@ -173,24 +48,6 @@ class Experience:
         """The actions of some responses, in the order of `Batch.targets`."""
         mask = self.mask[rows]
         return Experience(mask, *(field[rows][mask] for field in (self.logprobs, self.values, self.advantages, self.returns)))
-
-
-def warm_cosine(step: int, warmup: int, total: int) -> float:
-    """The share of the peak learning rate: a linear rise over `warmup` updates, then a cosine to FLOOR at `total`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    done = min(1.0, (step - warmup) / max(1, total - warmup))
-    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def build_state(actor: Actor, critic: Critic | None, settings: Settings) -> State:
-    reference = actor.before() if settings.kl > 0 else None
-    for player in (actor, critic, reference):
-        if player is not None and shards.wanted(actor.machine):
-            shards.spread(player, actor.machine)
-    actor_learner = Learner(actor.trained(), settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
-    critic_learner = Learner(critic.trained(), settings.critic_lr, settings.updates(settings.iterations), settings) if critic else None
-    return State(actor, critic, reference, actor_learner, critic_learner)
 
 
 def train(

@@ -60,18 +60,9 @@ def fit(rows: Sequence[OrmPair], settings: Settings, *, seed: int, start: Path, 
     pairs = [pairs[i] for i in run.fitting(target.name, sizes, model.config.max_position_embeddings)]
     lengths = [len(pair.chosen) + len(pair.rejected) for pair in pairs]
     order = batches.order(lengths, settings.batch, seed, epochs=settings.epochs)
-    ordered, taken = [lengths[i] for i in order], [pairs[i] for i in order]
-    job = hf.Job(
-        target.name,
-        machine,
-        ordered,
-        settings.batch,
-        settings.lr,
-        seed,
-        parts=(settings, taken),
-        build=lambda: from_policy(start, tokenizer),
-        start=start,
-        width=2 * max(sizes),
+    taken, widest = [pairs[i] for i in order], 2 * max(sizes)
+    job = hf.Job.of(
+        target, settings, machine, seed, lengths, order, rows, build=lambda: from_policy(start, tokenizer), start=start, width=widest
     )
     options = RewardConfig(**job.arguments(model), max_length=None)
     trainer = _Tokenised(job, model=model, args=options, train_dataset=dataset(taken), processing_class=tokenizer)

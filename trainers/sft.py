@@ -56,18 +56,7 @@ def tune(
     lengths = [len(row.ids) for row in sequences]
     order = batches.order(lengths, settings.batch, seed, tokens=settings.tokens)
     columns = {"input_ids": [sequences[i].ids for i in order], "labels": [sequences[i].labels for i in order]}
-    ordered = [lengths[i] for i in order]
-    job = hf.Job(
-        target.name,
-        machine,
-        ordered,
-        settings.batch,
-        settings.lr,
-        seed,
-        parts=(settings, columns),
-        build=lambda: run.load(start)[0],
-        start=start,
-    )
+    job = hf.Job.of(target, settings, machine, seed, lengths, order, rows, build=lambda: run.load(start)[0], start=start)
     trainer = _Tuner(
         job,
         model=model,
