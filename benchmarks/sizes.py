@@ -77,7 +77,7 @@ def planned(method: Method, rank: int | None, gpus: int) -> Training:
 
 def what_fits(shapes: dict[str, Shape]) -> list[str]:
     """GB; bold: it fits."""
-    kinds = [(room, gpus, rank) for room, gpus in zip(ROOMS, (1, 8, 0), strict=True) for rank in ((None,) if gpus > 1 else (None, 32))]
+    kinds = [(room, gpus, rank) for room, gpus in zip(ROOMS, (1, 8, 0), strict=True) for rank in (None, 32)]
     headers = ["model", "method", *(f"{'LoRA' if rank else 'full'}, {room}" for room, _, rank in kinds)]
     lines = []
     for name, sizes in shapes.items():
@@ -86,7 +86,7 @@ def what_fits(shapes: dict[str, Shape]) -> list[str]:
             for room, gpus, rank in kinds:
                 needed = memory(sizes, planned(method, rank, gpus)).total / 1e9
                 shown = f"{needed:,.1f}" if needed < 100 else f"{needed:,.0f}"
-                useless = not gpus and sizes.parameters > ON_CPU
+                useless = (not gpus and sizes.parameters > ON_CPU) or (gpus > 1 and rank and method == "ppo")  # which is refused
                 cells.append("" if useless else f"**{shown}**" if needed <= ROOMS[room] else shown)
             lines.append(cells)
     return table(headers, lines)

@@ -34,6 +34,7 @@ from factory.schemas import CorpusText
 from trainers import batches, hf, run, shards
 from trainers.machine import ALONE, Machine
 from trainers.muon import Muon
+from trainers.stepwise import Stepwise
 from trainers.tokenizer import build
 
 WARMUP, FLOOR = 0.05, 0.02  # shares of the run, and of the peak learning rate
@@ -54,7 +55,7 @@ class Settings:
     init: float
 
 
-class _Pretrainer(hf.Stepwise, Trainer):
+class _Pretrainer(Stepwise, Trainer):
     pass
 
 

@@ -26,6 +26,7 @@ from trainers import batches, hf, lora, run
 from trainers import machine as processes
 from trainers.lora import Lora
 from trainers.machine import ALONE, Machine
+from trainers.stepwise import Pairwise
 
 DIAGNOSTICS = {
     "accuracy": "rewards/accuracies", "margin": "rewards/margins", "reward_chosen": "rewards/chosen", "reward_rejected": "rewards/rejected",
@@ -42,7 +43,7 @@ class Settings:
     lora: Lora | None = None
 
 
-class _Tokenised(hf.Pairwise, DPOTrainer):
+class _Tokenised(Pairwise, DPOTrainer):
     """TRL tokenises prompt + completion as one text and looks for where the prompt ends; our rows are ids already."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:

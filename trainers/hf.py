@@ -1,7 +1,7 @@
 """A training by one of Hugging Face's trainers: settings, rows cut over processes, a watched run that resumes, a log, a saved model.
 
     job = hf.Job.of(target, settings, machine, seed, lengths, order, rows, build=lambda: run.load(start)[0], start=start)
-    trainer = Tuner(job, model=model, args=SFTConfig(**job.arguments(model), …), …)      # class Tuner(hf.Stepwise, SFTTrainer)
+    trainer = Tuner(job, model=model, args=SFTConfig(**job.arguments(model), …), …)      # as `trainers.stepwise` shows
     job.run(trainer)
     job.finish(trainer, tokenizer, target, log)       # data/logs/format_tuned.csv, then the folder
 
@@ -17,11 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
-from datasets import Dataset
-from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
@@ -32,7 +30,6 @@ from trainers.checkpoints import Checkpoints, weights_in
 from trainers.live import Bar, LiveCallback, reporting, thinned
 from trainers.machine import Machine
 
-Collate = Callable[[list[Any]], dict[str, Any]]
 LINES = 50  # of a log, about
 LOG_COLUMNS = ("step", "loss", "lr", "tokens_seen")  # of every log; a method adds its own behind them
 
@@ -167,7 +164,7 @@ class Job:
     ) -> None:  # fmt: skip
         """Write the log (`extra`: our column → Hugging Face's name) and the model, the folder `beside` in its own; first process only."""
         model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-        model = shards.collected(model, self.build, self.machine)
+        model = lora.collected(model, self.build, self.machine)
         if trainer.is_world_process_zero():
             columns = {"loss": "loss", "lr": "learning_rate", **(extra or {})}
             run.write_log(log, [*LOG_COLUMNS, *(extra or {})], self.lines(trainer.state.log_history, columns))
@@ -195,72 +192,6 @@ def _without_mask(_: torch.nn.Module, arguments: tuple[Any, ...], options: dict[
     return arguments, {**options, "attention_mask": None}
 
 
-if TYPE_CHECKING:
-    _Base = Trainer
-else:
-    _Base = object
-
-
-class Stepwise(_Base):
-    """Mixed into a Hugging Face trainer: its steps are a job's, cut over processes and passes. For losses that are divided by the
-    trained tokens of the whole step."""
-
-    job: Job
-    empty = False  # the pass that is being computed
-
-    def __init__(self, job: Job, **options: Any) -> None:
-        self.job = job
-        if spread := shards.wanted(job.machine):
-            options["model"]._is_distributed_loading_by_transformers = True  # what the trainer asks: then it neither moves nor wraps it
-        super().__init__(**options)
-        if spread:
-            shards.spread(options["model"], job.machine)
-        self.accelerator.gather = self._of_all  # for diagnostics; its own wants as many rows of every process
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        data: Any = self.train_dataset
-        if isinstance(data, Dataset):
-            data = self._remove_unused_columns(data, description="training")
-        cuts = [rows for step in range(len(self.job.tokens)) for rows in self.job.cut(step)]
-        return DataLoader(data, batch_sampler=cuts, collate_fn=self._collated(data), pin_memory=self.args.dataloader_pin_memory)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        assert len(getattr(self.model, "peft_config", "1")) == 1, (
-            "of several adapters Hugging Face's trainer reads back those in subfolders"
-        )
-        with self.job.checkpoints.writing(self.state.global_step):
-            super()._save_checkpoint(model, trial)
-
-    def _collated(self, data: Any) -> Collate:
-        """An empty pass runs a row without loss, since all processes must meet when gradients are added."""
-
-        def collated(rows: list[Any]) -> dict[str, Any]:
-            batch = self.data_collator(rows or [data[0]])
-            return batch if rows else {**batch, "labels": torch.full_like(batch["labels"], batches.IGNORED)}
-
-        return collated
-
-    def _of_all(self, mine: torch.Tensor) -> torch.Tensor:
-        """The rows of all processes, however many each has."""
-        if machine.world() == 1:
-            return mine
-        rows = [] if self.empty else [mine.detach().cpu().reshape(-1, *mine.shape[1:])]
-        return torch.cat(machine.gathered(rows)).to(mine.device)
-
-
-class Pairwise(Stepwise):
-    """The same for losses that are means over the pairs of a pass."""
-
-    def _collated(self, data: Any) -> Collate:
-        return lambda rows: {**self.data_collator(rows or [data[0]]), "rows": len(rows)}
-
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        rows = inputs.pop("rows")
-        weight, self.empty = self.job.weight(self.state.global_step, rows), rows == 0
-        found: Any = super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
-        return (weight * found[0], found[1]) if return_outputs else weight * found
-
-
 class _Watch(TrainerCallback):
     """Saves checkpoints, stops a run whose loss is no number, and writes a plain line every ten seconds where no progress bar can be
     shown."""
@@ -282,8 +213,7 @@ class _Watch(TrainerCallback):
             )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        whole = not shards.wanted(self.job.machine)  # optimizer states in shards are saved by none of the trainer's ways
-        control.should_save = whole and state.global_step < state.max_steps and self.job.checkpoints.due()
+        control.should_save = state.global_step < state.max_steps and self.job.checkpoints.due()
         now = time.monotonic()
         if args.disable_tqdm and state.is_world_process_zero and now - self.shown > 10:
             self.shown = now

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from factory.errors import ParamsError
 from factory.identity import seed_for
-from trainers import run, shards
+from trainers import machine, run, shards
 from trainers.checkpoints import weights_in
 from trainers.machine import Machine
 
@@ -83,13 +83,29 @@ def merged(model: PreTrainedModel | PeftModel, build: Callable[[], PreTrainedMod
     if DEFAULT in model.peft_config:
         model.set_adapter(DEFAULT)  # of several the actor's, whoever was read last
     if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
-        changes = get_peft_model_state_dict(model, save_embedding_layers=False)
-        config = model.peft_config[model.active_adapter]
-        whole = build()
-        whole.config = plain(model).config  # which may hold more by now: a reward model's statistics
-        model = get_peft_model(whole, config)
-        set_peft_model_state_dict(model, changes)
+        model = _onto(build(), model, _changes(model))
     return cast(PreTrainedModel, model.merge_and_unload())
+
+
+def collected(model: PreTrainedModel | PeftModel, build: Callable[[], PreTrainedModel], settings: Machine) -> PreTrainedModel | PeftModel:
+    """In the first process, the model that it can save by itself, its adapters in place: spread weights are gathered, of a model under
+    adapters these alone, onto one of `build`. To be called in all processes at once."""
+    if not (isinstance(model, PeftModel) and shards.wanted(settings)):
+        return shards.collected(model, build, settings)
+    changes = {name: shards.full(weight).cpu() for name, weight in _changes(model).items()}
+    return _onto(build(), model, changes) if machine.rank() == 0 else model
+
+
+def _changes(model: PeftModel) -> dict[str, torch.Tensor]:
+    return cast(dict[str, torch.Tensor], get_peft_model_state_dict(model, save_embedding_layers=False))
+
+
+def _onto(whole: PreTrainedModel, model: PeftModel, changes: dict[str, torch.Tensor]) -> PeftModel:
+    """A fresh plain model under the adapters of `model`, with its config, which may hold more by now: a reward model's statistics."""
+    whole.config = plain(model).config
+    adapted = cast(PeftModel, get_peft_model(whole, model.peft_config[model.active_adapter]))
+    set_peft_model_state_dict(adapted, changes)
+    return adapted
 
 
 def plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
@@ -169,20 +185,19 @@ def frozen_in(model: torch.nn.Module, dtype: torch.dtype) -> None:
             parameter.data = parameter.data.to(dtype)
 
 
-def load(folder: Path, lora: Lora | None, machine: Machine) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+def load(folder: Path, lora: Lora | None, settings: Machine) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """The causal model in `folder`, ready to train. Raises DataError as `run.load`."""
     model, tokenizer = run.load(folder)
-    return ready(model, lora, tokenizer, machine), tokenizer
+    return ready(model, lora, tokenizer, settings), tokenizer
 
 
 def ready(
-    model: PreTrainedModel, lora: Lora | None, tokenizer: PreTrainedTokenizerBase, machine: Machine, name: str = DEFAULT
+    model: PreTrainedModel, lora: Lora | None, tokenizer: PreTrainedTokenizerBase, settings: Machine, name: str = DEFAULT
 ) -> PreTrainedModel | PeftModel:
     """The model as it trains: whole, in float32; or frozen under adapters, in the precision of its matrix products."""
     if lora is None:
         return model
-    shards.refuse(machine, "adapters (lora)")
     adapted = adapt(model, lora, tokenizer, name)
-    if machine.bf16(model):
+    if settings.bf16(model):
         frozen_in(adapted, torch.bfloat16)
     return adapted

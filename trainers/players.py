@@ -42,6 +42,8 @@ def open_players(
 ) -> Players:
     """`critic`, `reward`: whether there is to be one. Raises DataError when a model cannot be read, or start and reward model do not read
     conversations as the same tokens."""
+    if adapters is not None:
+        shards.refuse(machine, "PPO under adapters (ppo.lora)")
     reader = run.load_tokenizer(orm)
     model, tokenizer = run.load(start)
     if (reader.get_vocab(), reader.chat_template) != (tokenizer.get_vocab(), tokenizer.chat_template):

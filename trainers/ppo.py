@@ -78,11 +78,9 @@ def train(
         state.iteration = number
         if live is not None:
             live.step(number, row.cells(), tokens_seen=sum(int(row.rollouts["tokens"] or 0) for row in state.log))
-        whole = not shards.wanted(state.actor.machine)
-        if checkpoints is not None and whole and number < settings.iterations and checkpoints.due():
+        if checkpoints is not None and number < settings.iterations and checkpoints.due():
             with checkpoints.writing(number) as folder:
-                if machine.rank() == 0:
-                    state.save(folder)
+                state.save(folder)
         report(progress(row, settings.iterations, (time.monotonic() - began) / (number - first)))
     return state.log
 

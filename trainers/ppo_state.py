@@ -119,24 +119,20 @@ class State:
         return [learner for learner in (self.actor_learner, self.critic_learner) if learner is not None]
 
     def save(self, folder: Path) -> None:
-        learners = [
-            {
-                "weights": [parameter.detach() for parameter in learner.parameters],
-                "optimizer": learner.optimizer.state_dict(),
-                "schedule": learner.schedule.state_dict(),
-            }
-            for learner in self.learners
-        ]
-        log = json.dumps([asdict(row) for row in self.log])
-        torch.save({"iteration": self.iteration, "learners": learners, "log": log}, folder / "state.pt")
+        """To be called in all processes: the first writes all, or each its part where weights are spread."""
+        if machine.rank() == 0 or shards.wanted(self.actor.machine):
+            learners = [
+                {**shards.parts(learner.parameters, learner.optimizer), "schedule": learner.schedule.state_dict()}
+                for learner in self.learners
+            ]
+            log = json.dumps([asdict(row) for row in self.log])
+            torch.save({"iteration": self.iteration, "learners": learners, "log": log}, shards.file_in(folder, self.actor.machine))
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote."""
-        held = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        held = torch.load(shards.file_in(folder, self.actor.machine), map_location="cpu", weights_only=True)
         for learner, kept in zip(self.learners, held["learners"], strict=True):
-            for parameter, weight in zip(learner.parameters, kept["weights"], strict=True):
-                parameter.data.copy_(weight)
-            learner.optimizer.load_state_dict(kept["optimizer"])
+            shards.restore(kept, learner.parameters, learner.optimizer)
             learner.schedule.load_state_dict(kept["schedule"])
         self.iteration = held["iteration"]
         self.log = [Diagnostics.of(row) for row in json.loads(held["log"])]

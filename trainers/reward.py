@@ -29,6 +29,7 @@ from trainers import batches, hf, lora, run
 from trainers.collate import micro_batches
 from trainers.lora import Lora
 from trainers.machine import ALONE, Machine
+from trainers.stepwise import Pairwise
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Pair:
     margin: float
 
 
-class _Tokenised(hf.Pairwise, RewardTrainer):
+class _Tokenised(Pairwise, RewardTrainer):
     pass
 
 
@@ -75,7 +76,8 @@ def fit(rows: Sequence[OrmPair], settings: Settings, *, seed: int, start: Path, 
     if held:
         with machine.autocast(model):
             accuracy = pair_accuracy(model, held, settings.batch, machine.tokens_a_pass)
-        print(f"{target.name}: right on {accuracy:.1%} of {len(held)} pairs of held-out problems", flush=True)
+        if trainer.is_world_process_zero():
+            print(f"{target.name}: right on {accuracy:.1%} of {len(held)} pairs of held-out problems", flush=True)
         trainer.state.log_history[-2]["heldout_accuracy"] = accuracy
     extra = {"accuracy": "accuracy", "margin": "margin", "heldout_accuracy": "heldout_accuracy"}
     job.finish(trainer, tokenizer, target, log, extra, keep_adapters=True)

@@ -21,6 +21,7 @@ from factory.schemas import Demonstration, Example
 from trainers import batches, hf, lora, run
 from trainers.lora import Lora
 from trainers.machine import ALONE, Machine
+from trainers.stepwise import Stepwise
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Settings:
     lora: Lora | None = None
 
 
-class _Tuner(hf.Stepwise, SFTTrainer):
+class _Tuner(Stepwise, SFTTrainer):
     pass
 
 

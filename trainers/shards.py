@@ -3,13 +3,16 @@ al. 2020), and gathered layer by layer where they compute.
 
     shards.spread(model, machine)      # in place, before there is an optimizer
     shards.whole(model)                # name → full weight on the CPU, in the first process
+    shards.parts(learner.parameters, learner.optimizer)     # what this process holds of both, for its file of a checkpoint
 
 A gradient is the mean over the processes. Every process has to run as many forward and backward passes as the others. The rest of a model
 (embedding, output layer) is one shard, which its own `forward` gathers: call the module that was spread.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from peft import PeftModel
@@ -22,6 +25,13 @@ from transformers import PreTrainedModel
 from factory.errors import ParamsError
 from trainers import machine
 from trainers.machine import Machine
+
+
+class Optimizer(Protocol):
+    """One of PyTorch's, or accelerate's around it."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 def wanted(settings: Machine) -> bool:
@@ -78,3 +88,39 @@ def finite(module: nn.Module) -> bool:
     """Of the weights that this process holds."""
     mine = (parameter.to_local() if isinstance(parameter, DTensor) else parameter for parameter in module.parameters())
     return all(bool(torch.isfinite(weight).all()) for weight in mine)
+
+
+def file_in(folder: Path, settings: Machine) -> Path:
+    """Where this process keeps its part of a checkpoint."""
+    return folder / (f"state-{machine.rank()}.pt" if wanted(settings) else "state.pt")
+
+
+def parts(parameters: Sequence[Tensor], optimizer: Optimizer) -> dict[str, Any]:
+    """Weights and optimizer states as far as this process holds them, as plain tensors."""
+    held = optimizer.state_dict()
+    state = {number: {name: _part(value) for name, value in values.items()} for number, values in held["state"].items()}
+    return {"weights": [_part(parameter.detach()) for parameter in parameters], "optimizer": {**held, "state": state}}
+
+
+@torch.no_grad()
+def restore(held: dict[str, Any], parameters: Sequence[Tensor], optimizer: Optimizer) -> None:
+    """Go on from what `parts` gave to the same process of as many."""
+    for parameter, part in zip(parameters, held["weights"], strict=True):
+        _part(parameter).copy_(part)
+    state = {
+        number: {name: _like(value, parameters[number]) for name, value in values.items()}
+        for number, values in held["optimizer"]["state"].items()
+    }
+    optimizer.load_state_dict({**held["optimizer"], "state": state})
+
+
+def _part(x: Any) -> Any:
+    return x.to_local() if isinstance(x, DTensor) else x
+
+
+def _like(part: Any, whole: Tensor) -> Any:
+    """A part of something that is spread as `whole` is; a number, such as the count of steps, as it is."""
+    if not isinstance(whole, DTensor) or not isinstance(part, Tensor) or part.dim() == 0:
+        return part
+    mesh, placements = whole.device_mesh, whole.placements
+    return DTensor.from_local(part.to(mesh.device_type), mesh, placements, shape=whole.shape, stride=whole.stride())

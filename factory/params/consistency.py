@@ -286,9 +286,8 @@ def _training(params: "Params") -> Iterator[str]:
     training = params.training
     if training.shard and training.processes == 1:
         yield "training.shard is true: expected false where training.processes is 1, there is nobody to share with"
-    for name in ("format_tuning", "orm", "ppo", "distill", "planner_sft", "planner_dpo") if training.shard else ():
-        if (section := getattr(params, name)) and section.lora:
-            yield f"{name}.lora is set: leave it out, or training.shard: adapters are not shared over processes"
+    if training.shard and params.ppo and params.ppo.lora:
+        yield "ppo.lora is set: leave it out, or training.shard: PPO's models share a backbone under adapters, which is not spread"
     for name, round_ in params.rounds.items() if params.ppo else ():
         if params.ppo and params.ppo.batch // round_.samples < training.processes:
             starts = params.ppo.batch // round_.samples

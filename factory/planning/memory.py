@@ -6,8 +6,8 @@
 
 `float32` trains as a CPU does. `bfloat16`: on a GPU, full training under autocast, where the master weights, gradients and Adam stay
 float32 and the cast weights of one model live through its pass; with LoRA the frozen base is bfloat16, the adapters are float32. Over
-several GPUs FSDP shards what trains and gathers a layer at a time; adapters are not sharded, PPO's reward model is whole on every GPU.
-With LoRA the models of PPO share one backbone. Our sampler has weights of its own where it could not use the trained ones.
+several GPUs FSDP shards models and gathers a layer at a time; PPO's reward model is whole on every GPU, and so is its backbone under
+adapters. With LoRA the models of PPO share one backbone. Our sampler has weights of its own where it could not use the trained ones.
 docs/sizes.md compares the sums with measured peaks.
 """
 
@@ -157,7 +157,7 @@ class Memory:
 
 def memory(shape: Shape, training: Training) -> Memory:
     """Of one process, at the longest pass of the run, the optimizer's moments being there already."""
-    cut = max(1, training.gpus) if training.rank is None else 1
+    cut = training.gpus if _sharded(training) else 1
     width = FLOAT if training.precision == "float32" else HALF
     trained, frozen, whole = _held(shape, training, width)
     sampled = training.method == "ppo"
@@ -188,14 +188,19 @@ def _held(shape: Shape, training: Training, width: int) -> tuple[int, int, int]:
         judge = shape.backbone + shape.hidden
         return own + critic * judge, width * reference * own, width * orm * judge
     adapter = shape.adapter(training.rank) + shape.hidden
-    return adapter * (1 + critic), 0, width * own + orm * FLOAT * adapter  # the reference is the backbone without an adapter
+    return adapter * (1 + critic), width * own, orm * FLOAT * adapter  # the reference is the backbone without an adapter
+
+
+def _sharded(training: Training) -> bool:
+    return training.gpus > 1 and (training.rank is None or training.method != "ppo")
 
 
 def _copies(shape: Shape, training: Training, width: int) -> int:
-    """One process: autocast's bfloat16 weights of the model in its pass. FSDP: two layers' weights, one's gradients, and what stands
-    outside of the layers."""
-    if training.gpus > 1 and training.rank is None:
-        return width * (3 * shape.layer + shape.parameters - shape.layers * shape.layer)
+    """One process: autocast's bfloat16 weights of the model in its pass. FSDP: two layers' weights, one's gradients where it trains, and
+    what stands outside of the layers."""
+    if _sharded(training):
+        gathered = 3 if training.rank is None else 2
+        return width * (gathered * shape.layer + shape.parameters - shape.layers * shape.layer)
     return HALF * shape.parameters if width == HALF and training.rank is None else 0
 
 

@@ -1,6 +1,6 @@
 """Short trainings of all four methods on uneven rows, for `test_invariance`; by itself it is one of several processes that train together.
 
-    python -m torch.distributed.run --standalone --nproc_per_node 2 tests/trainers/cuts.py START OUT [PASS_ROWS [shard]]
+    python -m torch.distributed.run --standalone --nproc_per_node 2 tests/trainers/cuts.py START OUT [PASS_ROWS [shard] [save] [METHOD …]]
 
 Eleven rows of unequal lengths in batches of five: the last step has one row, and with two processes one of them none.
 """
@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,16 +19,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
+from factory.coat import grammar
 from factory.coat.rewards import Reward
 from factory.language.conversation import said
 from factory.schemas import Example, OrmPair, Restart, TrajectoryPair
-from trainers import batches, dpo, machine, ppo, reward, sft, shards
+from trainers import batches, dpo, machine, ppo, reward, run, sft, shards
+from trainers.checkpoints import Checkpoints
 from trainers.collate import Ids
+from trainers.live import Live
+from trainers.lora import Lora
 from trainers.machine import Machine
 from trainers.policy import Actor, Critic
 from trainers.rollout import Response, Start
 
 ROWS, BATCH = 11, 5
+LORA = Lora(4, 8, tuple(grammar.ACTIONS.values()))
 MADE = {"model": "m@0", "prompt_version": "p@0", "seed": 1, "round": "r1"}
 
 
@@ -49,31 +55,41 @@ def texts() -> list[tuple[str, str, str]]:
     return rows
 
 
-def tune(start: Path, here: Machine) -> None:
+def target(name: str, lora: Lora | None) -> Path:
+    return Path(f"{name}_lora" if lora else name)
+
+
+def log(name: str, lora: Lora | None) -> Path:
+    return Path(f"{target(name, lora)}.csv")
+
+
+def tune(start: Path, here: Machine, lora: Lora | None = None) -> None:
     rows = [Example(id=str(n), problem_id=str(n), prompt=said("user", p), completion=c, **MADE) for n, (p, c, _) in enumerate(texts()[1:])]
     words = AutoTokenizer.from_pretrained(start)
     tokens = sum(len(row.ids) for row in batches.completion_only(words, [row.prompt for row in rows], [row.completion for row in rows]))
-    settings = sft.Settings(tokens=tokens, batch=BATCH, lr=1e-3)
-    sft.tune(rows, settings, seed=1, start=start, target=Path("sft"), log=Path("sft.csv"), machine=here)
+    settings = sft.Settings(tokens=tokens, batch=BATCH, lr=1e-3, lora=lora)
+    sft.tune(rows, settings, seed=1, start=start, target=target("sft", lora), log=log("sft", lora), machine=here)
 
 
-def fit(start: Path, here: Machine) -> None:
+def fit(start: Path, here: Machine, lora: Lora | None = None) -> None:
     rows = [
         OrmPair(id=str(n), problem_id=str(n), prompt=said("user", p), chosen=right, rejected=wrong, margin=n % 3, chosen_id="c",
                 rejected_id="r", round="r1")
         for n, (p, right, wrong) in enumerate(texts())
     ]  # fmt: skip
-    reward.fit(rows, reward.Settings(1, BATCH, 1e-3), seed=1, start=start, target=Path("orm"), log=Path("orm.csv"), machine=here)
+    reward.fit(
+        rows, reward.Settings(1, BATCH, 1e-3, lora), seed=1, start=start, target=target("orm", lora), log=log("orm", lora), machine=here
+    )
 
 
-def prefer(start: Path, here: Machine) -> None:
+def prefer(start: Path, here: Machine, lora: Lora | None = None) -> None:
     rows = [
         TrajectoryPair(id=str(n), problem_id=str(n), prompt=said("user", p), chosen=right, rejected=wrong, reward_chosen=1.0,
                        reward_rejected=0.0, n_similar=1, n_decodes=1, template_ids=(), **MADE)
         for n, (p, right, wrong) in enumerate(texts()[1:])
     ]  # fmt: skip
-    settings = dpo.Settings(epochs=1, batch=BATCH, lr=1e-3, beta=0.5)
-    dpo.prefer(rows, settings, seed=1, start=start, target=Path("dpo"), log=Path("dpo.csv"), machine=here)
+    settings = dpo.Settings(epochs=1, batch=BATCH, lr=1e-3, beta=0.5, lora=lora)
+    dpo.prefer(rows, settings, seed=1, start=start, target=target("dpo", lora), log=log("dpo", lora), machine=here)
 
 
 @dataclass(frozen=True)
@@ -119,17 +135,34 @@ def improve(start: Path, here: Machine) -> None:
             tuple(range(2, 4 + 3 * (n % 5))),
         ) for n in range(ROWS)
     ]  # fmt: skip
-    rows = ppo.train(state, starts, draw, judge, settings, eos=1, action_ids={"reflect": 6}, report=lambda _: None)
+    checkpoints = Checkpoints.of(run.WORK / "ppo", here, settings, rows=starts)
+    if found := checkpoints.latest():
+        state.load(found)
+    with Live("ppo", settings.iterations, after=state.iteration) as live:
+        rows = ppo.train(
+            state,
+            starts,
+            draw,
+            judge,
+            settings,
+            eos=1,
+            action_ids={"reflect": 6},
+            checkpoints=checkpoints,
+            live=live,
+            report=lambda _: None,
+        )
     assert state.critic is not None
     with state.actor.acting() as model:
         weights = {f"actor.{name}": weight for name, weight in model.state_dict().items()}
     weights |= {f"critic.{name}": weight for name, weight in shards.whole(state.critic).items()}
+    checkpoints.clear()
     if machine.rank() == 0:
         Path("ppo.json").write_text(json.dumps([row.cells() for row in rows]), encoding="utf-8")
         torch.save(weights, "ppo.pt")
 
 
-METHODS = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve}
+ALL = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve}
+METHODS = ALL | {f"{name}_lora": partial(train, lora=LORA) for name, train in (("sft", tune), ("orm", fit), ("dpo", prefer))}
 
 
 def pass_tokens(rows: int) -> int:
@@ -156,9 +189,12 @@ def main(start: str, out: str, pass_rows: str = "0", *words: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     torch.set_num_threads(1)
-    here = Machine(processes=machine.world(), shard="shard" in words, pass_tokens=pass_tokens(int(pass_rows)) or None, save_minutes=1e9)
-    for train in METHODS.values():
-        train(Path(start), here)
+    here = Machine(
+        processes=machine.world(), shard="shard" in words, pass_tokens=pass_tokens(int(pass_rows)) or None,
+        save_minutes=0.0 if "save" in words else 1e9,
+    )  # fmt: skip
+    for method in [word for word in words if word in METHODS] or ALL:
+        METHODS[method](Path(start), here)
 
 
 if __name__ == "__main__":

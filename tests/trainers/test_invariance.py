@@ -7,15 +7,19 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 import cuts
+import psutil
 import pytest
 import torch
 
 from trainers import batches, hf, ppo
+from trainers import run as processes
+from trainers.checkpoints import WHOLE
 from trainers.machine import Machine
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +48,7 @@ def assert_same(one: cuts.Outcome, other: cuts.Outcome) -> None:
         torch.testing.assert_close(other.weights[name], weight, rtol=0, atol=ATOL, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@pytest.fixture(scope="module", params=list(cuts.METHODS))
+@pytest.fixture(scope="module", params=list(cuts.ALL))
 def whole(request: pytest.FixtureRequest, start: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, cuts.Outcome]:
     """A method, and what it comes to where a batch is one pass of one process."""
     return request.param, run(request.param, start, tmp_path_factory.mktemp(request.param) / "whole", Machine())
@@ -86,6 +90,20 @@ def test_a_mean_of_means_would_be_seen(start: Path, tmp_path: Path, monkeypatch:
         assert_same(expected, run("orm", start, tmp_path / "cut", Machine(pass_tokens=cuts.pass_tokens(4))))
 
 
+def pair(start: Path, folder: Path, cut: str) -> subprocess.Popen[str]:
+    """Two processes that train together."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    return subprocess.Popen(
+        [*launcher, str(ROOT / "tests/trainers/cuts.py"), str(start), str(folder), *cut.split()],
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def ended(running: subprocess.Popen[str]) -> None:
+    _, errors = running.communicate(timeout=550)
+    assert running.returncode == 0, errors[-4000:]
+
+
 @pytest.fixture(scope="module")
 def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """How it is cut → what two processes came to, all methods one behind the other."""
@@ -93,12 +111,7 @@ def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     @cache
     def started(cut: str) -> Path:
         folder = tmp_path_factory.mktemp("together") / "out"
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-        done = subprocess.run(
-            [*launcher, str(ROOT / "tests/trainers/cuts.py"), str(start), str(folder), *cut.split()],
-            capture_output=True, check=False, text=True, timeout=550, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-4000:]
+        ended(pair(start, folder, cut))
         return folder
 
     return started
@@ -112,3 +125,40 @@ def test_two_processes_make_the_steps_of_one(
     method, expected = whole
     monkeypatch.chdir(together(cut))
     assert_same(expected, cuts.outcome(method))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sft_lora", "orm_lora", "dpo_lora"])
+def test_adapters_on_spread_weights_make_the_steps_of_one_process(
+    method: str, together: Callable[[str], Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(method, start, tmp_path / "alone", Machine())
+    monkeypatch.chdir(together("1 shard sft_lora orm_lora dpo_lora"))
+    assert_same(expected, cuts.outcome(method))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sft", "dpo_lora", "ppo"])
+def test_spread_weights_go_on_from_their_checkpoint_in_the_same_bytes(
+    method: str, together: Callable[[str], Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both processes and their launcher are killed -9 after the first checkpoint."""
+    folder = tmp_path / "out"
+    running = pair(start, folder, f"0 shard save {method}")
+    kept = Path(run_folder := folder / processes.WORK / method, "checkpoint-1")
+    while not (kept / WHOLE).exists():
+        assert running.poll() is None, running.stderr.read()[-4000:] if running.stderr else ""
+        time.sleep(0.001)
+    for one in (*psutil.Process(running.pid).children(recursive=True), running):
+        one.kill()
+    running.communicate()
+    assert not (folder / method).exists()
+    assert len(list(kept.glob("state-*.pt"))) == 2
+    ended(pair(start, folder, f"0 shard save {method}"))
+    assert not run_folder.exists()
+    monkeypatch.chdir(folder)
+    resumed = cuts.outcome(method)
+    monkeypatch.chdir(together("0 shard dpo_lora" if method == "dpo_lora" else "0 shard"))
+    expected = cuts.outcome(method)
+    assert resumed.log == expected.log
+    assert all(torch.equal(weight, resumed.weights[name]) for name, weight in expected.weights.items())
