@@ -85,8 +85,9 @@ class Diagnostics:
 
 
 def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
-    """Rewards by part, accuracy by buffer, lengths; of several `samples` a start state also what share of the rewards' variance lies
-    between start states, which a critic that knows only these can explain (one-way analysis of variance; negative where there is none)."""
+    """Rewards by part, accuracy by buffer, the shares of responses that corrected or broke an answer of their own, lengths; of several
+    `samples` a start state also what share of the rewards' variance lies between start states, which a critic that knows only these can
+    explain (one-way analysis of variance; negative where there is none)."""
     rewards = rollouts.rewards
     by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-"}
     return {
@@ -96,6 +97,8 @@ def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
         "reward_bonus": fmean(r.bonus for r in rewards),
         "accuracy": fmean(r.correct for r in rewards),
         **{f"accuracy_{buffer}": fmean(correct) if correct else None for buffer, correct in by_buffer.items()},
+        "wrong_to_right": fmean(r.first is False and r.correct for r in rewards),
+        "right_to_wrong": fmean(r.first is True and not r.correct for r in rewards),
         "response_length": fmean(map(len, rollouts.actions)),
         "truncated_share": fmean(not response.finished for response in rollouts.responses),
         "tokens": rollouts.tokens,

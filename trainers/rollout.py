@@ -49,6 +49,9 @@ class Rewarded(Protocol):
     def bonus(self) -> float: ...
     @property
     def total(self) -> float: ...
+    @property
+    def first(self) -> bool | None:
+        """Whether an answer that it reflected on was right; None without one."""
 
 
 @dataclass(frozen=True)

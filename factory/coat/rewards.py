@@ -16,7 +16,8 @@ response; its logit is standardised by the mean and standard deviation that are 
 import math
 from dataclasses import dataclass
 
-from factory.grading import grade
+from factory.coat.grammar import REFLECT, before_reflection
+from factory.grading import boxed_answers, grade
 from factory.schemas import Buffer, Restart, Verdict
 
 
@@ -36,6 +37,7 @@ class Reward:
     rule: float  # -1 or 0
     orm: float  # 0 to orm_weight
     bonus: float  # -beta, 0 or beta
+    first: bool | None = None  # whether the answer boxed before the response's first `<|reflect|>` was right; None without one
 
     @property
     def correct(self) -> bool:
@@ -51,7 +53,14 @@ def reward(start: Restart, response: str, orm_logit: float, weights: Weights) ->
     verdict = grade(response, start.answer, start.answer_kind, start.decimals).verdict
     correct = verdict == "correct"
     orm = weights.orm_weight * _sigmoid((orm_logit - weights.mean) / weights.std)
-    return Reward(verdict, float(correct) - 1.0, orm, restart_bonus(start.buffer, correct, weights.beta))
+    return Reward(verdict, float(correct) - 1.0, orm, restart_bonus(start.buffer, correct, weights.beta), _first(start, response))
+
+
+def _first(start: Restart, response: str) -> bool | None:
+    attempt = before_reflection(response)
+    if REFLECT not in response or not boxed_answers(attempt):
+        return None
+    return grade(attempt, start.answer, start.answer_kind, start.decimals).verdict == "correct"
 
 
 def restart_bonus(buffer: Buffer, correct: bool, beta: float) -> float:

@@ -24,6 +24,7 @@ PARTS = {
     "Reward by part": ("reward_rule", "reward_orm", "reward_bonus"),
     "Accuracy by start state": ("accuracy_0", "accuracy_+", "accuracy_-"),
     "Meta-actions a response": ("continue", "reflect", "explore"),
+    "Share of responses that corrected or broke an answer of their own": ("wrong_to_right", "right_to_wrong"),
 }
 
 
@@ -44,7 +45,17 @@ def training(params: Params) -> Iterable[Block]:
     ends = [
         (name, column, f"{line[0][1]:.4g}", f"{line[-1][1]:.4g}", str(len(line)))
         for name, rows in rounds.items()
-        for column in ("reward", "accuracy_0", "accuracy_+", "accuracy_-", "response_length", "reflect", "entropy")
+        for column in (
+            "reward",
+            "accuracy_0",
+            "accuracy_+",
+            "accuracy_-",
+            "wrong_to_right",
+            "right_to_wrong",
+            "response_length",
+            "reflect",
+            "entropy",
+        )
         if (line := _line(rows, "iteration", column))
     ]
     if ends:

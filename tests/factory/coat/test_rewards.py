@@ -66,3 +66,19 @@ def test_extreme_logits_do_not_overflow() -> None:
 
 def test_the_bonus_is_for_restarts_only() -> None:
     assert [restart_bonus(buffer, correct, 0.5) for buffer in ("0", "+", "-") for correct in (True, False)] == [0, 0, 0, -0.5, 0.5, 0]
+
+
+@pytest.mark.parametrize(
+    ("response", "first", "right"),
+    [
+        ("3 * 5 = 15\n\\boxed{15}\n<|reflect|>No.\n\\boxed{12}", False, True),
+        ("\\boxed{12}\n<|reflect|>No.\n\\boxed{13}", True, False),
+        ("\\boxed{13}\n<|reflect|>\\boxed{12}\n<|reflect|>\\boxed{14}", False, False),
+        ("3 * 4 = 13\n<|reflect|>No.\n\\boxed{12}", None, True),  # it corrected a step, no answer
+        ("\\boxed{12}", None, True),
+    ],
+)
+def test_the_answer_that_a_response_reflects_on(response: str, first: bool | None, right: bool) -> None:
+    """Of the response alone: what stands in the prefix was not this policy's choice."""
+    found = reward(start("-", "\\boxed{13}\n<|reflect|>"), response, 0.0, WEIGHTS)
+    assert (found.first, found.correct) == (first, right)

@@ -52,14 +52,20 @@ def test_one_point_is_a_row_and_no_curve(small_line) -> None:
 
 def test_rounds_are_compared_and_each_has_its_parts(small_line) -> None:
     without_trajectories(small_line)
-    header = ("iteration", "reward", "accuracy_0", "accuracy_+", "accuracy_-", "reward_rule", "reflect")
-    log("policy_r1", header, (1, -0.5, 0.25, "", 0.0, -0.4, 1.0), (2, "", "", "", "", "", ""), (3, -0.1, 0.5, "", 0.25, -0.2, 0.5))
+    header = ("iteration", "reward", "accuracy_0", "accuracy_+", "accuracy_-", "reward_rule", "reflect", "wrong_to_right", "right_to_wrong")
+    log(
+        "policy_r1",
+        header,
+        (1, -0.5, 0.25, "", 0.0, -0.4, 1.0, 0.1, 0.0),
+        (2, "", "", "", "", "", "", "", ""),
+        (3, -0.1, 0.5, "", 0.25, -0.2, 0.5, 0.3, 0.05),
+    )
     log("policy_r2", header[:2], (1, -0.2), (2, 0.25))
     *figures, table = training(small_line.params)
     captions = [figure.caption for figure in figures]
     assert captions == [
         "Mean reward of the rollouts, by iteration", "Reward by part, policy_r1", "Accuracy by start state, policy_r1",
-        "Meta-actions a response, policy_r1",
+        "Meta-actions a response, policy_r1", "Share of responses that corrected or broke an answer of their own, policy_r1",
     ]  # fmt: skip
     assert figures[0].svg.count("<polyline") == 2
     assert figures[2].svg.count("<polyline") == 2  # no rollout started from D+: no line, and no zeros
@@ -67,6 +73,8 @@ def test_rounds_are_compared_and_each_has_its_parts(small_line) -> None:
         ("policy_r1", "reward", "-0.5", "-0.1", "2"),
         ("policy_r1", "accuracy_0", "0.25", "0.5", "2"),
         ("policy_r1", "accuracy_-", "0", "0.25", "2"),
+        ("policy_r1", "wrong_to_right", "0.1", "0.3", "2"),
+        ("policy_r1", "right_to_wrong", "0", "0.05", "2"),
         ("policy_r1", "reflect", "1", "0.5", "2"),
         ("policy_r2", "reward", "-0.2", "0.25", "2"),
     )
