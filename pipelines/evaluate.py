@@ -6,49 +6,19 @@ writes data/tables/answers.parquet and data/evaluation/metrics.json. Source: bot
     python -m pipelines.evaluate
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from factory.engines.select import Engines
-from factory.errors import DataError
-from factory.evaluation import arms
-from factory.evaluation.metrics import SPLITS, compute, settling
+from factory.evaluation import arms, greedy
+from factory.evaluation.metrics import compute, settling
 from factory.grading import Grader
 from factory.language.prompting import Prompts
-from factory.params import Params, Role
+from factory.params import Params
 from factory.schemas import Answer, Problem, Template
 from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_json, write_rows
 from pipelines import stage
 
 METRICS = Path("data/evaluation/metrics.json")
-
-
-def models_of(params: Params) -> Iterator[str]:
-    """The models that the params say the line makes, in its order."""
-    yield "base"
-    if params.demonstrations:
-        yield from ("cot_control", "format_tuned")
-    for name in params.rounds:
-        yield f"policy_{name}"
-        if name in params.distillations:
-            yield f"distilled_{name}"
-
-
-def role_of(params: Params, model: str) -> Role:
-    """A model of the line runs as the generator does when that runs in process, else on transformers."""
-    role, path = params.roles["generator"], str(MODELS / model)
-    if role.engine in ("transformers", "vllm"):
-        return role.model_copy(update={"model": path})
-    return Role(engine="transformers", model=path)
-
-
-def questions(params: Params, problems: list[Problem]) -> list[Problem]:
-    """The first n problems by id of each split."""
-    n = params.require("evaluate").n
-    chosen = [problem for split in SPLITS for problem in [row for row in problems if row.split == split][:n]]
-    if not chosen:
-        raise DataError(f"{TABLES / 'problems.parquet'} has no problem in {' or '.join(SPLITS)}: nothing to evaluate on")
-    return chosen
 
 
 def planner_answers(params: Params, asked: list[Problem], base: list[Answer], grader: Grader) -> list[Answer]:
@@ -61,7 +31,7 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
         answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens, asking, grader)
         answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens, asking, grader)
         for arm in ("sft", "dpo"):
-            planner = engines.engine(role_of(params, f"planner_{arm}"), arm)
+            planner = engines.engine(greedy.role_of(params, f"planner_{arm}"), arm)
             plans = arms.planned(planner, asked, library, params.require("trajectories").planner.max_tokens, planning)
             answers += arms.follow(inference, arm, plans, max_tokens, asking, grader)
         if all(problem.strategy for problem in asked):
@@ -69,30 +39,23 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
     return answers
 
 
-def greedy_answers(params: Params, model: str, asked: list[Problem], grader: Grader) -> list[Answer]:
-    """One model in memory at a time."""
-    prompts, max_tokens = Prompts.of(params.asked_with("generator")), params.require("evaluate").max_tokens
-    with Engines(params.requests, "evaluate", params.budget) as engines:
-        return arms.solve(engines.engine(role_of(params, model), model), "policy", asked, max_tokens, prompts, grader)
-
-
 def settled(params: Params, problems: list[Problem], grader: Grader) -> dict[str, object]:
     """What the level end of the base's pretraining added, on `dev`: a base that was cut short would still be rising. {} for a Hub's."""
     asked = [problem for problem in problems if problem.split == "dev"]
     if not (MODELS / "base/early").exists() or not asked:
         return {}
-    early, end = (greedy_answers(params, name, asked, grader) for name in ("base/early", "base"))
+    early, end = (greedy.answers(params, name, asked, grader) for name in ("base/early", "base"))
     return settling(early, end, resamples=params.require("evaluate").bootstrap, seed=params.seed)
 
 
 def main(params: Params) -> None:
     section = params.require("evaluate")
     problems = read_rows(TABLES / "problems.parquet", Problem)
-    asked = questions(params, problems)
+    asked = greedy.questions(params, problems)
     answers: list[Answer] = []
     with Grader.of(params.grading) as grader:
-        for name in models_of(params):
-            found = greedy_answers(params, name, asked, grader)
+        for name in greedy.models_of(params):
+            found = greedy.answers(params, name, asked, grader)
             print(f"evaluate: {name} {sum(row.verdict == 'correct' for row in found)} of {len(found)} right")
             answers += found
         if params.planner_sft and params.planner_dpo:

@@ -116,10 +116,10 @@ def table(verdicts: Sequence[Verdict]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for verdict in verdicts:
-        each = ", ".join(_points(verdict.seeds[seed]) for seed in seeds)
+        each = ", ".join(points(verdict.seeds[seed]) for seed in seeds)
         lines.append(
             f"| {verdict.claim.number}. {verdict.claim.text} | {verdict.split} | {_share(verdict.first)} | {_share(verdict.second)} "
-            f"| {_interval(verdict)} | {each} | {'yes' if verdict.holds else 'no'} |"
+            f"| {interval(verdict)} | {each} | {'yes' if verdict.holds else 'no'} |"
         )
     return "\n".join(lines)
 
@@ -129,7 +129,7 @@ def group_table(verdicts: Sequence[Verdict]) -> str:
     lines: dict[tuple[int, str, str], dict[str, str]] = {}
     for verdict in verdicts:
         claim = verdict.claim
-        lines.setdefault((claim.number, claim.text, verdict.split), {})[str(claim.group)] = _interval(verdict)
+        lines.setdefault((claim.number, claim.text, verdict.split), {})[str(claim.group)] = interval(verdict)
     groups = list(dict.fromkeys(str(verdict.claim.group) for verdict in verdicts))
     head = [f"| claim | split | {' | '.join(groups)} |", "|---|---" + "|---" * len(groups) + "|"]
     rows = [
@@ -138,13 +138,15 @@ def group_table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(head + rows)
 
 
-def _interval(verdict: Verdict) -> str:
+def interval(verdict: Verdict) -> str:
+    """Points of difference with their interval."""
     if verdict.value is None:
         return "not measurable"
-    return f"{_points(verdict.value)} [{_points(verdict.low)}, {_points(verdict.high)}]"
+    return f"{points(verdict.value)} [{points(verdict.low)}, {points(verdict.high)}]"
 
 
-def _points(value: float | None) -> str:
+def points(value: float | None) -> str:
+    """`+2.1`"""
     return "–" if value is None else f"{100 * value:+.1f}"
 
 

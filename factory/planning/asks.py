@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from factory.evaluation.greedy import models_of
 from factory.params import Params, Role
 from factory.planning.questions import CONTINUE
 from factory.planning.samples import Sizes
@@ -225,7 +226,7 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
     questions = sum(section.n if size is None else min(section.n, size) for size in (sizes.heldout, sizes.unseen))
     engine = generator.engine if generator.engine in ("transformers", "vllm") else "transformers"
     limit = ("evaluate.max_tokens", section.max_tokens)
-    for model in evaluated(params):
+    for model in models_of(params):
         world = params.problems.world
         dev = world.dev if sizes.dev is None and world else sizes.dev or 0
         extra = dev if model == "base" and params.pretraining else 0
@@ -252,14 +253,3 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
             ("plan",), params.trajectories.planner.max_tokens, "trajectories.planner.max_tokens", questions, _exactly(sizes),
             f"{questions:,} questions",
         )  # fmt: skip
-
-
-def evaluated(params: Params) -> Iterator[str]:
-    """The models that `evaluate` asks, in its order."""
-    yield "base"
-    if params.demonstrations:
-        yield from ("cot_control", "format_tuned")
-    for name in params.rounds:
-        yield f"policy_{name}"
-        if name in params.distillations:
-            yield f"distilled_{name}"

@@ -15,10 +15,16 @@ from factory.inputs import OWNERS
 from factory.params.consistency import OF_LINE
 
 ROOT = Path(__file__).parents[2]
-LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml"]
+LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml", ROOT / "pipelines/ablations/dvc.yaml"]
 TRAINERS = {"pretraining", "adoption", "orm", "format_tuning", "cot_control", "ppo", "distill", "planner_sft", "planner_dpo"}
 MODEL_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "vllm")
-ABOVE = {"claims", "readme", "preview", "few_rows"}  # run the line or a few rows of a stage, and tell what it said: no stages of it
+ABOVE = {
+    "claims",
+    "ablate",
+    "readme",
+    "preview",
+    "few_rows",
+}  # run the line or a few rows of a stage, and tell what it said: no stages of it
 # They make no rows: values of the params are tracked key by key, errors and the boundary only print.
 FRAME = {
     "factory", "factory.errors", "factory.params", "factory.params.sections", "factory.params.consistency", "factory.params.names",
@@ -31,6 +37,11 @@ ALWAYS = {"inputs"}  # runs every time: what it depends on is what it hashes
 def stages(line: Path) -> dict[str, dict]:
     document = yaml.safe_load(line.read_text(encoding="utf-8"))["stages"]
     return {name: stage.get("do", stage) for name, stage in document.items()}
+
+
+def above(line: Path) -> str:
+    """From where a line runs to the project: the ablations run in it."""
+    return "../../" if line.parent.name == "recorded_gsm8k" else ""
 
 
 def outs(stage: dict) -> list[str]:
@@ -116,10 +127,10 @@ def test_every_stage_has_its_module_and_every_stage_module_a_stage() -> None:
     assert names == modules
 
 
-@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded"])
+@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded", "ablations"])
 def test_a_stage_lists_the_code_that_it_runs(line: Path) -> None:
     missing, needless = [], []
-    prefix = "" if line.parent == ROOT else "../../"
+    prefix = above(line)
     for name, stage in checked(line):
         ours = tuple(f"{prefix}{package}/" for package in ("factory", "trainers", "pipelines"))
         listed = [dep.removeprefix(prefix) for dep in deps(stage) if dep.startswith(ours)]
@@ -131,10 +142,10 @@ def test_a_stage_lists_the_code_that_it_runs(line: Path) -> None:
     assert not needless, "dvc.yaml: deps list code that is not imported: " + ", ".join(needless)
 
 
-@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded"])
+@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded", "ablations"])
 def test_a_stage_lists_the_files_that_its_code_reads(line: Path) -> None:
     """Prompts, suites of expectations, templates of pages: whatever a module finds beside its own code."""
-    missing, prefix = [], "" if line.parent == ROOT else "../../"
+    missing, prefix = [], above(line)
     for name, stage in checked(line):
         listed = [dep.removeprefix(prefix) for dep in deps(stage)]
         for module in closure(f"pipelines.{name}"):
@@ -154,9 +165,9 @@ def test_code_finds_files_beside_itself_in_no_other_way() -> None:
         assert text.count("__file__") == text.count("Path(__file__).parent") + text.count("factory.__file__"), module
 
 
-@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded"])
+@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded", "ablations"])
 def test_a_stage_tracks_the_params_that_its_code_reads(line: Path) -> None:
-    document = yaml.safe_load((line.parent / "params.yaml").read_text())
+    document = yaml.safe_load(((line.parent if above(line) else ROOT) / "params.yaml").read_text())
     missing = []
     for name, stage in checked(line):
         tracked = {str(key).split(".")[0] for key in stage.get("params", [])}
@@ -166,7 +177,7 @@ def test_a_stage_tracks_the_params_that_its_code_reads(line: Path) -> None:
     assert not missing, "dvc.yaml: params lack " + ", ".join(missing)
 
 
-@pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded"])
+@pytest.mark.parametrize("line", LINES[:2], ids=["laptop", "recorded"])
 def test_a_stage_depends_on_the_inputs_that_its_code_asks(line: Path) -> None:
     """Every hash that `inputs` writes for a role, by the stages whose code names that role; the recorded ones by who reads answers."""
     made = {Path(out).stem for out in outs(stages(line)["inputs"])}

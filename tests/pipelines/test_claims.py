@@ -110,10 +110,10 @@ def test_without_git_nothing_is_guessed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_arguments_are_seeds() -> None:
-    assert claims._seeds(["3", "1", "3"]) == [3, 1]
+    assert claims.whole_numbers(["3", "1", "3"]) == [3, 1]
     for wrong in ([], ["one"], ["1", "-2"]):
         with pytest.raises(ParamsError, match=r"usage: python -m pipelines\.claims SEED"):
-            claims._seeds(wrong)
+            claims.whole_numbers(wrong)
 
 
 def test_lines_side_by_side_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,10 +123,10 @@ def test_lines_side_by_side_share_the_cores(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", f"{dvc.parent}:/usr/bin:/bin")
     assert claims.repro(tmp_path, jobs=2) == 3
     assert (tmp_path / "repro.log").read_text() == "repro on 2 threads\n"
-    assert claims._jobs("2") == 2
+    assert claims.side_by_side("2") == 2
     for wrong in ("0", "-1", "two", ""):
         with pytest.raises(ParamsError, match="JOBS is"):
-            claims._jobs(wrong)
+            claims.side_by_side(wrong)
 
 
 def answer(problem: Problem, model: str, verdict: str) -> Answer:

@@ -8,6 +8,7 @@ import pytest
 from factory import storage
 from factory.engines.ledger import stats
 from factory.engines.store import default_path
+from factory.evaluation import greedy
 from factory.evaluation.metrics import PLANNER_ARMS
 from factory.gate.release import release
 from factory.grading import SHARED, Grader
@@ -73,9 +74,9 @@ def test_every_arm_answers_and_the_store_replays(small_line, monkeypatch: pytest
 
 
 def test_models_follow_the_params_and_nothing_else(small_line) -> None:
-    assert list(evaluate.models_of(small_line.params)) == list(MODELS)
+    assert list(greedy.models_of(small_line.params)) == list(MODELS)
     fewer = small_line.params.model_copy(update={"distillations": {}, "rounds": {"r1": small_line.params.rounds["r1"]}})
-    assert list(evaluate.models_of(fewer)) == ["base", "cot_control", "format_tuned", "policy_r1"]
+    assert list(greedy.models_of(fewer)) == ["base", "cot_control", "format_tuned", "policy_r1"]
 
 
 def test_settling_is_measured_where_an_early_model_and_dev_problems_are(small_line, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +95,7 @@ def test_settling_is_measured_where_an_early_model_and_dev_problems_are(small_li
             for problem in problems
         ]  # fmt: skip
 
-    monkeypatch.setattr(evaluate, "greedy_answers", answered)
+    monkeypatch.setattr(greedy, "answers", answered)
     assert evaluate.settled(small_line.params, small_line.problems, SHARED) == {}
     (storage.MODELS / "base/early").mkdir(parents=True)
     assert evaluate.settled(small_line.params, [row for row in small_line.problems if row.split != "dev"], SHARED) == {}
@@ -106,7 +107,7 @@ def test_settling_is_measured_where_an_early_model_and_dev_problems_are(small_li
 def test_only_heldout_and_unseen_problems_are_asked(small_line) -> None:
     section = small_line.params.evaluate.model_copy(update={"n": 1})
     params = small_line.params.model_copy(update={"evaluate": section})
-    asked = evaluate.questions(params, sorted(small_line.problems, key=lambda problem: problem.id))
+    asked = greedy.questions(params, sorted(small_line.problems, key=lambda problem: problem.id))
     assert [problem.split for problem in asked] == ["heldout", "unseen"]
     with pytest.raises(storage.DataError, match="nothing to evaluate on"):
-        evaluate.questions(params, [problem for problem in small_line.problems if problem.split == "train"])
+        greedy.questions(params, [problem for problem in small_line.problems if problem.split == "train"])

@@ -8,13 +8,13 @@ import pytest
 
 from factory.evaluation.claim import Claim
 from factory.evaluation.claims import Evidence, Verdict, by_group, group_table, judge, table
+from factory.evaluation.greedy import models_of
 from factory.evaluation.metrics import PLANNER_ARMS
 from factory.grading import grade
 from factory.identity import row_id
 from factory.params import load
 from factory.problems.world import CLAIMS, FAMILIES
 from factory.schemas import Answer, Problem
-from pipelines.evaluate import models_of
 
 ROOT = Path(__file__).parents[3]
 RIGHT, WRONG = "\\boxed{5}", "\\boxed{6}"

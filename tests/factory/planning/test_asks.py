@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from factory.params import load, parse
-from factory.planning.asks import Asked, Given, asked, drawn, evaluated
+from factory.planning.asks import Asked, Given, asked, drawn
 from factory.planning.samples import UNKNOWN, Sizes
 
 ROOT = Path(__file__).parents[3]
@@ -77,14 +77,6 @@ def test_rollouts_check_steps_and_repairs_ask_again(project: Path, document: dic
     assert more["critic"].requests == pytest.approx(1.5 * plain["critic"].requests)
     assert more["critic"].begun > document["demonstrations"]["critic"]["max_tokens"]
     assert more["generator"].requests > plain["generator"].requests + 6 * 8
-
-
-def test_evaluated_models_are_those_of_the_stage() -> None:
-    from pipelines.evaluate import models_of
-
-    for file in sorted((ROOT / "pipelines/profiles").glob("*.yaml")):
-        params = load(file)
-        assert list(evaluated(params)) == list(models_of(params)), file.stem
 
 
 def test_recorded_answers_are_asked_for_every_problem(monkeypatch: pytest.MonkeyPatch) -> None:
