@@ -140,7 +140,7 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
                 if actor_trains:
                     logprobs, spread = state.actor(batch)
                     acted = logprobs.detach() if settings.on_policy else old.logprobs
-                    policy = policy_loss(logprobs, acted, old.advantages, settings.clip)
+                    policy = policy_loss(logprobs, acted, old.advantages, settings.clip_low, settings.clip_high)
                     losses = counts * policy.loss
                     if (sampled := rollouts.sampled_logprobs(rows, device)) is not None:
                         weights, gap = importance(acted, sampled, settings.importance)

@@ -37,7 +37,8 @@ class Settings:
     critic_lr: float
     warmup_share: float
     critic_warmup: int  # first iterations, in which only the critic trains
-    clip: float
+    clip_low: float  # the ratio of new to old probability stays above 1 - clip_low and below 1 + clip_high
+    clip_high: float
     value_clip: float
     gamma: float
     lam: float

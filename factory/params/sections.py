@@ -170,7 +170,8 @@ class Ppo(Strict):
     critic_lr: float = Field(ge=0)
     warmup_share: Fraction
     critic_warmup: int = Field(ge=0)  # first iterations that train only the critic
-    clip: float = Field(gt=0)
+    clip_low: float = Field(gt=0, lt=1)  # the ratio of new to old probability counts from 1 - clip_low
+    clip_high: float = Field(gt=0)  # to 1 + clip_high; .2 both ways in PPO, .2 and .28 in DAPO
     value_clip: float = Field(gt=0)
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)

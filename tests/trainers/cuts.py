@@ -101,7 +101,8 @@ def improve(start: Path, here: Machine) -> None:
     """22 responses to eleven start states, in minibatches of seven: the last has one; an uneven share for each of two processes."""
     settings = ppo.Settings(
         iterations=2, batch=2 * ROWS, minibatch=7, epochs=2, samples=2, temperature=0.8, lr=1e-3, critic_lr=1e-3, warmup_share=0.1,
-        critic_warmup=0, clip=0.2, value_clip=0.2, gamma=1.0, lam=0.9, kl=0.1, baselines=("critic", "siblings"), max_grad_norm=1.0, seed=1,
+        critic_warmup=0, clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.9, kl=0.1, baselines=("critic", "siblings"),
+        max_grad_norm=1.0, seed=1,
     )  # fmt: skip
     machine.connect()
     torch.manual_seed(0)

@@ -30,7 +30,7 @@ VOCABULARY = ["<pad>", "<end>", "a", "b", "c", "d", "e", "f"]
 EOS = 1
 SETTINGS = Settings(
     iterations=3, batch=32, minibatch=16, epochs=1, samples=1, temperature=1.0, lr=1e-3, critic_lr=1e-3, warmup_share=0.1, critic_warmup=0,
-    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1.0, seed=1,
+    clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1.0, seed=1,
 )  # fmt: skip
 STARTS = [
     Start(
@@ -121,7 +121,7 @@ def test_the_ratio_is_one_on_the_first_minibatch() -> None:
     logprobs = state.actor.log_probs(batch)
     old = experience.select(rows)
     assert torch.allclose((logprobs - old.logprobs).exp(), torch.ones_like(logprobs), atol=1e-5)
-    assert not policy_loss(logprobs, old.logprobs, old.advantages, 0.2).clipped.any()
+    assert not policy_loss(logprobs, old.logprobs, old.advantages, 0.2, 0.2).clipped.any()
 
 
 def test_learning_rate_zero_keeps_the_ratio_one_and_the_weights() -> None:

@@ -86,7 +86,7 @@ def test_an_unknown_key_says_which_was_meant(keys: str, says: str) -> None:
 @pytest.mark.parametrize(("keys", "value"), [
     ("problems.near_duplicate", 50), ("problems.near_duplicate", 0), ("problems.max_reject_share", 1.01), ("ppo.warmup_share", -0.1),
     ("demonstrations.keep_box_share", 75), ("trajectories.min_gap", 2), ("requests.max_failed_share", 5), ("templates.min_solve_rate", -1),
-    ("orm.lr", float("inf")), ("pretraining.base.lr", float("nan")), ("grading.seconds", float("inf")), ("ppo.clip", float("inf")),
+    ("orm.lr", float("inf")), ("pretraining.base.lr", float("nan")), ("grading.seconds", float("inf")), ("ppo.clip_high", float("inf")),
     ("orm_pairs.margin", float("nan")), ("pretraining.base.muon_lr", 0), ("pretraining.base.lr", -1), ("pretraining.base.hidden", 0),
     ("pretraining.base.layers", -1), ("pretraining.base.heads", 0), ("pretraining.base.batch", 0),
     ("pretraining.base.epochs", 0), ("pretraining.base.intermediate", 0), ("pretraining.base.max_length", 0), ("seed", -1), ("seed", 2**63),
