@@ -85,8 +85,9 @@ class Diagnostics:
 
 
 def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
-    """Rewards by part, accuracy by buffer, lengths; of several `samples` a start state also what share of the rewards' variance lies
-    between start states, which a critic that knows only these can explain (one-way analysis of variance; negative where there is none)."""
+    """Rewards by part, accuracy by buffer, lengths, start states; of several `samples` a start state also what share of the rewards'
+    variance lies between start states, which a critic that knows only these can explain (one-way analysis of variance; negative where
+    there is none), and of how many start states all samples fared alike."""
     rewards = rollouts.rewards
     by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-"}
     return {
@@ -100,6 +101,8 @@ def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
         "truncated_share": fmean(not response.finished for response in rollouts.responses),
         "tokens": rollouts.tokens,
         "explainable_variance": between(torch.tensor([r.total for r in rewards]).view(-1, samples)) if samples > 1 else None,
+        "groups": len(rewards) // samples,
+        "groups_alike": sum(rollouts.alike(samples)) if samples > 1 else None,
     }
 
 

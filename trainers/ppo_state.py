@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch.distributed.tensor import DTensor
@@ -46,6 +47,8 @@ class Settings:
     baselines: tuple[str, ...]  # critic, siblings (a response's reward less the mean of its siblings'), or both
     max_grad_norm: float
     seed: int
+    alike: Literal["keep", "skip", "refill"] = "keep"  # groups whose siblings are all right or all wrong
+    refills: int = 2  # refill: at most so many batches are sampled beside the first
     importance: float | None = None  # most that a response's token counts where the sampler computed its log-probability otherwise
 
     def __post_init__(self) -> None:
@@ -53,6 +56,8 @@ class Settings:
             raise ParamsError(f"ppo.batch is {self.batch}, expected a multiple of the round's samples, {self.samples}")
         if "siblings" in self.baselines and self.samples == 1:
             raise ParamsError("ppo.baselines names siblings, expected a round with more than one of samples")
+        if self.alike != "keep" and "siblings" not in self.baselines:
+            raise ParamsError(f"ppo.alike is {self.alike}, expected keep: ppo.baselines names no siblings, whatever is alike teaches")
         if self.lam < 1 and "critic" not in self.baselines:
             raise ParamsError(
                 f"ppo.lam is {self.lam:g}, expected 1: without a critic in ppo.baselines every value is 0, and λ only fades the reward of "

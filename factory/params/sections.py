@@ -176,6 +176,9 @@ class Ppo(Strict):
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)
     baselines: list[Literal["critic", "siblings"]]  # what a reward is compared with: Satori's critic, the mean of a start's other samples
+    # a start state whose samples are all right or all wrong is learnt from · left out · replaced by others, which are sampled beside it
+    alike: Literal["keep", "skip", "refill"] = "keep"
+    refills: int = Field(default=2, ge=1)  # refill: at most so many batches are sampled beside an iteration's first
     kl: float = Field(ge=0)  # 0: no reference model is loaded
     beta: float = Field(ge=0)  # the restart bonus
     orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori

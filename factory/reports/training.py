@@ -18,6 +18,7 @@ COMPARED = {
     "approx_kl": "Approximate KL of an update",
     "clip_fraction": "Share of actions whose ratio was clipped", "entropy": "Entropy of the policy (nats an action)",
     "explained_variance": "Explained variance of the critic", "response_length": "Actions a response",
+    "groups_alike": "Start states whose samples were all right or all wrong",
     "truncated_share": "Share of responses cut off at the token limit",
 }  # fmt: skip
 PARTS = {

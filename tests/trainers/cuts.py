@@ -11,7 +11,9 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -97,12 +99,12 @@ def judge(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward
     return [Reward("correct" if one else "wrong", float(one) - 1.0, 0.1 * len(r.actions), 0.0) for one, r in zip(right, responses)]
 
 
-def improve(start: Path, here: Machine) -> None:
+def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> None:
     """22 responses to eleven start states, in minibatches of seven: the last has one; an uneven share for each of two processes."""
     settings = ppo.Settings(
         iterations=2, batch=2 * ROWS, minibatch=7, epochs=2, samples=2, temperature=0.8, lr=1e-3, critic_lr=1e-3, warmup_share=0.1,
         critic_warmup=0, clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.9, kl=0.1, baselines=("critic", "siblings"),
-        max_grad_norm=1.0, seed=1,
+        max_grad_norm=1.0, seed=1, **changes,
     )  # fmt: skip
     machine.connect()
     torch.manual_seed(0)
@@ -126,11 +128,12 @@ def improve(start: Path, here: Machine) -> None:
         weights = {f"actor.{name}": weight for name, weight in model.state_dict().items()}
     weights |= {f"critic.{name}": weight for name, weight in shards.whole(state.critic).items()}
     if machine.rank() == 0:
-        Path("ppo.json").write_text(json.dumps([row.cells() for row in rows]), encoding="utf-8")
-        torch.save(weights, "ppo.pt")
+        Path(f"{name}.json").write_text(json.dumps([row.cells() for row in rows]), encoding="utf-8")
+        torch.save(weights, f"{name}.pt")
 
 
-METHODS = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve}
+METHODS = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve, "refill": partial(improve, name="refill", alike="refill")}
+PPO = ("ppo", "refill")
 
 
 def pass_tokens(rows: int) -> int:
@@ -140,9 +143,11 @@ def pass_tokens(rows: int) -> int:
 
 def outcome(method: str) -> Outcome:
     """What a training has left in the working folder."""
-    if method == "ppo":
-        cells = json.loads(Path("ppo.json").read_text(encoding="utf-8"))
-        return Outcome({name: [float(row[name]) for row in cells if row[name] is not None] for name in cells[0]}, torch.load("ppo.pt"))
+    if method in PPO:
+        cells = json.loads(Path(f"{method}.json").read_text(encoding="utf-8"))
+        return Outcome(
+            {name: [float(row[name]) for row in cells if row[name] is not None] for name in cells[0]}, torch.load(f"{method}.pt")
+        )
     steps = [json.loads(line) for line in Path(f"data/logs/live/{method}.jsonl").read_text(encoding="utf-8").splitlines()][1:]
     log = {name: [step[name] for step in steps] for name in ("loss", "grad_norm", "tokens_seen")}
     lines = list(csv.DictReader(Path(f"{method}.csv").read_text(encoding="utf-8").splitlines()))

@@ -260,6 +260,72 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
     assert [row.cells() for row in one.log] == [row.cells() for row in other.log]
 
 
+def halves(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+    """One sibling in two is right where `b` is wanted, none elsewhere."""
+    right = [start.row.answer == "b" and number % 2 == 0 for number, start in enumerate(starts)]
+    return [Reward("correct" if one else "wrong", float(one) - 1.0, 0.0, 0.0) for one in right]
+
+
+SIBLINGS = dataclasses.replace(SETTINGS, samples=4, lam=1.0, baselines=("siblings",), critic_lr=0.0)
+
+
+@pytest.mark.parametrize(("alike", "groups"), [("skip", [8, 8, 8]), ("refill", None)])
+def test_groups_that_fare_alike_are_left_out_or_replaced(alike: Any, groups: list[int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, trained = dataclasses.replace(SIBLINGS, alike=alike), list[int]()
+    state, evaluated = fresh(settings), ppo.evaluate
+
+    def seen(state: State, rollouts: Any, settings: Settings) -> ppo.Experience:
+        assert {start.row.answer for start in rollouts.starts} == {"b"}
+        trained.append(len(rollouts.starts) // 4)
+        return evaluated(state, rollouts, settings)
+
+    monkeypatch.setattr(ppo, "evaluate", seen)
+    train(state, STARTS, sampling(state), halves, settings, eos=EOS, action_ids={}, report=lambda _: None)
+    sampled, same = ([int(row.rollouts[name] or 0) for row in state.log] for name in ("groups", "groups_alike"))
+    assert all(same), "half of the start states want d"
+    if alike == "skip":
+        assert sampled == groups
+        assert trained == [all_ - alike for all_, alike in zip(sampled, same, strict=True)]
+    else:
+        assert trained == [8, 8, 8]
+        assert all(8 < count <= 8 * (1 + settings.refills) for count in sampled)
+
+
+def test_an_iteration_in_which_all_groups_fare_alike_changes_no_weight() -> None:
+    settings = dataclasses.replace(SIBLINGS, alike="refill", refills=1)
+    state = fresh(settings)
+    before = weights(state.actor)
+
+    def hopeless(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+        return [Reward("wrong", -1.0, number / 100, 0.0) for number in range(len(starts))]  # the reward model alone tells them apart
+
+    train(state, STARTS, sampling(state), hopeless, settings, eos=EOS, action_ids={}, report=lambda _: None)
+    assert same(before, weights(state.actor))
+    assert [(row.rollouts["groups"], row.rollouts["groups_alike"], row.updates.policy_loss) for row in state.log] == [(16, 16, None)] * 3
+
+
+def test_refilling_goes_on_where_it_stopped() -> None:
+    """How far into the order an iteration came hangs on what was sampled: the log says it."""
+    settings = dataclasses.replace(SIBLINGS, alike="refill")
+    straight, stopped = fresh(settings), fresh(settings)
+
+    class Stop(Exception):
+        pass
+
+    def stop(_: str) -> None:
+        raise Stop
+
+    def go_on(state: State, report: Any) -> None:
+        train(state, STARTS, sampling(state), halves, settings, eos=EOS, action_ids={}, report=report)
+
+    go_on(straight, lambda _: None)
+    with pytest.raises(Stop):
+        go_on(stopped, stop)
+    go_on(stopped, lambda _: None)
+    assert same(weights(straight.actor), weights(stopped.actor))
+    assert [row.cells() for row in straight.log] == [row.cells() for row in stopped.log]
+
+
 def test_a_state_holds_all_that_a_later_run_needs() -> None:
     """Stopping after an iteration and going on with the same state equals going on without a stop."""
     straight, stopped = fresh(), fresh()
@@ -305,8 +371,8 @@ def test_the_log_has_every_diagnostic_every_iteration() -> None:
     assert "0 s left" in lines[2]
     expected = (
         "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- response_length truncated_share "
-        "tokens explainable_variance value_loss policy_loss approx_kl clip_fraction critic_grad_norm actor_grad_norm critic_lr actor_lr "
-        "entropy mismatch mismatch_kl explained_variance reflect"
+        "tokens explainable_variance groups groups_alike value_loss policy_loss approx_kl clip_fraction critic_grad_norm "
+        "actor_grad_norm critic_lr actor_lr entropy mismatch mismatch_kl explained_variance reflect"
     )
     assert list(state.log[0].cells()) == expected.split()
     assert [row.cells()["iteration"] for row in state.log] == [1, 2, 3]
@@ -338,5 +404,7 @@ def test_impossible_settings_are_refused() -> None:
     for baselines in ((), ("siblings",)):
         with pytest.raises(ParamsError, match=r"ppo\.lam is 0\.95, expected 1: without a critic"):
             dataclasses.replace(SETTINGS, samples=2, baselines=baselines)
+    with pytest.raises(ParamsError, match=r"ppo\.alike is skip, expected keep"):
+        dataclasses.replace(SETTINGS, alike="skip")
     with pytest.raises(ParamsError, match=r"ppo\.baselines names siblings"):
         dataclasses.replace(SETTINGS, lam=1.0, baselines=("siblings",))

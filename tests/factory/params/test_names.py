@@ -109,6 +109,7 @@ def test_a_value_out_of_its_range_names_its_key(keys: str, value: object) -> Non
     ({"ppo.batch": 130}, "ppo.batch is 130: expected a multiple of rounds.r1.samples, 4"),
     ({"ppo.critic_warmup": 3}, "ppo.critic_warmup is 3: expected 0, ppo.baselines names no critic"),
     ({"ppo.critic_warmup": 60, "ppo.baselines": ["critic"]}, "ppo.critic_warmup is 60: expected less than ppo.iterations, 60"),
+    ({"ppo.alike": "refill", "ppo.baselines": ["critic"]}, "ppo.alike is refill: expected keep, ppo.baselines names no siblings"),
     ({"rounds.r2.samples": 1}, "rounds.r2.samples is 1, but ppo.baselines names siblings"),
     ({"policies.r2.part": 4}, "policies.r2.part is 4: with rollouts.problems 900 it needs 4500 train problems"),
     ({"rollouts.problems": 1201}, "policies.r2.part is 2: with rollouts.problems 1201 it needs 3603 train problems"),
