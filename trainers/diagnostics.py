@@ -89,7 +89,7 @@ def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
     variance lies between start states, which a critic that knows only these can explain (one-way analysis of variance; negative where
     there is none), and of how many start states all samples fared alike."""
     rewards = rollouts.rewards
-    by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-"}
+    by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-t"}
     return {
         "reward": fmean(r.total for r in rewards),
         "reward_rule": fmean(r.rule for r in rewards),
@@ -122,7 +122,8 @@ def action_rates(rollouts: Rollouts, action_ids: Mapping[str, int]) -> dict[str,
 def progress(row: Diagnostics, iterations: int, seconds: float) -> str:
     """One line: `12/30  reward -0.19  accuracy 0.42 (0 0.45  + 0.60  - 0.22)  length 61  kl 0.0021  2.8 s/iteration, 51 s left`."""
     cells = row.cells()
-    split = "  ".join(f"{buffer} {_short(cells[f'accuracy_{buffer}'])}" for buffer in "0+-")
+    buffers = "0+-" if cells["accuracy_t"] is None else "0+-t"
+    split = "  ".join(f"{buffer} {_short(cells[f'accuracy_{buffer}'])}" for buffer in buffers)
     return (
         f"{row.iteration}/{iterations}  reward {_short(cells['reward'])}  accuracy {_short(cells['accuracy'])} ({split})"
         f"  length {cells['response_length']:.0f}  kl {_short(row.updates.approx_kl, 4)}"

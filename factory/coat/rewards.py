@@ -55,7 +55,7 @@ def reward(start: Restart, response: str, orm_logit: float, weights: Weights) ->
 
 
 def restart_bonus(buffer: Buffer, correct: bool, beta: float) -> float:
-    """+β for repairing a wrong attempt, -β for spoiling a right one."""
+    """+β for repairing a wrong attempt, -β for spoiling a right one; a teacher's beginning is as good as a problem: 0."""
     if buffer == "-" and correct:
         return beta
     if buffer == "+" and not correct:

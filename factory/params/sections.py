@@ -121,10 +121,13 @@ class Sft(Strict):
 
 
 class Restarts(Strict):
-    max_backtrack: int = Field(ge=0)  # T (2 in Satori)
+    max_backtrack: int = Field(ge=0)  # T (2 in Satori): the last 0 to T steps of a parent are dropped
+    prefix_share: Window | None = None  # instead: the share of a parent's steps that is kept, drawn from this range, e.g. [0.1, 0.9]
     plain: int = Field(ge=0)  # problems in buffer 0
     per_sign: int = Field(ge=0)  # quota of D+ and of D-
     pass_rate: Window  # problems that give start states, plain ones too, by how often the round's policy solves them
+    prefer: Literal["any", "even", "hard"] = "any"  # within a quota first: by chance, pass rates nearest to 1/2, lowest pass rates
+    teacher: int = Field(default=0, ge=0)  # beginnings of gold solutions, of problems that the policy never solved (buffer t)
 
 
 class Round(Strict):

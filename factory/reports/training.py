@@ -23,7 +23,7 @@ COMPARED = {
 }  # fmt: skip
 PARTS = {
     "Reward by part": ("reward_rule", "reward_orm", "reward_bonus"),
-    "Accuracy by start state": ("accuracy_0", "accuracy_+", "accuracy_-"),
+    "Accuracy by start state": ("accuracy_0", "accuracy_+", "accuracy_-", "accuracy_t"),
     "Meta-actions a response": ("continue", "reflect", "explore"),
 }
 

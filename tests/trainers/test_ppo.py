@@ -370,8 +370,8 @@ def test_the_log_has_every_diagnostic_every_iteration() -> None:
     assert lines[2].startswith("3/3  reward -")
     assert "0 s left" in lines[2]
     expected = (
-        "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- response_length truncated_share "
-        "tokens explainable_variance groups groups_alike value_loss policy_loss approx_kl clip_fraction critic_grad_norm "
+        "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- accuracy_t response_length "
+        "truncated_share tokens explainable_variance groups groups_alike value_loss policy_loss approx_kl clip_fraction critic_grad_norm "
         "actor_grad_norm critic_lr actor_lr entropy mismatch mismatch_kl explained_variance reflect"
     )
     assert list(state.log[0].cells()) == expected.split()
