@@ -87,7 +87,7 @@ class Diagnostics:
 def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
     """Rewards by part, accuracy by buffer, lengths, start states; of several `samples` a start state also what share of the rewards'
     variance lies between start states, which a critic that knows only these can explain (one-way analysis of variance; negative where
-    there is none), and of how many start states all samples fared alike."""
+    there is none), of how many start states all samples fared alike, and how many came from the online buffer."""
     rewards = rollouts.rewards
     by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-t"}
     return {
@@ -103,6 +103,7 @@ def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
         "explainable_variance": between(torch.tensor([r.total for r in rewards]).view(-1, samples)) if samples > 1 else None,
         "groups": len(rewards) // samples,
         "groups_alike": sum(rollouts.alike(samples)) if samples > 1 else None,
+        "groups_online": sum(start.born > 0 for start in rollouts.starts) // samples,
     }
 
 

@@ -23,13 +23,14 @@ from torch import Tensor
 from factory.errors import DataError, ParamsError
 from factory.identity import seed_for
 from trainers import machine, shards
+from trainers.buffer import Found
 from trainers.checkpoints import Checkpoints
 from trainers.collate import Batch, collate, micro_batches
 from trainers.diagnostics import Diagnostics, Means, Updates, action_rates, describe, progress
 from trainers.live import Live
 from trainers.losses import explained_variance, gae, importance, policy_loss, scale, value_loss, whiten
 from trainers.ppo_state import Learner, Settings, State, build_state, warm_cosine
-from trainers.rollout import Order, Rewards, Rollouts, Sample, Start, collect, collect_differing
+from trainers.rollout import Again, Order, Rewards, Rollouts, Sample, Start, collect, collect_differing
 
 __all__ = ["Experience", "Learner", "Settings", "State", "build_state", "evaluate", "minibatches", "train", "update", "warm_cosine"]
 
@@ -53,10 +54,11 @@ class Experience:
 
 def train(
     state: State, starts: Sequence[Start], sample: Sample, reward: Rewards, settings: Settings, *, eos: int, action_ids: Mapping[str, int],
-    checkpoints: Checkpoints | None = None, live: Live | None = None, report: Callable[[str], None] = print,
+    again: Again | None = None, checkpoints: Checkpoints | None = None, live: Live | None = None,
+    report: Callable[[str], None] = print,
 ) -> list[Diagnostics]:  # fmt: skip
-    """Run the iterations that `state` lacks, from its last checkpoint if it has done none; returns the log. Raises DataError when a loss,
-    gradient or weight stops being finite."""
+    """Run the iterations that `state` lacks, from its last checkpoint if it has done none; returns the log. `again` makes the start states
+    of the online buffer, where the settings have one. Raises DataError when a loss, gradient or weight stops being finite."""
     if checkpoints is not None and state.iteration == 0 and (found := checkpoints.latest()):
         state.load(found)
     if settings.batch // settings.samples < machine.world():
@@ -68,6 +70,8 @@ def train(
         number = state.iteration + 1
         try:
             everyones, rollouts = _act(order, state, prompts, settings, sample, reward, eos)
+            if state.buffer is not None and again is not None:
+                state.buffer.add(number, everyones.starts, _restarted(everyones, again, seed_for(settings.seed, "restarted", number)))
             updates, explained = _learn(state, rollouts, settings) if rollouts.starts else (Means(0).updates(), None)
         except FloatingPointError as error:
             raise DataError(f"PPO diverged at iteration {number} ({error}), expected finite numbers; nothing saved: lower ppo.lr") from None
@@ -91,11 +95,20 @@ def _act(
     """What all processes sampled in this iteration, for the log, and what this one learns from. The log says how far into the order the
     iterations before came."""
     place = sum(int(row.rollouts["groups"] or 0) for row in state.log)
+    if state.buffer is not None:
+        order.instead = state.buffer.draw(seed_for(settings.seed, "drawn", state.iteration), place, prompts)
     if settings.alike == "keep":
         rollouts = collect(order, place, prompts, settings.samples, sample, reward, eos)
         return rollouts.of_all_processes(), rollouts
     most = prompts * (1 + (settings.refills if settings.alike == "refill" else 0))
     return collect_differing(order, place, prompts, most, settings.samples, sample, reward, eos)
+
+
+def _restarted(rollouts: Rollouts, again: Again, seed: int) -> list[Found | None]:
+    """What the responses of all processes make, each process a part of them."""
+    rows = machine.share(len(rollouts.starts))
+    mine = rollouts.select(rows)
+    return machine.gathered(list(again(mine.starts, mine.responses, mine.rewards, [seed_for(seed, row) for row in rows])))
 
 
 def _learn(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Updates, float | None]:

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from factory.errors import ParamsError
 from trainers import machine, shards
+from trainers.buffer import OnlineBuffer, Quotas
 from trainers.diagnostics import Diagnostics
 from trainers.policy import Actor, Critic
 
@@ -49,6 +50,7 @@ class Settings:
     seed: int
     alike: Literal["keep", "skip", "refill"] = "keep"  # groups whose siblings are all right or all wrong
     refills: int = 2  # refill: at most so many batches are sampled beside the first
+    online: Quotas | None = None  # the policy's own responses as start states of later iterations
     importance: float | None = None  # most that a response's token counts where the sampler computed its log-probability otherwise
 
     def __post_init__(self) -> None:
@@ -117,6 +119,7 @@ class State:
     reference: Actor | None
     actor_learner: Learner
     critic_learner: Learner | None
+    buffer: OnlineBuffer | None = None
     iteration: int = 0
     log: list[Diagnostics] = field(default_factory=list)
 
@@ -134,7 +137,8 @@ class State:
             for learner in self.learners
         ]
         log = json.dumps([asdict(row) for row in self.log])
-        torch.save({"iteration": self.iteration, "learners": learners, "log": log}, folder / "state.pt")
+        held = self.buffer.written() if self.buffer else ""
+        torch.save({"iteration": self.iteration, "learners": learners, "log": log, "buffer": held}, folder / "state.pt")
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote."""
@@ -145,6 +149,8 @@ class State:
             learner.optimizer.load_state_dict(kept["optimizer"])
             learner.schedule.load_state_dict(kept["schedule"])
         self.iteration = held["iteration"]
+        if self.buffer:
+            self.buffer.read(held["buffer"])
         self.log = [Diagnostics.of(row) for row in json.loads(held["log"])]
 
 
@@ -163,4 +169,4 @@ def build_state(actor: Actor, critic: Critic | None, settings: Settings) -> Stat
             shards.spread(player, actor.machine)
     actor_learner = Learner(actor.trained(), settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
     critic_learner = Learner(critic.trained(), settings.critic_lr, settings.updates(settings.iterations), settings) if critic else None
-    return State(actor, critic, reference, actor_learner, critic_learner)
+    return State(actor, critic, reference, actor_learner, critic_learner, OnlineBuffer(settings.online) if settings.online else None)

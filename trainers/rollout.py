@@ -40,6 +40,8 @@ class Rewarded(Protocol):
     """A reward in its parts; `total` is their sum."""
 
     @property
+    def verdict(self) -> str: ...
+    @property
     def correct(self) -> bool: ...
     @property
     def rule(self) -> float: ...
@@ -53,8 +55,12 @@ class Rewarded(Protocol):
 
 @dataclass(frozen=True)
 class Start:
+    """`depth`: restarts behind it. `born`: the iteration that found it, 0 for one that was there before."""
+
     row: Restart
     ids: Ids
+    depth: int = 0
+    born: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class Response:
 
 Sample = Callable[[Sequence[Ids], Sequence[int]], Sequence[Sampled]]  # prompts, a seed each
 Rewards = Callable[[Sequence[Start], Sequence[Response]], Sequence[Rewarded]]
+# start states that responses make, each with its ids, of a seed each; None for a response that makes none
+Again = Callable[[Sequence[Start], Sequence[Response], Sequence[Rewarded], Sequence[int]], Sequence[tuple[Restart, Ids] | None]]
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ def start_states(
     starts, rejects = [], []
     for row, ids in zip(rows, encode([row.prompt for row in rows], [row.prefix for row in rows]), strict=True):
         if len(ids) <= limit:
-            starts.append(Start(row, ids))
+            starts.append(Start(row, ids, depth=int(row.buffer in "+-")))
         else:
             rejects.append(reject(stage, row, TOO_LONG, parent_id=row.id))
     if not starts:
@@ -158,13 +166,17 @@ def start_states(
 
 
 class Order:
-    """An endless stream over the start states: one seeded permutation after another, so that a place in it is a pure function."""
+    """An endless stream over the start states: one seeded permutation after another, so that a place in it is a pure function; but for
+    those places that states of the online buffer take (`instead`)."""
 
     def __init__(self, starts: Sequence[Start], seed: int) -> None:
         self.starts, self.seed = starts, seed
+        self.instead: dict[int, Start] = {}
         self._epoch, self._permutation = -1, list(range(len(starts)))
 
     def __getitem__(self, place: int) -> Start:
+        if place in self.instead:
+            return self.instead[place]
         epoch, within = divmod(place, len(self.starts))
         if epoch != self._epoch:
             self._permutation = list(range(len(self.starts)))

@@ -27,6 +27,7 @@ from typing import Literal
 
 from factory import grading
 from factory.coat import grammar
+from factory.coat.cutting import SIGNS, Cuts
 from factory.coat.pass_rates import Window, outside, rates
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
@@ -35,24 +36,7 @@ from factory.schemas import Buffer, Conversation, Problem, Reject, Restart, Roll
 from factory.storage import reject
 
 WINDOW = "restarts.pass_rate"
-SIGNS: dict[str, Buffer] = {"correct": "+", "wrong": "-"}
 Prefer = Literal["any", "even", "hard"]
-
-
-@dataclass(frozen=True)
-class Cuts:
-    """Where parents are cut. `prefix_share`: of a parent's steps, the fewest and the most that are kept; None: by `max_backtrack`."""
-
-    max_backtrack: int
-    prefix_share: Window | None = None
-    by: By = "line"
-
-    def backtrack(self, text: str, rng: random.Random) -> int:
-        """How many steps are dropped off a trajectory; `grammar.cut` leaves one at least."""
-        if self.prefix_share is None:
-            return rng.randint(0, self.max_backtrack)
-        count = len(grammar.split_steps(text, self.by))
-        return min(count - 1, count - round(rng.uniform(*self.prefix_share) * count))
 
 
 @dataclass(frozen=True)

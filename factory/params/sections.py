@@ -164,6 +164,18 @@ class PpoSampler(Strict):
     importance: float | None = Field(default=2.0, ge=1)  # most that an action counts for π / π_vLLM; None: as if both were equal
 
 
+class Online(Strict):
+    """The policy's own finished responses become start states of later iterations, cut as `restarts` cuts rollouts; in rounds
+    with restarts."""
+
+    share: Fraction  # of an iteration's start states, at most: half of them D+, half D-
+    per_sign: int = Field(ge=1)  # start states held of each sign and depth; the oldest make room
+    per_problem: int = Field(ge=1)  # of these, of the same problem
+    depth: int = Field(ge=1)  # restarts behind a start state, at most
+    max_backtrack: int = Field(ge=0)
+    prefix_share: Window | None = None
+
+
 class Ppo(Strict):
     iterations: int = Field(ge=1)
     batch: int = Field(ge=1)  # rollouts an iteration
@@ -182,6 +194,7 @@ class Ppo(Strict):
     # a start state whose samples are all right or all wrong is learnt from · left out · replaced by others, which are sampled beside it
     alike: Literal["keep", "skip", "refill"] = "keep"
     refills: int = Field(default=2, ge=1)  # refill: at most so many batches are sampled beside an iteration's first
+    online: Online | None = None  # None: the start states are those of `restarts` throughout
     kl: float = Field(ge=0)  # 0: no reference model is loaded
     beta: float = Field(ge=0)  # the restart bonus
     orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori

@@ -10,7 +10,7 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from factory.coat.rewards import Reward
 from factory.language.conversation import said
 from factory.schemas import Example, OrmPair, Restart, TrajectoryPair
 from trainers import batches, dpo, machine, ppo, reward, sft, shards
+from trainers.buffer import Found, Quotas
 from trainers.collate import Ids
 from trainers.machine import Machine
 from trainers.policy import Actor, Critic
-from trainers.rollout import Response, Start
+from trainers.rollout import Response, Rewarded, Start
 
 ROWS, BATCH = 11, 5
 MADE = {"model": "m@0", "prompt_version": "p@0", "seed": 1, "round": "r1"}
@@ -99,6 +100,18 @@ def judge(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward
     return [Reward("correct" if one else "wrong", float(one) - 1.0, 0.1 * len(r.actions), 0.0) for one, r in zip(right, responses)]
 
 
+def again(starts: Sequence[Start], responses: Sequence[Response], rewards: Sequence[Rewarded], seeds: Sequence[int]) -> list[Found | None]:
+    """The first tokens of a response are a prefix."""
+    made: list[Found | None] = []
+    for start, response, one, seed in zip(starts, responses, rewards, seeds):
+        row = replace(start.row, id=str(seed), buffer="+" if one.correct else "-", prefix="c")
+        made.append((row, (*start.ids, *response.actions[: seed % 5])) if response.finished else None)
+    return made
+
+
+QUOTAS = Quotas(share=0.4, per_sign=9, per_problem=9, depth=2)
+
+
 def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> None:
     """22 responses to eleven start states, in minibatches of seven: the last has one; an uneven share for each of two processes."""
     settings = ppo.Settings(
@@ -122,7 +135,7 @@ def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> No
             tuple(range(2, 4 + 3 * (n % 5))),
         ) for n in range(ROWS)
     ]  # fmt: skip
-    rows = ppo.train(state, starts, draw, judge, settings, eos=1, action_ids={"reflect": 6}, report=lambda _: None)
+    rows = ppo.train(state, starts, draw, judge, settings, eos=1, action_ids={"reflect": 6}, again=again, report=lambda _: None)
     assert state.critic is not None
     with state.actor.acting() as model:
         weights = {f"actor.{name}": weight for name, weight in model.state_dict().items()}
@@ -132,8 +145,8 @@ def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> No
         torch.save(weights, f"{name}.pt")
 
 
-METHODS = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve, "refill": partial(improve, name="refill", alike="refill")}
-PPO = ("ppo", "refill")
+METHODS = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve, "arms": partial(improve, name="arms", alike="refill", online=QUOTAS)}
+PPO = ("ppo", "arms")
 
 
 def pass_tokens(rows: int) -> int:

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from factory.errors import DataError, ParamsError
 from factory.language.conversation import said
 from factory.schemas import Restart
 from trainers import ppo
+from trainers.buffer import Quotas
+from trainers.checkpoints import Checkpoints
 from trainers.collate import Ids, collate, micro_batches
 from trainers.losses import policy_loss
 from trainers.policy import Actor, Critic
@@ -304,6 +307,51 @@ def test_an_iteration_in_which_all_groups_fare_alike_changes_no_weight() -> None
     assert [(row.rollouts["groups"], row.rollouts["groups_alike"], row.updates.policy_loss) for row in state.log] == [(16, 16, None)] * 3
 
 
+def restarting(starts: Sequence[Start], responses: Sequence[Response], rewards: Sequence[Any], seeds: Sequence[int]) -> list[Any]:
+    """The first token of a finished response is the prefix."""
+    made: list[Any] = []
+    for start, response, one, seed in zip(starts, responses, rewards, seeds, strict=True):
+        row = dataclasses.replace(start.row, id=f"{start.row.id}.{seed}", buffer="+" if one.correct else "-", prefix="x")
+        made.append((row, (*start.ids, response.actions[0])) if response.finished else None)
+    return made
+
+
+ONLINE = dataclasses.replace(SIBLINGS, iterations=4, alike="refill", online=Quotas(share=0.5, per_sign=20, per_problem=9, depth=2))
+
+
+def online(state: State, **more: Any) -> list[Any]:
+    return train(
+        state, STARTS, sampling(state), first_token_right, ONLINE, eos=EOS, action_ids={}, again=restarting, report=lambda _: None, **more
+    )
+
+
+def test_own_responses_become_start_states_of_later_iterations() -> None:
+    state = fresh(ONLINE)
+    log = online(state)
+    assert [row.rollouts["groups_online"] for row in log[:2]] == [0, 4]
+    assert all(0 < (row.rollouts["groups_online"] or 0) <= 4 for row in log[1:])
+    assert log[0].rollouts["accuracy_+"] is None
+    assert log[1].rollouts["accuracy_+"] is not None
+    assert state.buffer is not None
+    assert {depth for _, depth in state.buffer.held} == {1, 2}
+    other = fresh(ONLINE)
+    assert [row.cells() for row in online(other)] == [row.cells() for row in log]
+    assert other.buffer == state.buffer
+
+
+def test_a_checkpoint_holds_the_online_buffer(tmp_path: Path) -> None:
+    straight = fresh(ONLINE)
+    online(straight)
+    kept = Checkpoints(tmp_path / "kept", "text", minutes=0.0, kept=9)
+    online(fresh(ONLINE), checkpoints=kept)
+    resumed = fresh(ONLINE)
+    resumed.load(kept.folder(2))
+    assert resumed.iteration == 2
+    online(resumed)
+    assert same(weights(straight.actor), weights(resumed.actor))
+    assert straight.buffer == resumed.buffer
+
+
 def test_refilling_goes_on_where_it_stopped() -> None:
     """How far into the order an iteration came hangs on what was sampled: the log says it."""
     settings = dataclasses.replace(SIBLINGS, alike="refill")
@@ -371,8 +419,8 @@ def test_the_log_has_every_diagnostic_every_iteration() -> None:
     assert "0 s left" in lines[2]
     expected = (
         "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- accuracy_t response_length "
-        "truncated_share tokens explainable_variance groups groups_alike value_loss policy_loss approx_kl clip_fraction critic_grad_norm "
-        "actor_grad_norm critic_lr actor_lr entropy mismatch mismatch_kl explained_variance reflect"
+        "truncated_share tokens explainable_variance groups groups_alike groups_online value_loss policy_loss approx_kl clip_fraction "
+        "critic_grad_norm actor_grad_norm critic_lr actor_lr entropy mismatch mismatch_kl explained_variance reflect"
     )
     assert list(state.log[0].cells()) == expected.split()
     assert [row.cells()["iteration"] for row in state.log] == [1, 2, 3]
