@@ -254,8 +254,8 @@ def ppo_iterations(players: Players, baselines: tuple[str, ...], sizes: Sizes) -
     """Seconds and tokens of each phase over the iterations after the first."""
     settings = ppo.Settings(
         iterations=sizes.iterations, batch=sizes.responses, minibatch=sizes.responses // 2, epochs=1, samples=4, temperature=1.0, lr=1e-6,
-        critic_lr=1e-6, warmup_share=0.1, critic_warmup=0, clip=0.2, value_clip=0.2, gamma=1.0, lam=1.0, kl=0.0, baselines=baselines,
-        max_grad_norm=1.0, seed=1,
+        critic_lr=1e-6, warmup_share=0.1, critic_warmup=0, clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=1.0, kl=0.0,
+        baselines=baselines, max_grad_norm=1.0, seed=1,
     )  # fmt: skip
     rng, words = random.Random(4), players.tokenizer
     rows = [

@@ -132,8 +132,8 @@ def train(start: Path, arm: str, seed: int, given: argparse.Namespace, seen: Seq
     (starts, _), (asked, _) = (rollout.start_states(restarts(sums), encode, CONTEXT - ROOM, "ppo") for sums in (seen, unseen))
     settings = ppo.Settings(
         iterations=given.iterations, batch=given.batch, minibatch=given.batch, epochs=1, samples=8, temperature=1.0, lr=given.lr,
-        critic_lr=0.0, warmup_share=0.1, critic_warmup=0, clip=0.2, value_clip=0.2, gamma=1.0, lam=1.0, kl=0.0, baselines=("siblings",),
-        max_grad_norm=1.0, seed=seed,
+        critic_lr=0.0, warmup_share=0.1, critic_warmup=0, clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=1.0, kl=0.0,
+        baselines=("siblings",), max_grad_norm=1.0, seed=seed,
         importance=options.importance if options else None,
     )  # fmt: skip
 

@@ -117,7 +117,7 @@ def ppo_on_one_backbone(start: Path, problems: Sequence[Problem]) -> None:
     settings = ppo.Settings(
         iterations=3, batch=8, minibatch=4, epochs=1, samples=4, temperature=0.8, lr=1e-4, critic_lr=1e-4,
         warmup_share=0.1, critic_warmup=0,
-        clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.01, baselines=("critic",), max_grad_norm=1.0, seed=1,
+        clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.01, baselines=("critic",), max_grad_norm=1.0, seed=1,
     )  # fmt: skip
     whole = one_run(start, problems, settings, stop=None)
     halved = one_run(start, problems, settings, stop=1)

@@ -27,7 +27,7 @@ Rule = Literal["box", "hash", "tag", "final_answer", "answer_is", "last_line", "
 Verdict = Literal["correct", "wrong", "unparsable", "timeout"]
 FinishReason = Literal["stop", "length", "error"]
 DemonstrationType = Literal["I", "II-I", "II-II", "III-I", "III-II"]
-Buffer = Literal["0", "+", "-"]
+Buffer = Literal["0", "+", "-", "t"]
 TemplateStatus = Literal["accepted", "quarantined", "retired"]
 
 
@@ -163,8 +163,10 @@ class Example(Made):
 
 @dataclass(frozen=True, kw_only=True)
 class Restart(Row):
-    """A start state of PPO (Satori Algorithm 1): `prompt` + `prefix` is what the policy continues. Buffer `0` has no prefix.
-    `pass_rate`: the problem's over the samples of the policy that starts the round, None where it was not sampled."""
+    """A start state of PPO (Satori Algorithm 1): `prompt` + `prefix` is what the policy continues. Buffer `0` has no prefix, `+` and `-`
+    have that of a right and a wrong rollout, the parent, `t` (teacher) that of the problem's gold solution: the parent is the problem then.
+    `backtrack`: steps of the parent that the prefix lacks. `pass_rate`: the problem's over the samples of the policy that starts the
+    round, None where it was not sampled."""
 
     problem_id: str
     parent_id: str | None

@@ -3,9 +3,10 @@ data/models/orm_<round> → data/models/policy_<round>, data/logs/policy_<round>
 
 python -m pipelines.ppo r1
 
-The trainer is given the two things that it may not know: the sampler, on the live actor, and the reward, which grades the response and
-asks the frozen outcome reward model about the conversation in which the assistant says prefix + response, read from their text as in its
-training. The policy is trained on the ids that were sampled; the one end that it may sample is the end of turn of its chat template.
+The trainer is given what it may not know: the sampler, on the live actor, the start states that its responses make, and the reward,
+which grades the response and asks the frozen outcome reward model about the conversation in which the assistant says prefix + response,
+read from their text as in its training. The policy is trained on the ids that were sampled; the one end that it may sample is the end of
+turn of its chat template.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,8 @@ from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
+from factory.coat import cutting
+from factory.coat.cutting import Cuts
 from factory.coat.grammar import ACTIONS
 from factory.coat.rewards import Reward, Weights, reward
 from factory.engines import thinking
@@ -27,6 +30,7 @@ from factory.schemas import Message, Restart
 from factory.storage import DATASETS, LOGS, MODELS, write_rejects
 from pipelines import stage, training
 from trainers import batches, diagnostics, lora, machine, policy, ppo, rollout, run, shards
+from trainers.buffer import Quotas
 from trainers.checkpoints import Checkpoints, weights_in
 from trainers.collate import Ids
 from trainers.live import Live, trackers
@@ -41,10 +45,12 @@ def main(params: Params, item: str) -> None:
     here, adapters = training.machine(params), training.section(section)["lora"]
     if section.sampler:
         shards.refuse(here, "ppo.sampler")
-    trained = section.model_dump(exclude={"beta", "orm_weight", "max_tokens", "lora", "sampler"})
+    online = section.online if turn.restarts else None
+    trained = section.model_dump(exclude={"beta", "orm_weight", "max_tokens", "lora", "sampler", "online"})
     settings = ppo.Settings(
         **trained, samples=turn.samples, temperature=turn.temperature, seed=seed_for(params.seed, "ppo", item),
         importance=section.sampler.importance if section.sampler else None,
+        online=Quotas(**online.model_dump(exclude={"max_backtrack", "prefix_share"})) if online else None,
     )  # fmt: skip
     rows = run.load_dataset_rows(DATASETS / f"restarts_{item}", Restart)
     players = open_players(
@@ -64,6 +70,7 @@ def main(params: Params, item: str) -> None:
         if section.sampler
         else nullcontext(_sampling(state.actor, tokenizer, section.max_tokens))
     )
+    again = _restarting(tokenizer, Cuts(online.max_backtrack, online.prefix_share, params.steps), limit) if online else None
     frozen = players.orm
     weights = Weights(section.beta, section.orm_weight, frozen.mean if frozen else 0.0, frozen.std if frozen else 1.0)
     rewards = _rewards(frozen, reader, weights)
@@ -76,7 +83,7 @@ def main(params: Params, item: str) -> None:
         with Live(name, settings.iterations, state.iteration, trackers(here.report_to, name, state.iteration)) as live:
             log = ppo.train(
                 state, starts, sample, rewards, settings, eos=tokens.turn_end(tokenizer), action_ids=_action_ids(tokenizer),
-                checkpoints=checkpoints, live=live, report=lambda line: print(f"{name}: {line}", flush=True),
+                again=again, checkpoints=checkpoints, live=live, report=lambda line: print(f"{name}: {line}", flush=True),
             )  # fmt: skip
     whole = shards.collected(state.actor.whole, lambda: run.load(MODELS / turn.start)[0], here)
     if machine.rank() == 0:
@@ -130,6 +137,30 @@ def _vllm(
         yield sample
 
 
+def _restarting(tokenizer: run.PreTrainedTokenizerBase, cuts: Cuts, limit: int) -> rollout.Again:
+    """Finished responses without a thought, graded right or wrong, within the grammar, that leave room for another response."""
+
+    def again(
+        starts: Sequence[rollout.Start], responses: Sequence[rollout.Response], rewards: Sequence[rollout.Rewarded], seeds: Sequence[int]
+    ) -> list[tuple[Restart, Ids] | None]:
+        texts = _texts(tokenizer, responses)
+        rows = [
+            cutting.again(start.row, text, rewarded.verdict, cuts, seed)
+            if response.finished and thinking.split(text) == (None, text) else None
+            for start, response, text, rewarded, seed in zip(starts, responses, texts, rewards, seeds, strict=True)
+        ]  # fmt: skip
+        made = [row for row in rows if row is not None]
+        ids = dict(zip(made, batches.start_ids(tokenizer, [row.prompt for row in made], [row.prefix for row in made]), strict=True))
+        return [(row, ids[row]) if row is not None and len(ids[row]) <= limit else None for row in rows]
+
+    return again
+
+
+def _texts(tokenizer: run.PreTrainedTokenizerBase, responses: Sequence[rollout.Response]) -> list[str]:
+    ids = [list(response.token_ids) for response in responses]
+    return tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
 def _rewards(orm: policy.Critic | None, tokenizer: run.PreTrainedTokenizerBase, weights: Weights) -> rollout.Rewards:
     """The reward model, where there is one, reads every response closed as its chat template closes an answer, which is no action. A text
     that needs more tokens than were sampled, and more than its context, is read without what stands before the closing."""
@@ -145,8 +176,7 @@ def _rewards(orm: policy.Critic | None, tokenizer: run.PreTrainedTokenizerBase, 
         return [(*ids[: most - len(closing)], *closing) if len(ids) > most else tuple(ids) for ids, _ in found]
 
     def rewards(starts: Sequence[rollout.Start], responses: Sequence[rollout.Response]) -> list[Reward]:
-        ids = [list(response.token_ids) for response in responses]
-        texts = tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        texts = _texts(tokenizer, responses)
         logits = orm.logits(read(starts, texts)) if orm is not None else [0.0] * len(texts)
         answers = [thinking.split(text)[1] for text in texts]  # thoughts are never graded
         return [reward(start.row, text, logit, weights) for start, text, logit in zip(starts, answers, logits, strict=True)]

@@ -85,11 +85,12 @@ class Diagnostics:
 
 
 def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
-    """Rewards by part, accuracy by buffer, the shares of responses that corrected or broke an answer of their own, lengths; of several
-    `samples` a start state also what share of the rewards' variance lies between start states, which a critic that knows only these can
-    explain (one-way analysis of variance; negative where there is none)."""
+    """Rewards by part, accuracy by buffer, the shares of responses that corrected or broke an answer of their own, lengths, start states;
+    of several `samples` a start state also what share of the rewards' variance lies between start states, which a critic that knows only
+    these can explain (one-way analysis of variance; negative where there is none), of how many start states all samples fared alike, and
+    how many came from the online buffer."""
     rewards = rollouts.rewards
-    by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-"}
+    by_buffer = {buffer: [r.correct for r, s in zip(rewards, rollouts.starts, strict=True) if s.row.buffer == buffer] for buffer in "0+-t"}
     return {
         "reward": fmean(r.total for r in rewards),
         "reward_rule": fmean(r.rule for r in rewards),
@@ -103,6 +104,9 @@ def describe(rollouts: Rollouts, samples: int = 1) -> dict[str, float | None]:
         "truncated_share": fmean(not response.finished for response in rollouts.responses),
         "tokens": rollouts.tokens,
         "explainable_variance": between(torch.tensor([r.total for r in rewards]).view(-1, samples)) if samples > 1 else None,
+        "groups": len(rewards) // samples,
+        "groups_alike": sum(rollouts.alike(samples)) if samples > 1 else None,
+        "groups_online": sum(start.born > 0 for start in rollouts.starts) // samples,
     }
 
 
@@ -122,7 +126,8 @@ def action_rates(rollouts: Rollouts, action_ids: Mapping[str, int]) -> dict[str,
 def progress(row: Diagnostics, iterations: int, seconds: float) -> str:
     """One line: `12/30  reward -0.19  accuracy 0.42 (0 0.45  + 0.60  - 0.22)  length 61  kl 0.0021  2.8 s/iteration, 51 s left`."""
     cells = row.cells()
-    split = "  ".join(f"{buffer} {_short(cells[f'accuracy_{buffer}'])}" for buffer in "0+-")
+    buffers = "0+-" if cells["accuracy_t"] is None else "0+-t"
+    split = "  ".join(f"{buffer} {_short(cells[f'accuracy_{buffer}'])}" for buffer in buffers)
     return (
         f"{row.iteration}/{iterations}  reward {_short(cells['reward'])}  accuracy {_short(cells['accuracy'])} ({split})"
         f"  length {cells['response_length']:.0f}  kl {_short(row.updates.approx_kl, 4)}"

@@ -65,11 +65,12 @@ class PolicyLoss(NamedTuple):
     clipped: Tensor  # (N,) bool: the clip decided
 
 
-def policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float) -> PolicyLoss:
-    """-min(ρA, clip(ρ, 1-ε, 1+ε) A), and at most -cA where A < 0 (dual clip). All (N,)."""
+def policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, low: float, high: float) -> PolicyLoss:
+    """-min(ρA, clip(ρ, 1 - low, 1 + high) A), and at most -cA where A < 0 (dual clip). All (N,). A wider `high` lets what was unlikely
+    grow (DAPO's clip-higher: Yu et al. 2025)."""
     log_ratio = (logprobs - old_logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     ratio = log_ratio.exp()
-    plain, bounded = -ratio * advantages, -ratio.clamp(1 - clip, 1 + clip) * advantages
+    plain, bounded = -ratio * advantages, -ratio.clamp(1 - low, 1 + high) * advantages
     loss = torch.maximum(plain, bounded)
     loss = torch.where(advantages < 0, torch.minimum(loss, -DUAL_CLIP * advantages), loss)
     with torch.no_grad():

@@ -11,6 +11,7 @@ Several processes each act on their part of an iteration's start states and keep
 step's gradient is that of one process.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +23,14 @@ from torch import Tensor
 from factory.errors import DataError, ParamsError
 from factory.identity import seed_for
 from trainers import machine, shards
+from trainers.buffer import Found
 from trainers.checkpoints import Checkpoints
 from trainers.collate import Batch, collate, micro_batches
 from trainers.diagnostics import Diagnostics, Means, Updates, action_rates, describe, progress
 from trainers.live import Live
 from trainers.losses import explained_variance, gae, importance, policy_loss, scale, value_loss, whiten
 from trainers.ppo_state import Learner, Settings, State, build_state, warm_cosine
-from trainers.rollout import Order, Rewards, Rollouts, Sample, Start, collect
+from trainers.rollout import Again, Order, Rewards, Rollouts, Sample, Start, collect, collect_differing
 
 __all__ = ["Experience", "Learner", "Settings", "State", "build_state", "evaluate", "minibatches", "train", "update", "warm_cosine"]
 
@@ -52,10 +54,11 @@ class Experience:
 
 def train(
     state: State, starts: Sequence[Start], sample: Sample, reward: Rewards, settings: Settings, *, eos: int, action_ids: Mapping[str, int],
-    checkpoints: Checkpoints | None = None, live: Live | None = None, report: Callable[[str], None] = print,
+    again: Again | None = None, checkpoints: Checkpoints | None = None, live: Live | None = None,
+    report: Callable[[str], None] = print,
 ) -> list[Diagnostics]:  # fmt: skip
-    """Run the iterations that `state` lacks, from its last checkpoint if it has done none; returns the log. Raises DataError when a loss,
-    gradient or weight stops being finite."""
+    """Run the iterations that `state` lacks, from its last checkpoint if it has done none; returns the log. `again` makes the start states
+    of the online buffer, where the settings have one. Raises DataError when a loss, gradient or weight stops being finite."""
     if checkpoints is not None and state.iteration == 0 and (found := checkpoints.latest()):
         state.load(found)
     if settings.batch // settings.samples < machine.world():
@@ -66,13 +69,12 @@ def train(
     while state.iteration < settings.iterations:
         number = state.iteration + 1
         try:
-            rollouts = collect(order, state.iteration * prompts, prompts, settings.samples, sample, reward, eos)
-            experience = evaluate(state, rollouts, settings)
-            updates = update(state, rollouts, experience, settings)
+            everyones, rollouts = _act(order, state, prompts, settings, sample, reward, eos)
+            if state.buffer is not None and again is not None:
+                state.buffer.add(number, everyones.starts, _restarted(everyones, again, seed_for(settings.seed, "restarted", number)))
+            updates, explained = _learn(state, rollouts, settings) if rollouts.starts else (Means(0).updates(), None)
         except FloatingPointError as error:
             raise DataError(f"PPO diverged at iteration {number} ({error}), expected finite numbers; nothing saved: lower ppo.lr") from None
-        explained = explained_variance(experience.values, experience.returns, experience.mask, machine.total) if state.critic else None
-        everyones = rollouts.of_all_processes()
         row = Diagnostics(number, describe(everyones, settings.samples), updates, explained, action_rates(everyones, action_ids))
         state.log.append(row)
         state.iteration = number
@@ -83,6 +85,35 @@ def train(
                 state.save(folder)
         report(progress(row, settings.iterations, (time.monotonic() - began) / (number - first)))
     return state.log
+
+
+def _act(
+    order: Order, state: State, prompts: int, settings: Settings, sample: Sample, reward: Rewards, eos: int
+) -> tuple[Rollouts, Rollouts]:  # fmt: skip
+    """What all processes sampled in this iteration, for the log, and what this one learns from. The log says how far into the order the
+    iterations before came."""
+    place = sum(int(row.rollouts["groups"] or 0) for row in state.log)
+    if state.buffer is not None:
+        order.instead = state.buffer.draw(seed_for(settings.seed, "drawn", state.iteration), place, prompts)
+    if settings.alike == "keep":
+        rollouts = collect(order, place, prompts, settings.samples, sample, reward, eos)
+        return rollouts.of_all_processes(), rollouts
+    most = prompts * (1 + (settings.refills if settings.alike == "refill" else 0))
+    return collect_differing(order, place, prompts, most, settings.samples, sample, reward, eos)
+
+
+def _restarted(rollouts: Rollouts, again: Again, seed: int) -> list[Found | None]:
+    """What the responses of all processes make, each process a part of them."""
+    rows = machine.share(len(rollouts.starts))
+    mine = rollouts.select(rows)
+    return machine.gathered(list(again(mine.starts, mine.responses, mine.rewards, [seed_for(seed, row) for row in rows])))
+
+
+def _learn(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Updates, float | None]:
+    """What the updates came to, and the variance that the critic explained before them."""
+    experience = evaluate(state, rollouts, settings)
+    updates = update(state, rollouts, experience, settings)
+    return updates, explained_variance(experience.values, experience.returns, experience.mask, machine.total) if state.critic else None
 
 
 @torch.no_grad()
@@ -123,12 +154,15 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
     device = next(state.actor.parameters()).device
     tokens = int(machine.total(torch.tensor(rollouts.tokens, device=device)))
     means = Means(tokens * settings.epochs)
-    share = settings.updates_per_epoch / tokens * (machine.world() if shards.wanted(state.actor.machine) else 1)  # shards take the mean
-    mine = machine.share(settings.batch // settings.samples)
-    place = {row: row - mine.start * settings.samples for row in range(mine.start * settings.samples, mine.stop * settings.samples)}
+    sizes = machine.gathered([len(rollouts.starts)])
+    before, count = sum(sizes[: machine.rank()]), sum(sizes)
+    place = {before + row: row for row in range(len(rollouts.starts))}
+    share = (
+        math.ceil(count / settings.minibatch) / tokens * (machine.world() if shards.wanted(state.actor.machine) else 1)
+    )  # shards: a mean
     for epoch in range(settings.epochs):
         seed = seed_for(settings.seed, "minibatches", state.iteration, epoch)
-        for minibatch in minibatches(settings.batch, settings.minibatch, seed):
+        for minibatch in minibatches(count, settings.minibatch, seed):
             for rows, counts in _passes(state, rollouts, [place[row] for row in minibatch if row in place]):
                 batch, old = _batch(rollouts, rows, device), experience.select(rows)
                 if state.critic is not None:
@@ -138,7 +172,7 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
                 if actor_trains:
                     logprobs, spread = state.actor(batch)
                     acted = logprobs.detach() if settings.on_policy else old.logprobs
-                    policy = policy_loss(logprobs, acted, old.advantages, settings.clip)
+                    policy = policy_loss(logprobs, acted, old.advantages, settings.clip_low, settings.clip_high)
                     losses = counts * policy.loss
                     if (sampled := rollouts.sampled_logprobs(rows, device)) is not None:
                         weights, gap = importance(acted, sampled, settings.importance)

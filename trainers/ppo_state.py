@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch.distributed.tensor import DTensor
@@ -16,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from factory.errors import ParamsError
 from trainers import machine, shards
+from trainers.buffer import OnlineBuffer, Quotas
 from trainers.diagnostics import Diagnostics
 from trainers.policy import Actor, Critic
 
@@ -37,7 +39,8 @@ class Settings:
     critic_lr: float
     warmup_share: float
     critic_warmup: int  # first iterations, in which only the critic trains
-    clip: float
+    clip_low: float  # the ratio of new to old probability stays above 1 - clip_low and below 1 + clip_high
+    clip_high: float
     value_clip: float
     gamma: float
     lam: float
@@ -45,6 +48,9 @@ class Settings:
     baselines: tuple[str, ...]  # critic, siblings (a response's reward less the mean of its siblings'), or both
     max_grad_norm: float
     seed: int
+    alike: Literal["keep", "skip", "refill"] = "keep"  # groups whose siblings are all right or all wrong
+    refills: int = 2  # refill: at most so many batches are sampled beside the first
+    online: Quotas | None = None  # the policy's own responses as start states of later iterations
     importance: float | None = None  # most that a response's token counts where the sampler computed its log-probability otherwise
 
     def __post_init__(self) -> None:
@@ -52,6 +58,8 @@ class Settings:
             raise ParamsError(f"ppo.batch is {self.batch}, expected a multiple of the round's samples, {self.samples}")
         if "siblings" in self.baselines and self.samples == 1:
             raise ParamsError("ppo.baselines names siblings, expected a round with more than one of samples")
+        if self.alike != "keep" and "siblings" not in self.baselines:
+            raise ParamsError(f"ppo.alike is {self.alike}, expected keep: ppo.baselines names no siblings, whatever is alike teaches")
         if self.lam < 1 and "critic" not in self.baselines:
             raise ParamsError(
                 f"ppo.lam is {self.lam:g}, expected 1: without a critic in ppo.baselines every value is 0, and λ only fades the reward of "
@@ -111,6 +119,7 @@ class State:
     reference: Actor | None
     actor_learner: Learner
     critic_learner: Learner | None
+    buffer: OnlineBuffer | None = None
     iteration: int = 0
     log: list[Diagnostics] = field(default_factory=list)
 
@@ -125,8 +134,9 @@ class State:
                 {**shards.parts(learner.parameters, learner.optimizer), "schedule": learner.schedule.state_dict()}
                 for learner in self.learners
             ]
-            log = json.dumps([asdict(row) for row in self.log])
-            torch.save({"iteration": self.iteration, "learners": learners, "log": log}, shards.file_in(folder, self.actor.machine))
+            held = {"iteration": self.iteration, "learners": learners, "log": json.dumps([asdict(row) for row in self.log])}
+            buffer = self.buffer.written() if self.buffer else ""
+            torch.save({**held, "buffer": buffer}, shards.file_in(folder, self.actor.machine))
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote."""
@@ -135,6 +145,8 @@ class State:
             shards.restore(kept, learner.parameters, learner.optimizer)
             learner.schedule.load_state_dict(kept["schedule"])
         self.iteration = held["iteration"]
+        if self.buffer:
+            self.buffer.read(held["buffer"])
         self.log = [Diagnostics.of(row) for row in json.loads(held["log"])]
 
 
@@ -153,4 +165,4 @@ def build_state(actor: Actor, critic: Critic | None, settings: Settings) -> Stat
             shards.spread(player, actor.machine)
     actor_learner = Learner(actor.trained(), settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
     critic_learner = Learner(critic.trained(), settings.critic_lr, settings.updates(settings.iterations), settings) if critic else None
-    return State(actor, critic, reference, actor_learner, critic_learner)
+    return State(actor, critic, reference, actor_learner, critic_learner, OnlineBuffer(settings.online) if settings.online else None)

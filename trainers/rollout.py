@@ -9,7 +9,7 @@ into the token limit has no invented end; its reward stands at its last token, a
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -40,6 +40,8 @@ class Rewarded(Protocol):
     """A reward in its parts; `total` is their sum."""
 
     @property
+    def verdict(self) -> str: ...
+    @property
     def correct(self) -> bool: ...
     @property
     def rule(self) -> float: ...
@@ -56,8 +58,12 @@ class Rewarded(Protocol):
 
 @dataclass(frozen=True)
 class Start:
+    """`depth`: restarts behind it. `born`: the iteration that found it, 0 for one that was there before."""
+
     row: Restart
     ids: Ids
+    depth: int = 0
+    born: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Response:
 
 Sample = Callable[[Sequence[Ids], Sequence[int]], Sequence[Sampled]]  # prompts, a seed each
 Rewards = Callable[[Sequence[Start], Sequence[Response]], Sequence[Rewarded]]
+# start states that responses make, each with its ids, of a seed each; None for a response that makes none
+Again = Callable[[Sequence[Start], Sequence[Response], Sequence[Rewarded], Sequence[int]], Sequence[tuple[Restart, Ids] | None]]
 
 
 @dataclass(frozen=True)
@@ -104,10 +112,22 @@ class Rollouts:
         return sum(map(len, self.actions))
 
     def of_all_processes(self) -> "Rollouts":
-        """For the log: what is trained on stays with the process that sampled it."""
-        together = machine.gathered(list(zip(self.starts, self.responses, self.rewards, strict=True)))
-        starts, responses, rewards = map(list, zip(*together, strict=True))
-        return Rollouts(starts, responses, rewards)
+        together = machine.gathered([(self.starts, self.responses, self.rewards)])
+        return Rollouts(*([one for part in column for one in part] for column in zip(*together, strict=True)))
+
+    def __add__(self, other: "Rollouts") -> "Rollouts":
+        return Rollouts(self.starts + other.starts, self.responses + other.responses, self.rewards + other.rewards)
+
+    def select(self, rows: Iterable[int]) -> "Rollouts":
+        chosen = list(rows)
+        starts, responses, rewards = self.starts, self.responses, self.rewards
+        return Rollouts([starts[row] for row in chosen], [responses[row] for row in chosen], [rewards[row] for row in chosen])
+
+    def alike(self, samples: int) -> list[bool]:
+        """Of each group of `samples` siblings, whether they are all right or all wrong, which is what DAPO filters by (Yu et al. 2025). The
+        reward model may tell them apart all the same: what it says is not what the filter is for."""
+        right = [rewarded.correct for rewarded in self.rewards]
+        return [len(set(right[first : first + samples])) == 1 for first in range(0, len(right), samples)]
 
     def sampled_logprobs(self, rows: Sequence[int], device: torch.device) -> Tensor | None:
         """(N,) in the order of `Batch.targets`, or None where the sampler is the trained model."""
@@ -139,7 +159,7 @@ def start_states(
     starts, rejects = [], []
     for row, ids in zip(rows, encode([row.prompt for row in rows], [row.prefix for row in rows]), strict=True):
         if len(ids) <= limit:
-            starts.append(Start(row, ids))
+            starts.append(Start(row, ids, depth=int(row.buffer in "+-")))
         else:
             rejects.append(reject(stage, row, TOO_LONG, parent_id=row.id))
     if not starts:
@@ -149,13 +169,17 @@ def start_states(
 
 
 class Order:
-    """An endless stream over the start states: one seeded permutation after another, so that a place in it is a pure function."""
+    """An endless stream over the start states: one seeded permutation after another, so that a place in it is a pure function; but for
+    those places that states of the online buffer take (`instead`)."""
 
     def __init__(self, starts: Sequence[Start], seed: int) -> None:
         self.starts, self.seed = starts, seed
+        self.instead: dict[int, Start] = {}
         self._epoch, self._permutation = -1, list(range(len(starts)))
 
     def __getitem__(self, place: int) -> Start:
+        if place in self.instead:
+            return self.instead[place]
         epoch, within = divmod(place, len(self.starts))
         if epoch != self._epoch:
             self._permutation = list(range(len(self.starts)))
@@ -174,6 +198,27 @@ def collect(order: Order, first: int, prompts: int, samples: int, sample: Sample
     rewards = list(reward(starts, responses))
     assert len(starts) == len(responses) == len(rewards)
     return Rollouts(starts, responses, rewards)
+
+
+def collect_differing(
+    order: Order, first: int, prompts: int, most: int, samples: int, sample: Sample, reward: Rewards, eos: int
+) -> tuple[Rollouts, Rollouts]:  # fmt: skip
+    """All that was sampled, by whichever process, and this process's part of what is to be learnt from: at most `prompts` groups whose
+    siblings do not fare alike. While these are fewer, as many further start states are sampled as should yield the rest, `most` at most.
+    Where fewer are left than there are processes, none is learnt from."""
+    sampled = kept = Rollouts([], [], [])
+    while (lacking := prompts - len(kept.starts) // samples) > 0:
+        tried = len(sampled.starts) // samples
+        wanted = -(-lacking * samples * tried // len(kept.starts)) if kept.starts else prompts
+        count = min(max(wanted, machine.world()), most - tried)
+        if count < machine.world():
+            break
+        found = collect(order, first + tried, count, samples, sample, reward, eos).of_all_processes()
+        sampled += found
+        kept += found.select(row for row in range(len(found.starts)) if not found.alike(samples)[row // samples])
+    groups = min(prompts, len(kept.starts) // samples)
+    mine = machine.share(groups) if groups >= machine.world() else range(0)
+    return sampled, kept.select(range(mine.start * samples, mine.stop * samples))
 
 
 def _response(sampled: Sampled, eos: int) -> Response:

@@ -105,6 +105,11 @@ def cut(text: str, backtrack: int, by: By = "line") -> tuple[str, int]:
     return f"{kept}\n{REFLECT}", dropped
 
 
+def cut_before(text: str, dropped: int, by: By = "line") -> str:
+    """What stands before the last `dropped` ≥ 1 steps, as it is: a prefix of `text` that ends a line."""
+    return "\n".join(split(text, by)[:-dropped]) + "\n"
+
+
 def before_reflection(text: str) -> str:
     """The part before the first `<|reflect|>`: the first attempt. The whole text when there is none."""
     return text.split(REFLECT, 1)[0]

@@ -3,7 +3,18 @@
     Restart(id="8c1f…", problem_id="a07b…", parent_id="51aa…", buffer="-", backtrack=1, prompt=(Message("user", "Tom has 12 apples. …"),),
             prefix="12 + 7 = 18\\n<|reflect|>", prefix_has_answer=False, answer="15", answer_kind="number", pass_rate=0.375, round="r1")
 
-`restarts.pass_rate` is a window: of problems whose pass rate lies outside of it nothing is drawn, and they and their rollouts are rejects.
+Where a parent is cut: the last 0 to `max_backtrack` steps are dropped (Satori), or a share of its steps is kept that is drawn from
+`prefix_share`. `<|reflect|>` follows both ways and for both signs: behind a right beginning it asks for a check that must not spoil it
+(β), which is what a demonstration of type II-I does half way through a right solution.
+
+Buffer `t` begins with a teacher's solution, the gold one, of problems that the policy never solved: their groups are wrong throughout and
+teach nothing from the problem alone. At least the last step is left to the policy, and no `<|reflect|>` follows, since there is nothing to
+find fault with: it goes on as if the beginning were its own (reverse curricula: Xi et al. 2024; adaptive backtracking: Amani et al. 2025).
+
+    Restart(id="52b0…", problem_id="a07b…", parent_id="a07b…", buffer="t", backtrack=1, prefix="12 + 7 = 19\n", pass_rate=0.0, …)
+
+`restarts.pass_rate` is a window: of problems whose pass rate lies outside of it nothing is drawn but a teacher's states, and they and
+their rollouts are rejects. `restarts.prefer` says whose parents come first where there are more than the quota.
 D- starves when the policy is good: quotas a sign say how many were wanted, `Buffers.summary` how many there were.
 Run: `python -m pipelines.restarts r1`.
 """
@@ -12,9 +23,11 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from factory import grading
 from factory.coat import grammar
+from factory.coat.cutting import SIGNS, Cuts
 from factory.coat.pass_rates import Window, outside, rates
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
@@ -23,7 +36,7 @@ from factory.schemas import Buffer, Conversation, Problem, Reject, Restart, Roll
 from factory.storage import reject
 
 WINDOW = "restarts.pass_rate"
-SIGNS: dict[str, Buffer] = {"correct": "+", "wrong": "-"}
+Prefer = Literal["any", "even", "hard"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +45,11 @@ class Buffers:
     rejects: list[Reject]  # parents that cannot be continued, parents and problems outside of the window
     not_drawn: int  # fit parents beyond one a problem and sign, or beyond the quota
 
-    def summary(self, plain: int, per_sign: int) -> str:
+    def summary(self, plain: int, per_sign: int, teacher: int = 0) -> str:
         sizes = Counter(row.buffer for row in self.rows)
         starved = [f"D{sign} starves: {sizes[sign]:,} of {per_sign:,}" for sign in ("+", "-") if sizes[sign] < per_sign]
         counts = f"{sizes['0']:,} of {plain:,} plain problems, {sizes['+']:,} D+, {sizes['-']:,} D-"
+        counts += f", {sizes['t']:,} of {teacher:,} after a teacher" if teacher else ""
         return "; ".join([f"{counts}, {len(self.rejects):,} rejects, {self.not_drawn:,} parents not drawn", *starved])
 
 
@@ -63,15 +77,15 @@ def plain_states(
 
 
 def restart_states(
-    problems: Sequence[Problem], rollouts: Sequence[Rollout], *, max_backtrack: int, per_sign: int, seed: int, round: str,
-    steps: By = "line",
+    problems: Sequence[Problem], rollouts: Sequence[Rollout], *, cuts: Cuts, per_sign: int, seed: int, round: str, prefer: Prefer = "any"
 ) -> Buffers:  # fmt: skip
-    """D+ and D-: at most one parent a problem and sign, the last 0 ≤ t ≤ `max_backtrack` steps dropped, `<|reflect|>` appended."""
+    """D+ and D-: at most one parent a problem and sign, its last steps dropped, `<|reflect|>` appended. Within a quota parents come in
+    seeded order; `even`: those first whose problem's pass rate is nearest to 1/2, `hard`: whose is lowest."""
     by_id = {problem.id: problem for problem in problems}
     fit: dict[tuple[str, str], list[Rollout]] = defaultdict(list)
     rejects: list[Reject] = []
     for rollout in sorted(rollouts, key=lambda rollout: rollout.id):
-        if reason := _unfit(rollout, steps):
+        if reason := _unfit(rollout, cuts.by):
             rejects.append(reject(f"restarts_{round}", rollout, reason, rollout.problem_id))
         else:
             fit[SIGNS[rollout.verdict], rollout.problem_id].append(rollout)
@@ -80,11 +94,49 @@ def restart_states(
         drawn = {
             key: random.Random(seed_for(seed, "restarts", round, *key)).choice(parents) for key, parents in fit.items() if key[0] == sign
         }
-        order = sorted(drawn, key=lambda key: seed_for(seed, "restarts", round, "quota", *key))
-        rows += [_cut(by_id[key[1]], drawn[key], sign, max_backtrack, seed, round, steps) for key in order[:per_sign]]
+        order = sorted(drawn, key=lambda key: (_rank(drawn[key].pass_rate, prefer), seed_for(seed, "restarts", round, "quota", *key)))
+        rows += [_cut(by_id[key[1]], drawn[key], sign, cuts, seed, round) for key in order[:per_sign]]
     not_drawn = sum(len(parents) for parents in fit.values()) - len(rows)
     assert len(rows) + len(rejects) + not_drawn == len(rollouts)
     return Buffers(rows, rejects, not_drawn)
+
+
+def _rank(rate: float, prefer: Prefer) -> float:
+    return {"any": 0.0, "even": abs(rate - 0.5), "hard": rate}[prefer]
+
+
+def teacher_states(
+    problems: Sequence[Problem], count: int, *, cuts: Cuts, prompts: Prompts, seed: int, round: str, known: Mapping[str, float]
+) -> Buffers:
+    """Buffer `t`: beginnings of gold solutions, of problems whose pass rate is 0, in seeded order. `known`: pass rates."""
+    never = sorted((problem for problem in problems if known.get(problem.id) == 0), key=lambda problem: problem.id)
+    never.sort(key=lambda problem: seed_for(seed, "restarts", round, "teacher", problem.id))
+    rows: list[Restart] = []
+    rejects: list[Reject] = []
+    for problem in never:
+        if reason := _no_teacher(problem, cuts.by):
+            rejects.append(reject(f"restarts_{round}", problem, reason, problem.id))
+        elif len(rows) < count:
+            assert problem.solution is not None
+            rng = random.Random(seed_for(seed, "restarts", round, "teacher", "cut", problem.id))
+            steps = len(grammar.split_steps(problem.solution, cuts.by))
+            dropped = min(max(cuts.backtrack(problem.solution, rng), 1), steps - 1)
+            prefix = grammar.cut_before(problem.solution, dropped, cuts.by)
+            prompt = prompts.render("solve", problem=problem.problem)
+            rows.append(_state(problem, problem, prompt, "t", dropped, prefix, 0.0, round))
+    return Buffers(rows, rejects, len(never) - len(rows) - len(rejects))
+
+
+def _no_teacher(problem: Problem, by: By) -> str | None:
+    if problem.solution is None:
+        return "no gold solution to begin with"
+    if len(grammar.split_steps(problem.solution, by)) < 2:
+        return "a gold solution of one step"
+    try:
+        grammar.parse(problem.solution, by)
+    except grammar.CoatError:
+        return "a gold solution that is no COAT trajectory"
+    return None
 
 
 def _unfit(rollout: Rollout, steps: By) -> str | None:
@@ -99,15 +151,15 @@ def _unfit(rollout: Rollout, steps: By) -> str | None:
     return None
 
 
-def _cut(problem: Problem, parent: Rollout, sign: Buffer, max_backtrack: int, seed: int, round: str, steps: By) -> Restart:
-    backtrack = random.Random(seed_for(seed, "restarts", round, "backtrack", parent.id)).randint(0, max_backtrack)
-    prefix, dropped = grammar.cut(parent.completion, backtrack, steps)
+def _cut(problem: Problem, parent: Rollout, sign: Buffer, cuts: Cuts, seed: int, round: str) -> Restart:
+    backtrack = cuts.backtrack(parent.completion, random.Random(seed_for(seed, "restarts", round, "backtrack", parent.id)))
+    prefix, dropped = grammar.cut(parent.completion, backtrack, cuts.by)
     return _state(problem, parent, parent.prompt, sign, dropped, prefix, parent.pass_rate, round)
 
 
 def _state(
-    problem: Problem, parent: Rollout | None, prompt: Conversation, buffer: Buffer, backtrack: int, prefix: str, pass_rate: float | None,
-    round: str,
+    problem: Problem, parent: Rollout | Problem | None, prompt: Conversation, buffer: Buffer, backtrack: int, prefix: str,
+    pass_rate: float | None, round: str,
 ) -> Restart:  # fmt: skip
     return Restart(
         id=row_id("restart", round, buffer, problem.id, parent.id if parent else None, prefix),

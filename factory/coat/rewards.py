@@ -64,7 +64,7 @@ def _first(start: Restart, response: str) -> bool | None:
 
 
 def restart_bonus(buffer: Buffer, correct: bool, beta: float) -> float:
-    """+β for repairing a wrong attempt, -β for spoiling a right one."""
+    """+β for repairing a wrong attempt, -β for spoiling a right one; a teacher's beginning is as good as a problem: 0."""
     if buffer == "-" and correct:
         return beta
     if buffer == "+" and not correct:

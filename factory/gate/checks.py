@@ -156,10 +156,15 @@ def rate_of_rollouts(row: Any, background: Background) -> bool:
 
 
 def prefix_of_parent(row: Any, background: Background) -> bool:
-    """What stands before the reflect token is the parent's completion, on the same problem, without its last `backtrack` steps;
-    a plain problem has no prefix."""
+    """What stands before the reflect token is the parent's completion, on the same problem, without its last `backtrack` steps; a
+    teacher's is the problem's gold solution without them; a plain problem has no prefix."""
     if row.buffer == "0":
         return row.prefix == "" and row.parent_id is None
+    if row.buffer == "t":
+        problem = background.problems.get(row.problem_id)
+        if not problem or not problem.solution or row.parent_id != problem.id or row.backtrack < 1:
+            return False
+        return row.prefix == "\n".join(split_steps(problem.solution, background.steps)[: -row.backtrack]) + "\n"
     parent = background.rollouts.get(row.parent_id)
     kept = row.prefix.removesuffix(REFLECT).removesuffix("\n")
     if not parent or not kept or parent.problem_id != row.problem_id or not parent.completion.startswith(kept):
@@ -169,13 +174,17 @@ def prefix_of_parent(row: Any, background: Background) -> bool:
 
 
 def ends_in_reflect(row: Any, _: Background) -> bool:
+    if row.buffer == "t":
+        return row.prefix.endswith("\n") and len(row.prefix) > 1
     return row.prefix.endswith(f"\n{REFLECT}") if row.buffer != "0" else row.prefix == ""
 
 
 def sign_of_parent(row: Any, background: Background) -> bool:
-    """D+ prefixes come from right completions, D- from wrong ones."""
+    """D+ prefixes come from right completions, D- from wrong ones, a teacher's are on problems that no rollout solved."""
     if row.buffer == "0":
         return True
+    if row.buffer == "t":
+        return background.pass_rates.get(row.problem_id) == 0
     parent = background.rollouts.get(row.parent_id)
     return bool(parent and parent.verdict == {"+": "correct", "-": "wrong"}[row.buffer])
 

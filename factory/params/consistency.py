@@ -302,6 +302,8 @@ def _ppo(params: "Params") -> Iterator[str]:
         yield f"ppo.minibatch is {ppo.minibatch}: expected at most ppo.batch, {ppo.batch}"
     if ppo.lam < 1 and "critic" not in ppo.baselines:
         yield f"ppo.lam is {ppo.lam:g}: expected 1, without a critic it only fades the reward of actions far from the end"
+    if ppo.alike != "keep" and "siblings" not in ppo.baselines:
+        yield f"ppo.alike is {ppo.alike}: expected keep, ppo.baselines names no siblings"
     if ppo.sampler and params.training.processes > 1:
         yield f"training.processes is {params.training.processes}: expected 1 beside ppo.sampler, one process hands weights to vLLM"
     if ppo.critic_warmup and "critic" not in ppo.baselines:

@@ -121,10 +121,13 @@ class Sft(Strict):
 
 
 class Restarts(Strict):
-    max_backtrack: int = Field(ge=0)  # T (2 in Satori)
+    max_backtrack: int = Field(ge=0)  # T (2 in Satori): the last 0 to T steps of a parent are dropped
+    prefix_share: Window | None = None  # instead: the share of a parent's steps that is kept, drawn from this range, e.g. [0.1, 0.9]
     plain: int = Field(ge=0)  # problems in buffer 0
     per_sign: int = Field(ge=0)  # quota of D+ and of D-
     pass_rate: Window  # problems that give start states, plain ones too, by how often the round's policy solves them
+    prefer: Literal["any", "even", "hard"] = "any"  # within a quota first: by chance, pass rates nearest to 1/2, lowest pass rates
+    teacher: int = Field(default=0, ge=0)  # beginnings of gold solutions, of problems that the policy never solved (buffer t)
 
 
 class Round(Strict):
@@ -161,6 +164,18 @@ class PpoSampler(Strict):
     importance: float | None = Field(default=2.0, ge=1)  # most that an action counts for π / π_vLLM; None: as if both were equal
 
 
+class Online(Strict):
+    """The policy's own finished responses become start states of later iterations, cut as `restarts` cuts rollouts; in rounds
+    with restarts."""
+
+    share: Fraction  # of an iteration's start states, at most: half of them D+, half D-
+    per_sign: int = Field(ge=1)  # start states held of each sign and depth; the oldest make room
+    per_problem: int = Field(ge=1)  # of these, of the same problem
+    depth: int = Field(ge=1)  # restarts behind a start state, at most
+    max_backtrack: int = Field(ge=0)
+    prefix_share: Window | None = None
+
+
 class Ppo(Strict):
     iterations: int = Field(ge=1)
     batch: int = Field(ge=1)  # rollouts an iteration
@@ -170,11 +185,16 @@ class Ppo(Strict):
     critic_lr: float = Field(ge=0)
     warmup_share: Fraction
     critic_warmup: int = Field(ge=0)  # first iterations that train only the critic
-    clip: float = Field(gt=0)
+    clip_low: float = Field(gt=0, lt=1)  # the ratio of new to old probability counts from 1 - clip_low
+    clip_high: float = Field(gt=0)  # to 1 + clip_high; .2 both ways in PPO, .2 and .28 in DAPO
     value_clip: float = Field(gt=0)
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)
     baselines: list[Literal["critic", "siblings"]]  # what a reward is compared with: Satori's critic, the mean of a start's other samples
+    # a start state whose samples are all right or all wrong is learnt from · left out · replaced by others, which are sampled beside it
+    alike: Literal["keep", "skip", "refill"] = "keep"
+    refills: int = Field(default=2, ge=1)  # refill: at most so many batches are sampled beside an iteration's first
+    online: Online | None = None  # None: the start states are those of `restarts` throughout
     kl: float = Field(ge=0)  # 0: no reference model is loaded
     beta: float = Field(ge=0)  # the restart bonus
     orm_weight: float = Field(ge=0)  # weight of σ(ORM) in the reward; 1 in Satori

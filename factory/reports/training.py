@@ -18,11 +18,12 @@ COMPARED = {
     "approx_kl": "Approximate KL of an update",
     "clip_fraction": "Share of actions whose ratio was clipped", "entropy": "Entropy of the policy (nats an action)",
     "explained_variance": "Explained variance of the critic", "response_length": "Actions a response",
+    "groups_alike": "Start states whose samples were all right or all wrong",
     "truncated_share": "Share of responses cut off at the token limit",
 }  # fmt: skip
 PARTS = {
     "Reward by part": ("reward_rule", "reward_orm", "reward_bonus"),
-    "Accuracy by start state": ("accuracy_0", "accuracy_+", "accuracy_-"),
+    "Accuracy by start state": ("accuracy_0", "accuracy_+", "accuracy_-", "accuracy_t"),
     "Meta-actions a response": ("continue", "reflect", "explore"),
     "Share of responses that corrected or broke an answer of their own": ("wrong_to_right", "right_to_wrong"),
 }

@@ -98,6 +98,21 @@ def test_running_again_gives_the_same_bytes(line: Params) -> None:
     assert run() == run()
 
 
+def test_a_teacher_begins_the_solutions_of_problems_that_nobody_solved(line: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second model solves neither problem: their window is for others, but not a teacher's."""
+    weak = line.roles["generator"].model_copy(update={"models": ("m1",)})
+    settings = line.require("restarts").model_copy(update={"teacher": 5, "pass_rate": (0.5, 1.0)})
+    taught = line.model_copy(update={"roles": {**line.roles, "generator": weak}, "restarts": settings})
+    rollouts.main(taught, "recorded")
+    restarts.main(taught, "recorded")
+    states = read_rows(TABLES / "restarts_recorded.parquet", Restart)
+    assert {(row.buffer, row.problem_id, row.parent_id, row.pass_rate) for row in states} == {
+        ("t", name, name, 0.0) for name in ("Ann", "Tom")
+    }
+    assert {row.prefix for row in states} <= {"3 + 4 = 7\n", "12 + 7 = 19\n", "12 + 7 = 19\n19 - 4 = 15\n"}
+    assert "2 of 5 after a teacher" in capsys.readouterr().out
+
+
 def test_a_round_without_restarts_has_only_plain_problems(line: Params) -> None:
     rollouts.main(line, "recorded")
     plain = line.model_copy(update={"rounds": {"recorded": Round(start="recorded", restarts=False, temperature=1.2, samples=4)}})

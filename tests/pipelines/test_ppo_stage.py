@@ -18,7 +18,7 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerBase
 
 from factory import params, storage
-from factory.coat import grammar
+from factory.coat import cutting, grammar
 from factory.coat.rewards import Weights
 from factory.errors import DataError, ParamsError
 from factory.language.conversation import said
@@ -191,6 +191,23 @@ def test_the_response_is_graded_and_the_reward_model_reads_it_all(place: Path) -
     expected = [1 / (1 + math.exp(-(logit - 0.1) / 0.5)) for logit in logits]
     assert (silent.rule, silent.bonus, silent.orm) == (-1.0, -0.5, pytest.approx(expected[0]))
     assert (boxed.rule, boxed.bonus, boxed.orm) == (0.0, 0.0, pytest.approx(expected[1]))
+
+
+def test_finished_graded_responses_that_leave_room_become_start_states(place: Path) -> None:
+    reader = words()
+    starts, _ = rollout.start_states([restart(1)] * 5, partial(batches.start_ids, reader), 64, "ppo_r1")
+    texts = ["3 + 4 = 7\n\\boxed{7}", "3 + 4 = 8\n\\boxed{8}", "3 + 4 = 7\n\\boxed{7}", "3 + 4 = 7\n" * 9 + "\\boxed{7}", "3 + 4 = 7"]
+    ids = [tuple(ids) for ids in batches.encode(reader, texts)]
+    responses = [rollout.Response(one, one, finished=number != 2) for number, one in enumerate(ids)]
+    rewards = ppo._rewards(None, reader, Weights(beta=0.5, orm_weight=0.0))(starts, responses)
+    found = ppo._restarting(reader, cutting.Cuts(0), 40)(starts, responses, rewards, range(5))
+    right, wrong, *others = found
+    assert others == [None] * 3  # unfinished, too long, without an answer
+    assert right is not None
+    assert wrong is not None
+    assert (right[0].buffer, right[0].prefix) == ("+", f"{texts[0]}\n<|reflect|>")
+    assert (wrong[0].buffer, wrong[0].prefix) == ("-", f"{texts[1]}\n<|reflect|>")
+    assert right[1] == batches.start_ids(reader, [PROMPT], [right[0].prefix])[0]
 
 
 def test_without_its_weight_the_reward_model_is_not_needed(place: Path) -> None:

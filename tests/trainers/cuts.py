@@ -10,9 +10,10 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -24,13 +25,14 @@ from factory.coat.rewards import Reward
 from factory.language.conversation import said
 from factory.schemas import Example, OrmPair, Restart, TrajectoryPair
 from trainers import batches, dpo, machine, ppo, reward, run, sft, shards
+from trainers.buffer import Found, Quotas
 from trainers.checkpoints import Checkpoints
 from trainers.collate import Ids
 from trainers.live import Live
 from trainers.lora import Lora
 from trainers.machine import Machine
 from trainers.policy import Actor, Critic
-from trainers.rollout import Response, Start
+from trainers.rollout import Response, Rewarded, Start
 
 ROWS, BATCH = 11, 5
 LORA = Lora(4, 8, tuple(grammar.ACTIONS.values()))
@@ -113,11 +115,24 @@ def judge(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward
     return [Reward("correct" if one else "wrong", float(one) - 1.0, 0.1 * len(r.actions), 0.0) for one, r in zip(right, responses)]
 
 
-def improve(start: Path, here: Machine) -> None:
+def again(starts: Sequence[Start], responses: Sequence[Response], rewards: Sequence[Rewarded], seeds: Sequence[int]) -> list[Found | None]:
+    """The first tokens of a response are a prefix."""
+    made: list[Found | None] = []
+    for start, response, one, seed in zip(starts, responses, rewards, seeds):
+        row = replace(start.row, id=str(seed), buffer="+" if one.correct else "-", prefix="c")
+        made.append((row, (*start.ids, *response.actions[: seed % 5])) if response.finished else None)
+    return made
+
+
+QUOTAS = Quotas(share=0.4, per_sign=9, per_problem=9, depth=2)
+
+
+def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> None:
     """22 responses to eleven start states, in minibatches of seven: the last has one; an uneven share for each of two processes."""
     settings = ppo.Settings(
         iterations=2, batch=2 * ROWS, minibatch=7, epochs=2, samples=2, temperature=0.8, lr=1e-3, critic_lr=1e-3, warmup_share=0.1,
-        critic_warmup=0, clip=0.2, value_clip=0.2, gamma=1.0, lam=0.9, kl=0.1, baselines=("critic", "siblings"), max_grad_norm=1.0, seed=1,
+        critic_warmup=0, clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.9, kl=0.1, baselines=("critic", "siblings"),
+        max_grad_norm=1.0, seed=1, **changes,
     )  # fmt: skip
     machine.connect()
     torch.manual_seed(0)
@@ -135,10 +150,10 @@ def improve(start: Path, here: Machine) -> None:
             tuple(range(2, 4 + 3 * (n % 5))),
         ) for n in range(ROWS)
     ]  # fmt: skip
-    checkpoints = Checkpoints.of(run.WORK / "ppo", here, settings, rows=starts)
+    checkpoints = Checkpoints.of(run.WORK / name, here, settings, rows=starts)
     if found := checkpoints.latest():
         state.load(found)
-    with Live("ppo", settings.iterations, after=state.iteration) as live:
+    with Live(name, settings.iterations, after=state.iteration) as live:
         rows = ppo.train(
             state,
             starts,
@@ -147,6 +162,7 @@ def improve(start: Path, here: Machine) -> None:
             settings,
             eos=1,
             action_ids={"reflect": 6},
+            again=again,
             checkpoints=checkpoints,
             live=live,
             report=lambda _: None,
@@ -157,12 +173,13 @@ def improve(start: Path, here: Machine) -> None:
     weights |= {f"critic.{name}": weight for name, weight in shards.whole(state.critic).items()}
     checkpoints.clear()
     if machine.rank() == 0:
-        Path("ppo.json").write_text(json.dumps([row.cells() for row in rows]), encoding="utf-8")
-        torch.save(weights, "ppo.pt")
+        Path(f"{name}.json").write_text(json.dumps([row.cells() for row in rows]), encoding="utf-8")
+        torch.save(weights, f"{name}.pt")
 
 
-ALL = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve}
+ALL = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve, "arms": partial(improve, name="arms", alike="refill", online=QUOTAS)}
 METHODS = ALL | {f"{name}_lora": partial(train, lora=LORA) for name, train in (("sft", tune), ("orm", fit), ("dpo", prefer))}
+PPO = ("ppo", "arms")
 
 
 def pass_tokens(rows: int) -> int:
@@ -172,9 +189,11 @@ def pass_tokens(rows: int) -> int:
 
 def outcome(method: str) -> Outcome:
     """What a training has left in the working folder."""
-    if method == "ppo":
-        cells = json.loads(Path("ppo.json").read_text(encoding="utf-8"))
-        return Outcome({name: [float(row[name]) for row in cells if row[name] is not None] for name in cells[0]}, torch.load("ppo.pt"))
+    if method in PPO:
+        cells = json.loads(Path(f"{method}.json").read_text(encoding="utf-8"))
+        return Outcome(
+            {name: [float(row[name]) for row in cells if row[name] is not None] for name in cells[0]}, torch.load(f"{method}.pt")
+        )
     steps = [json.loads(line) for line in Path(f"data/logs/live/{method}.jsonl").read_text(encoding="utf-8").splitlines()][1:]
     log = {name: [step[name] for step in steps] for name in ("loss", "grad_norm", "tokens_seen")}
     lines = list(csv.DictReader(Path(f"{method}.csv").read_text(encoding="utf-8").splitlines()))

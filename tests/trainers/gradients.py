@@ -29,7 +29,7 @@ from trainers.policy import Actor, Critic
 
 SETTINGS = ppo.Settings(
     iterations=4, batch=6, minibatch=3, epochs=1, samples=1, temperature=1.0, lr=1e-3, critic_lr=1e-3, warmup_share=0.0, critic_warmup=0,
-    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1e9, seed=1,
+    clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1e9, seed=1,
 )  # fmt: skip
 FIVE = [("Solve:\n" * (n + 1), "3 + 4 = 7\n" * (1 + 2 * n) + "7") for n in range(5)]  # lengths far apart
 

@@ -75,21 +75,36 @@ def test_a_constant_whitens_to_zero() -> None:
 )
 def test_clipped_policy_loss_by_hand(ratio: float, advantage: float, loss: float, clipped: bool) -> None:
     assert DUAL_CLIP == 3.0
-    terms = policy_loss(torch.tensor([math.log(ratio)]), torch.tensor([0.0]), torch.tensor([advantage]), 0.2)
+    terms = policy_loss(torch.tensor([math.log(ratio)]), torch.tensor([0.0]), torch.tensor([advantage]), 0.2, 0.2)
     assert terms.loss.item() == pytest.approx(loss, rel=1e-5)
     assert terms.clipped.item() is clipped
     assert terms.kl.item() == pytest.approx(ratio - 1 - math.log(ratio), rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss", "clipped"),
+    [
+        (1.25, 1.0, -1.25, False),  # below 1 + 0.28
+        (1.5, 1.0, -1.28, True),
+        (0.85, -1.0, 0.9, True),  # -min(-0.85, -0.9): the low clip is 0.1
+        (0.92, -1.0, 0.92, False),
+    ],
+)
+def test_the_clip_may_be_wider_above_than_below(ratio: float, advantage: float, loss: float, clipped: bool) -> None:
+    terms = policy_loss(torch.tensor([math.log(ratio)]), torch.tensor([0.0]), torch.tensor([advantage]), 0.1, 0.28)
+    assert terms.loss.item() == pytest.approx(loss, rel=1e-5)
+    assert terms.clipped.item() is clipped
+
+
 def test_dual_clip_stops_the_gradient() -> None:
     logprobs = torch.tensor([math.log(5.0), math.log(1.5)], requires_grad=True)
-    policy_loss(logprobs, torch.zeros(2), torch.tensor([-1.0, -1.0]), 0.2).loss.sum().backward()
+    policy_loss(logprobs, torch.zeros(2), torch.tensor([-1.0, -1.0]), 0.2, 0.2).loss.sum().backward()
     assert logprobs.grad is not None
     assert logprobs.grad.tolist() == pytest.approx([0.0, 1.5])
 
 
 def test_a_huge_log_ratio_stays_finite() -> None:
-    terms = policy_loss(torch.tensor([0.0, -900.0]), torch.tensor([-900.0, 0.0]), torch.tensor([-1.0, 1.0]), 0.2)
+    terms = policy_loss(torch.tensor([0.0, -900.0]), torch.tensor([-900.0, 0.0]), torch.tensor([-1.0, 1.0]), 0.2, 0.2)
     assert torch.isfinite(terms.loss).all()
     assert torch.isfinite(terms.kl).all()
 

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from factory.errors import DataError, ParamsError
 from factory.language.conversation import said
 from factory.schemas import Restart
 from trainers import ppo
+from trainers.buffer import Quotas
+from trainers.checkpoints import Checkpoints
 from trainers.collate import Ids, collate, micro_batches
 from trainers.losses import policy_loss
 from trainers.policy import Actor, Critic
@@ -30,7 +33,7 @@ VOCABULARY = ["<pad>", "<end>", "a", "b", "c", "d", "e", "f"]
 EOS = 1
 SETTINGS = Settings(
     iterations=3, batch=32, minibatch=16, epochs=1, samples=1, temperature=1.0, lr=1e-3, critic_lr=1e-3, warmup_share=0.1, critic_warmup=0,
-    clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1.0, seed=1,
+    clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.0, baselines=("critic",), max_grad_norm=1.0, seed=1,
 )  # fmt: skip
 STARTS = [
     Start(
@@ -121,7 +124,7 @@ def test_the_ratio_is_one_on_the_first_minibatch() -> None:
     logprobs = state.actor.log_probs(batch)
     old = experience.select(rows)
     assert torch.allclose((logprobs - old.logprobs).exp(), torch.ones_like(logprobs), atol=1e-5)
-    assert not policy_loss(logprobs, old.logprobs, old.advantages, 0.2).clipped.any()
+    assert not policy_loss(logprobs, old.logprobs, old.advantages, 0.2, 0.2).clipped.any()
 
 
 def test_learning_rate_zero_keeps_the_ratio_one_and_the_weights() -> None:
@@ -260,6 +263,117 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
     assert [row.cells() for row in one.log] == [row.cells() for row in other.log]
 
 
+def halves(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+    """One sibling in two is right where `b` is wanted, none elsewhere."""
+    right = [start.row.answer == "b" and number % 2 == 0 for number, start in enumerate(starts)]
+    return [Reward("correct" if one else "wrong", float(one) - 1.0, 0.0, 0.0) for one in right]
+
+
+SIBLINGS = dataclasses.replace(SETTINGS, samples=4, lam=1.0, baselines=("siblings",), critic_lr=0.0)
+
+
+@pytest.mark.parametrize(("alike", "groups"), [("skip", [8, 8, 8]), ("refill", None)])
+def test_groups_that_fare_alike_are_left_out_or_replaced(alike: Any, groups: list[int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, trained = dataclasses.replace(SIBLINGS, alike=alike), list[int]()
+    state, evaluated = fresh(settings), ppo.evaluate
+
+    def seen(state: State, rollouts: Any, settings: Settings) -> ppo.Experience:
+        assert {start.row.answer for start in rollouts.starts} == {"b"}
+        trained.append(len(rollouts.starts) // 4)
+        return evaluated(state, rollouts, settings)
+
+    monkeypatch.setattr(ppo, "evaluate", seen)
+    train(state, STARTS, sampling(state), halves, settings, eos=EOS, action_ids={}, report=lambda _: None)
+    sampled, same = ([int(row.rollouts[name] or 0) for row in state.log] for name in ("groups", "groups_alike"))
+    assert all(same), "half of the start states want d"
+    if alike == "skip":
+        assert sampled == groups
+        assert trained == [all_ - alike for all_, alike in zip(sampled, same, strict=True)]
+    else:
+        assert trained == [8, 8, 8]
+        assert all(8 < count <= 8 * (1 + settings.refills) for count in sampled)
+
+
+def test_an_iteration_in_which_all_groups_fare_alike_changes_no_weight() -> None:
+    settings = dataclasses.replace(SIBLINGS, alike="refill", refills=1)
+    state = fresh(settings)
+    before = weights(state.actor)
+
+    def hopeless(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+        return [Reward("wrong", -1.0, number / 100, 0.0) for number in range(len(starts))]  # the reward model alone tells them apart
+
+    train(state, STARTS, sampling(state), hopeless, settings, eos=EOS, action_ids={}, report=lambda _: None)
+    assert same(before, weights(state.actor))
+    assert [(row.rollouts["groups"], row.rollouts["groups_alike"], row.updates.policy_loss) for row in state.log] == [(16, 16, None)] * 3
+
+
+def restarting(starts: Sequence[Start], responses: Sequence[Response], rewards: Sequence[Any], seeds: Sequence[int]) -> list[Any]:
+    """The first token of a finished response is the prefix."""
+    made: list[Any] = []
+    for start, response, one, seed in zip(starts, responses, rewards, seeds, strict=True):
+        row = dataclasses.replace(start.row, id=f"{start.row.id}.{seed}", buffer="+" if one.correct else "-", prefix="x")
+        made.append((row, (*start.ids, response.actions[0])) if response.finished else None)
+    return made
+
+
+ONLINE = dataclasses.replace(SIBLINGS, iterations=4, alike="refill", online=Quotas(share=0.5, per_sign=20, per_problem=9, depth=2))
+
+
+def online(state: State, **more: Any) -> list[Any]:
+    return train(
+        state, STARTS, sampling(state), first_token_right, ONLINE, eos=EOS, action_ids={}, again=restarting, report=lambda _: None, **more
+    )
+
+
+def test_own_responses_become_start_states_of_later_iterations() -> None:
+    state = fresh(ONLINE)
+    log = online(state)
+    assert [row.rollouts["groups_online"] for row in log[:2]] == [0, 4]
+    assert all(0 < (row.rollouts["groups_online"] or 0) <= 4 for row in log[1:])
+    assert log[0].rollouts["accuracy_+"] is None
+    assert log[1].rollouts["accuracy_+"] is not None
+    assert state.buffer is not None
+    assert {depth for _, depth in state.buffer.held} == {1, 2}
+    other = fresh(ONLINE)
+    assert [row.cells() for row in online(other)] == [row.cells() for row in log]
+    assert other.buffer == state.buffer
+
+
+def test_a_checkpoint_holds_the_online_buffer(tmp_path: Path) -> None:
+    straight = fresh(ONLINE)
+    online(straight)
+    kept = Checkpoints(tmp_path / "kept", "text", minutes=0.0, kept=9)
+    online(fresh(ONLINE), checkpoints=kept)
+    resumed = fresh(ONLINE)
+    resumed.load(kept.folder(2))
+    assert resumed.iteration == 2
+    online(resumed)
+    assert same(weights(straight.actor), weights(resumed.actor))
+    assert straight.buffer == resumed.buffer
+
+
+def test_refilling_goes_on_where_it_stopped() -> None:
+    """How far into the order an iteration came hangs on what was sampled: the log says it."""
+    settings = dataclasses.replace(SIBLINGS, alike="refill")
+    straight, stopped = fresh(settings), fresh(settings)
+
+    class Stop(Exception):
+        pass
+
+    def stop(_: str) -> None:
+        raise Stop
+
+    def go_on(state: State, report: Any) -> None:
+        train(state, STARTS, sampling(state), halves, settings, eos=EOS, action_ids={}, report=report)
+
+    go_on(straight, lambda _: None)
+    with pytest.raises(Stop):
+        go_on(stopped, stop)
+    go_on(stopped, lambda _: None)
+    assert same(weights(straight.actor), weights(stopped.actor))
+    assert [row.cells() for row in straight.log] == [row.cells() for row in stopped.log]
+
+
 def test_a_state_holds_all_that_a_later_run_needs() -> None:
     """Stopping after an iteration and going on with the same state equals going on without a stop."""
     straight, stopped = fresh(), fresh()
@@ -304,8 +418,9 @@ def test_the_log_has_every_diagnostic_every_iteration() -> None:
     assert lines[2].startswith("3/3  reward -")
     assert "0 s left" in lines[2]
     expected = (
-        "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- wrong_to_right "
-        "right_to_wrong response_length truncated_share tokens explainable_variance value_loss policy_loss approx_kl clip_fraction "
+        "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- accuracy_t wrong_to_right "
+        "right_to_wrong response_length truncated_share tokens explainable_variance groups groups_alike groups_online value_loss "
+        "policy_loss approx_kl clip_fraction "
         "critic_grad_norm actor_grad_norm critic_lr actor_lr entropy mismatch mismatch_kl explained_variance reflect"
     )
     assert list(state.log[0].cells()) == expected.split()
@@ -338,5 +453,7 @@ def test_impossible_settings_are_refused() -> None:
     for baselines in ((), ("siblings",)):
         with pytest.raises(ParamsError, match=r"ppo\.lam is 0\.95, expected 1: without a critic"):
             dataclasses.replace(SETTINGS, samples=2, baselines=baselines)
+    with pytest.raises(ParamsError, match=r"ppo\.alike is skip, expected keep"):
+        dataclasses.replace(SETTINGS, alike="skip")
     with pytest.raises(ParamsError, match=r"ppo\.baselines names siblings"):
         dataclasses.replace(SETTINGS, lam=1.0, baselines=("siblings",))

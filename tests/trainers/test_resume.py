@@ -98,7 +98,8 @@ def improved(given: Given, lora: Lora | None = None, **changes: Any) -> None:
     """As the stage does it: critic and KL reference, two epochs and minibatches an iteration."""
     plain = ppo.Settings(
         iterations=8, batch=8, minibatch=4, epochs=2, samples=2, temperature=1.0, lr=1e-3, critic_lr=1e-3, warmup_share=0.2,
-        critic_warmup=1, clip=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.05, baselines=("critic",), max_grad_norm=1.0, seed=3,
+        critic_warmup=1, clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.95, kl=0.05, baselines=("critic",),
+        max_grad_norm=1.0, seed=3,
     )  # fmt: skip
     settings = dataclasses.replace(plain, **changes)
     players = open_players(

@@ -11,7 +11,7 @@ from factory.errors import DataError
 from factory.language.conversation import said
 from factory.schemas import Conversation, Restart
 from trainers.collate import action_mask, collate, micro_batches
-from trainers.rollout import TOO_LONG, Order, Response, Rollouts, Start, collect, start_states
+from trainers.rollout import TOO_LONG, Order, Response, Rollouts, Start, collect, collect_differing, start_states
 
 EOS = 1
 CPU = torch.device("cpu")
@@ -108,6 +108,34 @@ def test_samples_of_a_prompt_are_consecutive_and_every_seed_differs() -> None:
     assert len(seen) == 16
     assert all(seen[at][0] == seen[at + 1][0] for at in range(0, 16, 2))
     assert len({seed for _, seed in seen}) == 16
+
+
+def test_refilling_samples_as_many_as_should_do_and_keeps_the_first_that_differ() -> None:
+    """Start states with odd numbers always fare alike: half of a batch does, so that twice what lacks is sampled."""
+    tried: list[list[str]] = []
+
+    def sample(prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Made]:
+        return [Made((8,), True)] * len(prompts)
+
+    def reward(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+        tried.append([start.row.id for start in starts[::2]])
+        right = [int(start.row.id) % 2 == 0 and number % 2 == 0 for number, start in enumerate(starts)]
+        return [Reward("correct" if one else "wrong", float(one) - 1, 0.0, 0.0) for one in right]
+
+    order = Order(starts(20), 1)
+    everyones, kept = collect_differing(order, 3, 6, 18, 2, sample, reward, EOS)
+    places = [order[place].row.id for place in range(3, 21)]
+    even = [name for name in places if int(name) % 2 == 0]
+    first = len([name for name in tried[0] if int(name) % 2 == 0])
+    assert len(tried[0]) == 6
+    assert len(tried[1]) == min(-(-(6 - first) * 6 // first), 12)
+    assert [name for part in tried for name in part] == places[: len(everyones.starts) // 2]
+    assert [start.row.id for start in kept.starts[::2]] == even[:6]
+    assert not any(kept.alike(2))
+    everyones, kept = collect_differing(
+        Order([start for start in starts(20) if int(start.row.id) % 2], 1), 0, 6, 18, 2, sample, reward, EOS
+    )
+    assert (len(everyones.starts), len(kept.starts)) == (36, 0)
 
 
 def test_collation_shows_which_state_predicts_which_action() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from factory.coat.grammar import REFLECT, split_steps
 from factory.coat.pass_rates import counted, rates
-from factory.coat.restarts import Buffers, plain_states, restart_states, within
+from factory.coat.restarts import Buffers, Cuts, plain_states, restart_states, teacher_states, within
 from factory.identity import row_id
 from factory.language.conversation import said
 from factory.language.prompting import Prompts
@@ -36,7 +36,7 @@ ROLLOUTS = counted([rollout(source, ordinal, "correct" if ordinal % 2 else "wron
 
 
 def states(rollouts: list[Rollout] = ROLLOUTS, per_sign: int = 100, seed: int = 1) -> Buffers:
-    return restart_states(PROBLEMS, rollouts, max_backtrack=2, per_sign=per_sign, seed=seed, round="r1")
+    return restart_states(PROBLEMS, rollouts, cuts=Cuts(2), per_sign=per_sign, seed=seed, round="r1")
 
 
 def test_a_prefix_is_a_prefix_of_its_parent_with_whole_steps_dropped() -> None:
@@ -145,3 +145,71 @@ def test_the_window_is_closed_and_what_lies_outside_is_a_reject_that_names_it(wi
 def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:
     assert states().rows == states(ROLLOUTS[::-1]).rows
     assert states().rows != states(seed=2).rows
+
+
+LONG = "".join(f"{number} + 1 = {number + 1}\n" for number in range(19)) + "\\boxed{19}"
+
+
+def test_a_share_of_the_parents_steps_is_kept() -> None:
+    """Of 20 steps 2 to 18, whatever the backtrack would be, and at least one of a single one."""
+    rollouts = counted(
+        [rollout(source, ordinal, "correct" if ordinal % 2 else "wrong", LONG) for source in PROBLEMS for ordinal in range(2)]
+    )
+    rows = restart_states(PROBLEMS, rollouts, cuts=Cuts(2, (0.1, 0.9)), per_sign=100, seed=1, round="r1").rows
+    kept = [row.prefix.removesuffix(f"\n{REFLECT}") for row in rows]
+    counts = {len(split_steps(text)) for text in kept}
+    assert counts <= set(range(2, 19))
+    assert len(counts) > 10
+    assert all(LONG.startswith(text) and LONG[len(text)] == "\n" for text in kept)
+    assert {row.backtrack + len(split_steps(text)) for row, text in zip(rows, kept, strict=True)} == {20}
+    short = [rollout(source, 0, "wrong", "\\boxed{3}") for source in PROBLEMS]
+    cut = restart_states(PROBLEMS, short, cuts=Cuts(2, (0.0, 0.1)), per_sign=100, seed=1, round="r1").rows
+    assert {(row.prefix, row.backtrack) for row in cut} == {(f"\\boxed{{3}}\n{REFLECT}", 0)}
+
+
+def test_a_quota_may_prefer_problems_by_their_pass_rates() -> None:
+    """Of problem n min(n, 10) of 10 samples are right."""
+    rollouts = counted(
+        [rollout(source, n, "correct" if n < min(number, 10) else "wrong") for number, source in enumerate(PROBLEMS) for n in range(10)]
+    )
+    drawn = {
+        prefer: restart_states(PROBLEMS, rollouts, cuts=Cuts(2), per_sign=3, seed=1, round="r1", prefer=prefer).rows
+        for prefer in ("any", "even", "hard")
+    }
+    rates = {prefer: {sign: sorted(row.pass_rate for row in rows if row.buffer == sign) for sign in "+-"} for prefer, rows in drawn.items()}
+    assert rates["hard"] == {"+": [0.1, 0.2, 0.3], "-": [0.0, 0.1, 0.2]}
+    assert rates["even"] == {"+": [0.4, 0.5, 0.6], "-": [0.4, 0.5, 0.6]}
+    assert rates["any"] not in (rates["hard"], rates["even"])
+
+
+def taught(problems: list[Problem], count: int = 100, cuts: Cuts | None = None) -> Buffers:
+    known = {problem.id: 0.0 if number % 2 else 0.5 for number, problem in enumerate(PROBLEMS[:10])}
+    return teacher_states(problems, count, cuts=cuts or Cuts(2), prompts=PROMPTS, seed=1, round="r1", known=known)
+
+
+def test_a_teacher_begins_what_the_policy_never_solved() -> None:
+    solved = [replace(problem, solution=LONG) for problem in PROBLEMS]
+    texts = {problem.id: problem.problem for problem in PROBLEMS}
+    shares = {(1.0, 1.0): {1}, (0.25, 0.25): {15}, (0.0, 0.0): {19}}
+    for cuts, dropped in [(Cuts(2), {1, 2}), (Cuts(0), {1}), *((Cuts(2, share), dropped) for share, dropped in shares.items())]:
+        buffers = taught(solved, cuts=cuts)
+        assert {row.backtrack for row in buffers.rows} == dropped
+        for row in buffers.rows:
+            assert (row.buffer, row.parent_id, row.pass_rate) == ("t", row.problem_id, 0.0)
+            assert row.prefix == "\n".join(split_steps(LONG)[: 20 - row.backtrack]) + "\n"
+            assert not row.prefix_has_answer
+            assert row.prompt == PROMPTS.render("solve", problem=texts[row.problem_id])
+        assert {row.problem_id for row in buffers.rows} == {problem.id for problem in PROBLEMS[1:10:2]}
+    assert len(taught(solved, 3).rows) == 3
+    assert taught(solved, 3).not_drawn == 2
+    assert "3 of 9 after a teacher" in taught(solved, 3).summary(0, 0, 9)
+
+
+def test_a_solution_that_nothing_can_be_left_of_is_a_reject() -> None:
+    solutions = [None, "\\boxed{7}", f"1\n2 {REFLECT}\n\\boxed{{7}}", LONG, LONG]
+    problems = [replace(problem, solution=text) for problem, text in zip(PROBLEMS[1:10:2], solutions, strict=True)]
+    buffers = taught(problems)
+    assert sorted(reject.reason for reject in buffers.rejects) == [
+        "a gold solution of one step", "a gold solution that is no COAT trajectory", "no gold solution to begin with",
+    ]  # fmt: skip
+    assert len(buffers.rows) == 2

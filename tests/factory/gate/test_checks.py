@@ -91,6 +91,23 @@ def test_plain_problems_have_neither_prefix_nor_parent(small_line) -> None:
     assert not checks.prefix_of_parent(replace(plain, parent_id=row.parent_id), background)
 
 
+def test_a_teachers_beginning_is_the_gold_solutions_of_a_problem_that_no_rollout_solved(small_line) -> None:
+    background = gather("restarts_r1", small_line.params)
+    row = read_rows(TABLES / "restarts_r1.parquet", Restart)[0]
+    problem = replace(background.problems[row.problem_id], solution="3 + 4 = 7\n7 + 1 = 8\n\\boxed{8}")
+    known = replace(background, problems=dict(background.problems) | {problem.id: problem})
+    begun = replace(row, buffer="t", prefix="3 + 4 = 7\n", parent_id=problem.id, backtrack=2, pass_rate=0.0)
+    assert checks.prefix_of_parent(begun, known)
+    assert checks.ends_in_reflect(begun, known)
+    for changes in ({"prefix": "3 + 4 = 8\n"}, {"prefix": "3 + 4 = 7"}, {"backtrack": 1}, {"backtrack": 0}, {"parent_id": row.parent_id}):
+        assert not checks.prefix_of_parent(replace(begun, **changes), known)
+    assert not checks.prefix_of_parent(begun, background)  # another solution, or none
+    assert not checks.ends_in_reflect(replace(begun, prefix="3 + 4 = 7\n<|reflect|>"), known)
+    assert not checks.sign_of_parent(begun, known)
+    known.__dict__["pass_rates"] = {problem.id: 0.0}
+    assert checks.sign_of_parent(begun, known)
+
+
 def test_a_templates_held_out_example_is_seen(small_line) -> None:
     background = gather("templates", small_line.params)
     row = read_rows(TABLES / "templates.parquet", Template)[0]

@@ -86,7 +86,7 @@ def test_an_unknown_key_says_which_was_meant(keys: str, says: str) -> None:
 @pytest.mark.parametrize(("keys", "value"), [
     ("problems.near_duplicate", 50), ("problems.near_duplicate", 0), ("problems.max_reject_share", 1.01), ("ppo.warmup_share", -0.1),
     ("demonstrations.keep_box_share", 75), ("trajectories.min_gap", 2), ("requests.max_failed_share", 5), ("templates.min_solve_rate", -1),
-    ("orm.lr", float("inf")), ("pretraining.base.lr", float("nan")), ("grading.seconds", float("inf")), ("ppo.clip", float("inf")),
+    ("orm.lr", float("inf")), ("pretraining.base.lr", float("nan")), ("grading.seconds", float("inf")), ("ppo.clip_high", float("inf")),
     ("orm_pairs.margin", float("nan")), ("pretraining.base.muon_lr", 0), ("pretraining.base.lr", -1), ("pretraining.base.hidden", 0),
     ("pretraining.base.layers", -1), ("pretraining.base.heads", 0), ("pretraining.base.batch", 0),
     ("pretraining.base.epochs", 0), ("pretraining.base.intermediate", 0), ("pretraining.base.max_length", 0), ("seed", -1), ("seed", 2**63),
@@ -109,6 +109,7 @@ def test_a_value_out_of_its_range_names_its_key(keys: str, value: object) -> Non
     ({"ppo.batch": 130}, "ppo.batch is 130: expected a multiple of rounds.r1.samples, 4"),
     ({"ppo.critic_warmup": 3}, "ppo.critic_warmup is 3: expected 0, ppo.baselines names no critic"),
     ({"ppo.critic_warmup": 60, "ppo.baselines": ["critic"]}, "ppo.critic_warmup is 60: expected less than ppo.iterations, 60"),
+    ({"ppo.alike": "refill", "ppo.baselines": ["critic"]}, "ppo.alike is refill: expected keep, ppo.baselines names no siblings"),
     ({"rounds.r2.samples": 1}, "rounds.r2.samples is 1, but ppo.baselines names siblings"),
     ({"policies.r2.part": 4}, "policies.r2.part is 4: with rollouts.problems 900 it needs 4500 train problems"),
     ({"rollouts.problems": 1201}, "policies.r2.part is 2: with rollouts.problems 1201 it needs 3603 train problems"),
