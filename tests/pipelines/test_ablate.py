@@ -21,11 +21,12 @@ def test_every_arm_changes_params_that_there_are_and_ends_in_a_model_of_the_line
     assert arms[0].changes == ()
     assert {arm.model for arm in arms} == set(asked) <= set(models_of(params.load()))
     for key, value in (change.split("=", 1) for arm in arms for change in arm.changes):
-        *path, last = key.split(".")
+        *path, last = key.lstrip("+").split(".")
         section = document
         for name in path:
             section = section[name]
-        assert section[last] != yaml.safe_load(value), f"{key}={value} changes nothing"
+        assert key.startswith("+") == (last not in section), f"{key}: + where params.yaml has no such key, and only there"
+        assert section.get(last) != yaml.safe_load(value), f"{key}={value} changes nothing"
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ def problem(number: int, split: str) -> Problem:
 def answer(arm: str, problem: Problem, right: bool, completion: str = "\\boxed{7}") -> Answer:
     return Answer(
         id=f"{arm}{problem.id}", model=f"{arm}@policy_r1@1", arm="policy", problem_id=problem.id, split=problem.split,
-        family=problem.family, group=problem.group, completion=completion, verdict="correct" if right else "wrong", finish_reason="stop", tokens=10,
-        calls=1,
+        family=problem.family, group=problem.group, completion=completion, verdict="correct" if right else "wrong", finish_reason="stop",
+        tokens=10, calls=1,
     )  # fmt: skip
 
 
