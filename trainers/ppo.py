@@ -89,7 +89,8 @@ def train(
 
 @torch.no_grad()
 def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience:
-    """Old log-probabilities and values by the same forward pass that trains, then advantages and returns.
+    """Old log-probabilities, as the actor computed them when it acted or else by the same forward pass that trains, and values by that
+    pass; then advantages and returns.
 
     Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean, of which the size alone is
     normalised (with no baseline at all, whitening is the baseline). Whitening would centre it a second time: wrong responses that are long
@@ -99,9 +100,12 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience
     device = next(state.actor.parameters()).device
     mask = rollouts.mask.to(device)
     logprobs, values, references = (torch.zeros(mask.shape, device=device) for _ in range(3))
+    lacking = state.reference is not None or not settings.on_policy
+    if lacking and (acted := rollouts.acted_logprobs) is not None:
+        logprobs, lacking = acted.to(device), False
     for rows, _ in _passes(state, rollouts, range(len(rollouts.starts))):
         batch = _batch(state, rollouts, rows, device)
-        if state.reference is not None or not settings.on_policy:
+        if lacking:
             _put(logprobs, rows, mask, state.actor.log_probs(batch))
         if state.critic is not None:
             _put(values, rows, mask, state.critic.values(batch))
