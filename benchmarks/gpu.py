@@ -317,7 +317,7 @@ def invariants(report: Report, sizes: Sizes, machine: Machine) -> None:
     asked = [tuple(words(text(rng, 20))["input_ids"]) for _ in range(6)]
     answered = [tuple(words(text(rng, rng.randint(5, 30)))["input_ids"]) for _ in range(6)]
     batch = collate(asked, answered, machine.device)
-    states = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state[batch.states].detach()
+    states = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state.flatten(0, 1)[batch.states].detach()
     head = model.get_output_embeddings()
     plain, spread = log_probs_and_entropy(states, head, batch.targets, 0.7)
     cut, cut_spread = log_probs_and_entropy(states, head, batch.targets, 0.7, values=7 * sizes.shape["vocab_size"])
@@ -327,7 +327,7 @@ def invariants(report: Report, sizes: Sizes, machine: Machine) -> None:
     acted = [one.token_ids or (words.eos_token_id,) for one in sampled]
     again = collate(asked, acted, machine.device)
     with torch.no_grad():
-        hidden = model.base_model(input_ids=again.input_ids, use_cache=False).last_hidden_state[again.states]
+        hidden = model.base_model(input_ids=again.input_ids, use_cache=False).last_hidden_state.flatten(0, 1)[again.states]
         found, _ = log_probs_and_entropy(hidden, head, again.targets, 1.0)
     own = torch.tensor([value for one in sampled for value in one.logprobs], device=machine.device)
     kept = torch.tensor([bool(one.token_ids) for one in sampled for _ in (one.token_ids or (1,))], device=machine.device)

@@ -9,6 +9,7 @@ read from their text as in its training. The policy is trained on the ids that w
 turn of its chat template.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
@@ -100,7 +101,9 @@ def _sampling(actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, max_t
     def sample(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
         with actor.acting() as model:
             sampler.model = model
-            return sampler.sample(prompts, seeds, max_tokens=max_tokens, temperature=actor.temperature)
+            found = sampler.sample(prompts, seeds, max_tokens=max_tokens, temperature=actor.temperature)
+        itself = model is actor.model  # and no copy of other precision or with merged adapters: then these are not the actor's
+        return found if itself else [dataclasses.replace(one, drawn_logprobs=()) for one in found]
 
     return sample
 

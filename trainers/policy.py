@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from factory.errors import DataError, ParamsError
-from trainers import lora, shards
+from trainers import attention, lora, shards
 from trainers.collate import Batch, Ids, micro_batches
 from trainers.head import entropy, log_probs_and_entropy
 from trainers.machine import ALONE, Machine
@@ -43,6 +43,7 @@ class _Reader(nn.Module):
         self.whole = model.eval()
         self.machine, self.adapter = machine, adapter
         self.recomputes = False
+        self.shares = attention.enable(self.model)  # a prompt among its responses
 
     @property
     def model(self) -> PreTrainedModel:
@@ -52,6 +53,16 @@ class _Reader(nn.Module):
     def states(self, input_ids: Tensor) -> Tensor:
         """(B, T, H). Right padding needs no attention mask under causal attention (see `collate`)."""
         return self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+
+    def action_states(self, batch: Batch) -> Tensor:
+        """(N, H), those before the actions."""
+        if batch.siblings is None:
+            return self.states(batch.input_ids).flatten(0, 1)[batch.states]
+        found = self.model.base_model(
+            input_ids=batch.input_ids, attention_mask=attention.NONE, position_ids=batch.siblings.positions, siblings=batch.siblings,
+            use_cache=False,
+        )  # fmt: skip
+        return found.last_hidden_state[0].index_select(0, batch.states)
 
     def trained(self) -> list[nn.Parameter]:
         """What training changes: all of a plain model, its own adapter of a shared one."""
@@ -98,7 +109,7 @@ class Actor(_Reader):
         """Log-probabilities of the actions and entropies at their states, (N,) each. The head sees the states only: prompts and padding
         cost no vocabulary."""
         with lora.active(self.whole, self.adapter), self.machine.autocast(self.whole):
-            states = self.states(batch.input_ids)[batch.states]
+            states = self.action_states(batch)
             return log_probs_and_entropy(states, self.model.get_output_embeddings(), batch.targets, self.temperature)
 
     @contextmanager
@@ -161,7 +172,7 @@ class Critic(_Reader):
     def forward(self, batch: Batch) -> Tensor:
         """(N,)"""
         with lora.active(self.whole, self.adapter), self.machine.autocast(self.whole):
-            states = self.states(batch.input_ids)[batch.states]
+            states = self.action_states(batch)
             return (self.head(states).squeeze(-1).float() - self.mean) / self.std
 
     def trained(self) -> list[nn.Parameter]:

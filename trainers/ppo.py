@@ -25,7 +25,7 @@ from factory.identity import seed_for
 from trainers import machine, shards
 from trainers.buffer import Found
 from trainers.checkpoints import Checkpoints
-from trainers.collate import Batch, collate, micro_batches
+from trainers.collate import MICRO_TOKENS, Batch, collate, micro_batches, sibling_batches
 from trainers.diagnostics import Diagnostics, Means, Updates, action_rates, describe, progress
 from trainers.live import Live
 from trainers.losses import explained_variance, gae, importance, policy_loss, scale, value_loss, whiten
@@ -118,7 +118,8 @@ def _learn(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Update
 
 @torch.no_grad()
 def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience:
-    """Old log-probabilities and values by the same forward pass that trains, then advantages and returns.
+    """Old log-probabilities, as the actor computed them when it acted or else by the same forward pass that trains, and values by that
+    pass; then advantages and returns.
 
     Without a critic every value is 0: an action's advantage is then what followed it, less the siblings' mean, of which the size alone is
     normalised (with no baseline at all, whitening is the baseline). Whitening would centre it a second time: wrong responses that are long
@@ -128,9 +129,12 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience
     device = next(state.actor.parameters()).device
     mask = rollouts.mask.to(device)
     logprobs, values, references = (torch.zeros(mask.shape, device=device) for _ in range(3))
+    lacking = state.reference is not None or not settings.on_policy
+    if lacking and (acted := rollouts.acted_logprobs) is not None:
+        logprobs, lacking = acted.to(device), False
     for rows, _ in _passes(state, rollouts, range(len(rollouts.starts))):
-        batch = _batch(rollouts, rows, device)
-        if state.reference is not None or not settings.on_policy:
+        batch = _batch(state, rollouts, rows, device)
+        if lacking:
             _put(logprobs, rows, mask, state.actor.log_probs(batch))
         if state.critic is not None:
             _put(values, rows, mask, state.critic.values(batch))
@@ -162,9 +166,9 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
     )  # shards: a mean
     for epoch in range(settings.epochs):
         seed = seed_for(settings.seed, "minibatches", state.iteration, epoch)
-        for minibatch in minibatches(count, settings.minibatch, seed):
+        for minibatch in minibatches(count, settings.minibatch, seed, settings.samples):
             for rows, counts in _passes(state, rollouts, [place[row] for row in minibatch if row in place]):
-                batch, old = _batch(rollouts, rows, device), experience.select(rows)
+                batch, old = _batch(state, rollouts, rows, device), experience.select(rows)
                 if state.critic is not None:
                     losses = counts * value_loss(state.critic.values(batch), old.values, old.returns, settings.value_clip)
                     _backward(losses.sum() * share)
@@ -189,10 +193,13 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
 
 
 def _passes(state: State, rollouts: Rollouts, rows: Sequence[int]) -> list[tuple[list[int], int]]:
-    """Rows of about the same length, as many at once as the machine takes, each with 1. Where weights are spread, every process runs as
-    many passes as the others: what it lacks are passes of a row that counts 0."""
-    limit = state.actor.machine.tokens_a_pass
-    passes = [(part, 1) for part in micro_batches(rollouts.lengths, rows, **({"limit": limit} if limit else {}))]
+    """Siblings next to each other, or rows of about the same length; as many at once as the machine takes, each with 1. Where weights are
+    spread, every process runs as many passes as the others: what it lacks are passes of a row that counts 0."""
+    limit = state.actor.machine.tokens_a_pass or MICRO_TOKENS
+    if state.shares and len({rollouts.prompts[row] for row in rows}) < len(rows):
+        passes = [(part, 1) for part in sibling_batches(rollouts.prompts, rollouts.actions, rows, limit)]
+    else:
+        passes = [(part, 1) for part in micro_batches(rollouts.lengths, rows, limit)]
     most = max(machine.gathered([len(passes)])) if shards.wanted(state.actor.machine) else len(passes)
     return passes + [([0], 0)] * (most - len(passes))
 
@@ -203,15 +210,16 @@ def _backward(loss: Tensor) -> None:
     loss.backward()
 
 
-def minibatches(count: int, size: int, seed: int) -> list[list[int]]:
-    """All of `range(count)` in a seeded order, `size` at a time; the last may be smaller."""
-    order = list(range(count))
+def minibatches(count: int, size: int, seed: int, samples: int = 1) -> list[list[int]]:
+    """All of `range(count)` in a seeded order, `size` at a time; the last may be smaller. Every `samples` rows, siblings, stay together."""
+    order = list(range(count // samples))
     random.Random(seed).shuffle(order)
-    return [order[start : start + size] for start in range(0, count, size)]
+    rows = [first * samples + number for first in order for number in range(samples)]
+    return [rows[start : start + size] for start in range(0, count, size)]
 
 
-def _batch(rollouts: Rollouts, rows: list[int], device: torch.device) -> Batch:
-    return collate([rollouts.prompts[row] for row in rows], [rollouts.actions[row] for row in rows], device)
+def _batch(state: State, rollouts: Rollouts, rows: list[int], device: torch.device) -> Batch:
+    return collate([rollouts.prompts[row] for row in rows], [rollouts.actions[row] for row in rows], device, share=state.shares)
 
 
 def _put(field: Tensor, rows: list[int], mask: Tensor, values: Tensor) -> None:

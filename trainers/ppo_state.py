@@ -124,6 +124,11 @@ class State:
     log: list[Diagnostics] = field(default_factory=list)
 
     @property
+    def shares(self) -> bool:
+        """Whether all models can take a prompt among its responses."""
+        return all(player.shares for player in (self.actor, self.critic, self.reference) if player is not None)
+
+    @property
     def learners(self) -> list[Learner]:
         return [learner for learner in (self.actor_learner, self.critic_learner) if learner is not None]
 

@@ -72,6 +72,7 @@ class Response:
     actions: Ids  # with it, when it was sampled
     finished: bool
     logprobs: tuple[float, ...] | None = None  # of the actions, as a sampler computed them that is not the trained model itself
+    acted: tuple[float, ...] | None = None  # of the actions, as the trained model itself computed them when it acted
 
 
 Sample = Callable[[Sequence[Ids], Sequence[int]], Sequence[Sampled]]  # prompts, a seed each
@@ -135,6 +136,15 @@ class Rollouts:
         return (
             torch.tensor([value for logprobs in kept for value in logprobs or ()], device=device) if kept and kept[0] is not None else None
         )
+
+    @cached_property
+    def acted_logprobs(self) -> Tensor | None:
+        """(B, R), 0 behind a response; None where the trained model has not computed them when it acted."""
+        if any(response.acted is None for response in self.responses):
+            return None
+        logprobs = torch.zeros(self.mask.shape)
+        logprobs[self.mask] = torch.tensor([value for response in self.responses for value in response.acted or ()])
+        return logprobs
 
     def terminal_rewards(self, siblings: int = 1) -> Tensor:
         """(B, R): the total at the last action, 0 elsewhere; of `siblings` > 1 responses to one start, less the mean of the others' (a
@@ -223,4 +233,7 @@ def collect_differing(
 
 def _response(sampled: Sampled, eos: int) -> Response:
     ids = tuple(sampled.token_ids)
-    return Response(ids, (*ids, eos) if sampled.finished else ids, sampled.finished, getattr(sampled, "action_logprobs", None))
+    actions = (*ids, eos) if sampled.finished else ids
+    acted = getattr(sampled, "drawn_logprobs", None) or None
+    assert acted is None or len(acted) == len(actions), f"{len(acted)} log-probabilities of {len(actions)} actions"
+    return Response(ids, actions, sampled.finished, getattr(sampled, "action_logprobs", None), acted)

@@ -6,7 +6,8 @@
 
 Every row draws from its own counter-based generator (Philox keyed by its seed, one uniform number a token, inverted through the
 cumulative distribution), so that a row's randomness depends neither on its neighbours nor on the order. Log-probabilities are those of
-the model's plain softmax (temperature 1, nothing truncated), whatever was sampled from; the token that ends an answer has none.
+the model's plain softmax (temperature 1, nothing truncated), whatever was sampled from; the token that ends an answer has none. Those of
+the tempered softmax, which reinforcement learning needs of every token drawn, the end included, are `drawn_logprobs`.
 
 What ends one: the tokens of the model's generation config, the tokenizer's end of sequence, and the end of turn of its chat template.
 """
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.engines.cache import InPlaceCache, rows_that_fit
+from factory.engines.cache import InPlaceCache, decoding, rows_that_fit
 from factory.engines.supported import unsupported
 from factory.errors import DataError, EngineError
 from factory.language.tokens import turn_end
@@ -36,6 +37,7 @@ class Sampled:
     finished: bool
     logprobs: tuple[float, ...]
     error: str | None = None
+    drawn_logprobs: tuple[float, ...] = ()  # of the tempered distribution, nothing truncated; that of the ending token too
 
 
 class Sampler:
@@ -71,7 +73,8 @@ class Sampler:
             for begin in range(0, len(order), size):
                 rows = order[begin : begin + size]
                 batch = _Batch(self, cache, [tuple(prompts[row]) for row in rows], [seeds[row] for row in rows], max_tokens)
-                results |= zip(rows, batch.decode(temperature, top_p, stop), strict=True)
+                with decoding(self.model):
+                    results |= zip(rows, batch.decode(temperature, top_p, stop), strict=True)
             self.model.train(was_training)
         return [results[row] for row in range(len(prompts))]
 
@@ -98,8 +101,8 @@ class _Batch:
         draws = [np.random.Generator(np.random.Philox(key=seed)).random(self.steps) for seed in seeds]
         self.uniforms = torch.from_numpy(np.stack(draws)).to(device)  # (B, T)
         self.tokens = torch.zeros(len(prompts), self.steps, dtype=torch.long, device=device)  # (B, T)
-        self.logprobs = torch.zeros(len(prompts), self.steps, device=device)  # (B, T)
-        self.made = torch.zeros(len(prompts), dtype=torch.long, device=device)  # (B,) tokens of a row that is done
+        self.logprobs, self.drawn = torch.zeros(2, len(prompts), self.steps, device=device)  # (B, T) each
+        self.made, self.drew = torch.zeros(2, len(prompts), dtype=torch.long, device=device)  # (B,) of a row that is done, its end too
         self.finished = torch.zeros(len(prompts), dtype=torch.bool, device=device)  # (B,)
         self.rows = torch.arange(len(prompts), device=device)  # (n,) slot → row
         self.running = torch.ones(len(prompts), dtype=torch.bool, device=device)  # (n,) slots whose row is not done
@@ -122,9 +125,11 @@ class _Batch:
             end = self.cache.filled + 1
             logits = self._forward(self.tokens[self.rows, step][:, None], self.mask[..., :end], positions)
             self.cache.filled = end
-        made, finished = self.made.tolist(), self.finished.tolist()
-        rows = zip(self.tokens.tolist(), self.logprobs.tolist(), made, finished, strict=True)
-        return [Sampled(tuple(ids[:count]), done, tuple(logprobs[:count])) for ids, logprobs, count, done in rows]
+        fields = (self.tokens, self.logprobs, self.made, self.finished, self.drawn, self.drew)
+        return [
+            Sampled(tuple(ids[:count]), finished, tuple(logprobs[:count]), None, tuple(drawn[:drew]))
+            for ids, logprobs, count, finished, drawn, drew in zip(*(field.tolist() for field in fields), strict=True)
+        ]
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """(n, Q) ids → the logits of the last position (n, V)."""
@@ -158,8 +163,9 @@ class _Batch:
         if temperature == 0:
             tokens = logits.argmax(-1)
         else:
-            probs = (plain if temperature == 1 else (logits / temperature).log_softmax(-1)).exp()
-            tokens = draw(nucleus(probs, top_p), self.uniforms[self.rows, step])
+            tempered = plain if temperature == 1 else (logits / temperature).log_softmax(-1)
+            tokens = draw(nucleus(tempered.exp(), top_p), self.uniforms[self.rows, step])
+            self.drawn[self.rows, step] = tempered.gather(-1, tokens[:, None])[:, 0]
         self.tokens[self.rows, step] = tokens
         self.logprobs[self.rows, step] = plain.gather(-1, tokens[:, None])[:, 0]
         return tokens
@@ -171,7 +177,7 @@ class _Batch:
         done = self.running & (ended | stopped | (self.room[self.rows] == step + 1))
         rows = self.rows[done]
         self.finished[rows] = (ended | stopped)[done]
-        self.made[rows] = step + 1 - ended[done].long()
+        self.made[rows], self.drew[rows] = step + 1 - ended[done].long(), step + 1
         self.running &= ~done
         alive = int(self.running.sum())
         if alive == 0 or len(self.rows) - alive > len(self.rows) // COMPACT_SHARE:

@@ -152,6 +152,19 @@ def test_old_log_probs_are_what_the_sampler_drew_from() -> None:
         place += len(one.token_ids) or 1
 
 
+def test_what_the_actor_computed_when_it_acted_is_what_a_pass_of_its_own_would_find() -> None:
+    settings = dataclasses.replace(SETTINGS, temperature=0.6)
+    state = fresh(settings)
+    rollouts = collect(Order(STARTS, 1), 0, 32, 1, sampling(state), first_token_right, EOS)
+    assert {response.finished for response in rollouts.responses} == {True, False}
+    forgot = dataclasses.replace(rollouts, responses=[dataclasses.replace(response, acted=None) for response in rollouts.responses])
+    acted, again = (evaluate(state, each, settings) for each in (rollouts, forgot))
+    assert forgot.acted_logprobs is None
+    assert acted.logprobs.any()
+    torch.testing.assert_close(acted.logprobs, again.logprobs, rtol=0, atol=1e-5)
+    assert torch.equal(acted.advantages, again.advantages)
+
+
 def test_critic_warm_up_trains_only_the_critic() -> None:
     settings = dataclasses.replace(SETTINGS, iterations=2, critic_warmup=1)
     state = fresh(settings)

@@ -141,7 +141,7 @@ def test_refilling_samples_as_many_as_should_do_and_keeps_the_first_that_differ(
 def test_collation_shows_which_state_predicts_which_action() -> None:
     batch = collate([(5, 6, 7), (5,)], [(8, 9), (2, 3, EOS)], CPU)
     assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9], [5, 2, 3, EOS, 0]]
-    assert batch.states.tolist() == [[False, False, True, True, False], [True, True, True, False, False]]
+    assert batch.states.tolist() == [2, 3, 5, 6, 7]
     assert batch.targets.tolist() == [8, 9, 2, 3, EOS]
 
 

@@ -114,7 +114,7 @@ def rollouts_of(words: PreTrainedTokenizerBase, row: Restart, said_then: str, *,
 
 def ppo_table(words: PreTrainedTokenizerBase, rollouts: rollout.Rollouts) -> list[str]:
     batch = collate(rollouts.prompts, rollouts.actions, torch.device("cpu"))
-    acted = [False, *batch.states[0].tolist()][:-1]  # a state predicts the token behind it
+    acted = [place - 1 in batch.states.tolist() for place in range(batch.input_ids.numel())]  # a state predicts the token behind it
     assert batch.input_ids[0][torch.tensor(acted)].tolist() == batch.targets.tolist()
     return table(words, batch.input_ids[0].tolist(), acted)
 
