@@ -67,7 +67,7 @@ def checked(line: Path) -> list[tuple[str, dict]]:
 
 @cache
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @cache
