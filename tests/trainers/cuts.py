@@ -1,6 +1,8 @@
 """Short trainings of all four methods on uneven rows, for `test_invariance`; by itself it is one of several processes that train together.
 
-    python -m torch.distributed.run --standalone --nproc_per_node 2 tests/trainers/cuts.py START OUT [PASS_ROWS [shard]]
+    python -m torch.distributed.run --standalone --nproc_per_node 2 tests/trainers/cuts.py START OUT [shard]
+
+It runs all of `CUTS`, each in a folder of its name: loading the libraries takes longer than the trainings.
 
 Eleven rows of unequal lengths in batches of five: the last step has one row, and with two processes one of them none.
 """
@@ -28,6 +30,7 @@ from trainers.policy import Actor, Critic
 from trainers.rollout import Response, Start
 
 ROWS, BATCH = 11, 5
+CUTS = (0, 1)  # rows of a pass; 0: a batch in one pass
 MADE = {"model": "m@0", "prompt_version": "p@0", "seed": 1, "round": "r1"}
 
 
@@ -149,16 +152,17 @@ def outcome(method: str) -> Outcome:
     return Outcome(log, load_file(f"{method}/model.safetensors"))
 
 
-def main(start: str, out: str, pass_rows: str = "0", *words: str) -> None:
+def main(start: str, out: str, *words: str) -> None:
     import os
 
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(folder)
     torch.set_num_threads(1)
-    here = Machine(processes=machine.world(), shard="shard" in words, pass_tokens=pass_tokens(int(pass_rows)) or None, save_minutes=1e9)
-    for train in METHODS.values():
-        train(Path(start), here)
+    for rows in CUTS:
+        folder = Path(out) / str(rows)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
+        here = Machine(processes=machine.world(), shard="shard" in words, pass_tokens=pass_tokens(rows) or None, save_minutes=1e9)
+        for train in METHODS.values():
+            train(Path(start), here)
 
 
 if __name__ == "__main__":

@@ -87,15 +87,15 @@ def test_a_mean_of_means_would_be_seen(start: Path, tmp_path: Path, monkeypatch:
 
 
 @pytest.fixture(scope="module")
-def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """How it is cut → what two processes came to, all methods one behind the other."""
+def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The words of the call → what two processes came to, all methods and cuts one behind the other."""
 
     @cache
-    def started(cut: str) -> Path:
+    def started(*words: str) -> Path:
         folder = tmp_path_factory.mktemp("together") / "out"
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         done = subprocess.run(
-            [*launcher, str(ROOT / "tests/trainers/cuts.py"), str(start), str(folder), *cut.split()],
+            [*launcher, str(ROOT / "tests/trainers/cuts.py"), str(start), str(folder), *words],
             capture_output=True, check=False, text=True, timeout=550, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-4000:]
@@ -105,10 +105,11 @@ def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cut", ["", "1", "0 shard", "1 shard"])  # a batch in one pass, a row in each; whole and sharded weights
+@pytest.mark.parametrize("rows", cuts.CUTS)
+@pytest.mark.parametrize("words", [(), ("shard",)], ids=["whole weights", "sharded"])
 def test_two_processes_make_the_steps_of_one(
-    cut: str, whole: tuple[str, cuts.Outcome], together: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], rows: int, whole: tuple[str, cuts.Outcome], together: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method, expected = whole
-    monkeypatch.chdir(together(cut))
+    monkeypatch.chdir(together(*words) / str(rows))
     assert_same(expected, cuts.outcome(method))
