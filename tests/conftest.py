@@ -1,5 +1,9 @@
 """A small line in a temporary folder: problems of every split, rollouts and what derives from them, as the stages would write them."""
 
+import gc
+import os
+import shutil
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +19,31 @@ from factory.params import Params, parse
 from factory.schemas import CorpusText, Demonstration, Example, OrmPair, Problem, Restart, Rollout, Template, Trajectory, TrajectoryPair
 
 ROOT = Path(__file__).parents[1]
+PARAMS = parse(yaml.safe_load((ROOT / "params.yaml").read_text()))
 render = Prompts("laptop").render
 LINEAGE = {"model": "base@3fa9", "prompt_version": "solve@1f0c9a27", "seed": 7, "round": "r1"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` a file stays in one process. So do the files that share a whole line, and those with vLLM, which takes a
+    share of the memory: there is never a second one."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            file = item.path.relative_to(ROOT / "tests").as_posix()
+            group = "line" if file.startswith("line/") else "vllm" if "vllm" in file or "conformance" in file else file
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    """What the imported libraries hold stays: a garbage collection, as each trainer asks for one at its end, need not go through it."""
+    gc.collect()
+    gc.freeze()
+    try:
+        return (yield)
+    finally:
+        gc.unfreeze()
 
 
 def problem(number: int, split: str) -> Problem:
@@ -106,15 +133,31 @@ class Line:
 
 
 @pytest.fixture
-def small_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
+def small_line(tmp_path: Path, written_line: Line, monkeypatch: pytest.MonkeyPatch) -> Line:
+    """A copy of the line for one test."""
     monkeypatch.chdir(tmp_path)
-    params = parse(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    shutil.copytree(written_line.root, tmp_path, dirs_exist_ok=True)
+    return replace(written_line, root=tmp_path, problems=[*written_line.problems], rollouts=[*written_line.rollouts])
+
+
+@pytest.fixture(scope="session")
+def written_line(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    folder, before = tmp_path_factory.mktemp("line"), Path.cwd()
+    os.chdir(folder)
+    try:
+        return write_line(folder)
+    finally:
+        os.chdir(before)
+
+
+def write_line(folder: Path) -> Line:
+    params = PARAMS
+    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     train = [problem(number, "train") for number in range(2, 8)]
     problems = [*train, problem(20, "dev"), problem(30, "heldout"), problem(31, "heldout"), problem(40, "unseen")]
     pairs = [(rollout(source, int(source.answer), 0), rollout(source, int(source.answer) + 2, 1)) for source in train]
     rollouts = counted([row for pair in pairs for row in pair])
-    line = Line(tmp_path, params, problems, rollouts)
+    line = Line(folder, params, problems, rollouts)
     plans = [
         Example(id=row_id("plan", source.id), problem_id=source.id, prompt=render("plan", problem=source.problem),
                 completion="put together (add, total)", parents=(source.id, "t1"), **LINEAGE)

@@ -66,6 +66,7 @@ def graph() -> grimp.ImportGraph:
     return found
 
 
+@cache
 def closure(module: str) -> set[str]:
     """All modules of the project that `module` imports, at any depth; imports inside functions count too, those of the frame do not."""
     return {module, *graph().find_upstream_modules(module)} - FRAME
@@ -75,6 +76,12 @@ def checked(line: Path) -> list[tuple[str, dict]]:
     return [(name, stage) for name, stage in stages(line).items() if name not in ALWAYS]
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def data_of(module: str) -> set[str]:
     """The files and folders beside its code that a module reads: every `Path(__file__).parent / "prompts"` of its source."""
     file = ROOT / str(module_file(module))
@@ -87,7 +94,7 @@ def data_of(module: str) -> set[str]:
 
 
 def functions_with_params(module: str) -> Iterator[ast.FunctionDef]:
-    for node in ast.walk(ast.parse((ROOT / str(module_file(module))).read_text())):
+    for node in ast.walk(tree(ROOT / str(module_file(module)))):
         if isinstance(node, ast.FunctionDef):
             given = {argument.arg: ast.unparse(argument.annotation or ast.Constant("")) for argument in node.args.args}
             if given.get("params", "").strip("\"'") in ("Params", "Params | None"):
@@ -98,13 +105,14 @@ def _conditions(test: ast.expr) -> list[ast.expr]:
     return [part for value in test.values for part in _conditions(value)] if isinstance(test, ast.BoolOp) else [test]
 
 
+@cache
 def read_keys(module: str) -> set[str]:
     """Sections of the params whose values functions of a module read: `params.<section>` and `params.require("<section>")`.
 
     `if params.<section>` asks only whether it is there: dvc.yaml has the same stages for as long as it has them."""
     constants = {
         node.targets[0].id: node.value.value
-        for node in ast.parse((ROOT / str(module_file(module))).read_text()).body
+        for node in tree(ROOT / str(module_file(module))).body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
     }
     found = set()
@@ -257,7 +265,7 @@ def test_model_libraries_stay_in_engines_and_trainers() -> None:
     for path in [*ROOT.glob("factory/**/*.py"), *ROOT.glob("pipelines/**/*.py")]:
         if "engines" in path.parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree(path)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:

@@ -49,3 +49,16 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def pairs() -> list[tuple[str, str]]:
     return additions(50)
+
+
+@pytest.fixture(scope="session")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose padding is its end of turn, as SmolLM2's is."""
+    import planted
+    import sorts
+
+    folder, words = tmp_path_factory.mktemp("chat") / "start", sorts.from_the_hub(sorts.SMOLLM2)
+    assert words.pad_token_id == words.eos_token_id
+    torch.manual_seed(1)
+    run.save_model(LlamaForCausalLM(planted.shape(len(words), words.pad_token_id, words.eos_token_id)), words, folder)
+    return folder

@@ -1,11 +1,15 @@
 """Short trainings of all four methods on uneven rows, for `test_invariance`; by itself it is one of several processes that train together.
 
-    python -m torch.distributed.run --standalone --nproc_per_node 2 tests/trainers/cuts.py START OUT [PASS_ROWS [shard] [save] [METHOD …]]
+    python -m torch.distributed.run --standalone --nproc_per_node 2 tests/trainers/cuts.py START OUT [shard] [save METHOD]
+
+It runs all of `CUTS`, each in a folder of its name, and with spread weights adapters too: loading the libraries takes longer than the
+trainings. `save`: one method, not cut, with a checkpoint after every step.
 
 Eleven rows of unequal lengths in batches of five: the last step has one row, and with two processes one of them none.
 """
 
 import csv
+import gc
 import json
 import random
 import sys
@@ -36,6 +40,7 @@ from trainers.rollout import Response, Rewarded, Start
 
 ROWS, BATCH = 11, 5
 LORA = Lora(4, 8, tuple(grammar.ACTIONS.values()))
+CUTS = (0, 1)  # rows of a pass; 0: a batch in one pass
 MADE = {"model": "m@0", "prompt_version": "p@0", "seed": 1, "round": "r1"}
 
 
@@ -201,19 +206,21 @@ def outcome(method: str) -> Outcome:
     return Outcome(log, load_file(f"{method}/model.safetensors"))
 
 
-def main(start: str, out: str, pass_rows: str = "0", *words: str) -> None:
+def main(start: str, out: str, *words: str) -> None:
     import os
 
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(folder)
     torch.set_num_threads(1)
-    here = Machine(
-        processes=machine.world(), shard="shard" in words, pass_tokens=pass_tokens(int(pass_rows)) or None,
-        save_minutes=0.0 if "save" in words else 1e9,
-    )  # fmt: skip
-    for method in [word for word in words if word in METHODS] or ALL:
-        METHODS[method](Path(start), here)
+    gc.freeze()  # a trainer's collection at its end need not go through the libraries
+    named, saves = [word for word in words if word in METHODS], "save" in words
+    for rows in CUTS[:1] if saves else CUTS:
+        folder = Path(out) / str(rows)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
+        here = Machine(
+            processes=machine.world(), shard="shard" in words, pass_tokens=pass_tokens(rows) or None, save_minutes=0.0 if saves else 1e9
+        )
+        for method in named or (METHODS if "shard" in words else ALL):
+            METHODS[method](Path(start), here)
 
 
 if __name__ == "__main__":

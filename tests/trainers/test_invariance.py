@@ -90,11 +90,11 @@ def test_a_mean_of_means_would_be_seen(start: Path, tmp_path: Path, monkeypatch:
         assert_same(expected, run("orm", start, tmp_path / "cut", Machine(pass_tokens=cuts.pass_tokens(4))))
 
 
-def pair(start: Path, folder: Path, cut: str) -> subprocess.Popen[str]:
+def pair(start: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
     """Two processes that train together."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     return subprocess.Popen(
-        [*launcher, str(ROOT / "tests/trainers/cuts.py"), str(start), str(folder), *cut.split()],
+        [*launcher, str(ROOT / "tests/trainers/cuts.py"), str(start), str(folder), *words],
         stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
@@ -105,60 +105,60 @@ def ended(running: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """How it is cut → what two processes came to, all methods one behind the other."""
+def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The words of the call → what two processes came to, all methods and cuts one behind the other."""
 
     @cache
-    def started(cut: str) -> Path:
+    def started(*words: str) -> Path:
         folder = tmp_path_factory.mktemp("together") / "out"
-        ended(pair(start, folder, cut))
+        ended(pair(start, folder, *words))
         return folder
 
     return started
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cut", ["", "1", "0 shard", "1 shard"])  # a batch in one pass, a row in each; whole and sharded weights
+@pytest.mark.parametrize("rows", cuts.CUTS)
+@pytest.mark.parametrize("words", [(), ("shard",)], ids=["whole weights", "sharded"])
 def test_two_processes_make_the_steps_of_one(
-    cut: str, whole: tuple[str, cuts.Outcome], together: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], rows: int, whole: tuple[str, cuts.Outcome], together: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method, expected = whole
-    monkeypatch.chdir(together(cut))
+    monkeypatch.chdir(together(*words) / str(rows))
     assert_same(expected, cuts.outcome(method))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft_lora", "orm_lora", "dpo_lora"])
 def test_adapters_on_spread_weights_make_the_steps_of_one_process(
-    method: str, together: Callable[[str], Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, together: Callable[..., Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = run(method, start, tmp_path / "alone", Machine())
-    monkeypatch.chdir(together("1 shard sft_lora orm_lora dpo_lora"))
+    monkeypatch.chdir(together("shard") / "1")
     assert_same(expected, cuts.outcome(method))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["sft", "dpo_lora", "ppo"])
-def test_spread_weights_go_on_from_their_checkpoint_in_the_same_bytes(
-    method: str, together: Callable[[str], Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", ["dpo_lora", "ppo"])
+def test_spread_weights_go_on_from_their_checkpoint_in_the_same_bits(
+    method: str, together: Callable[..., Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both processes and their launcher are killed -9 after the first checkpoint."""
-    folder = tmp_path / "out"
-    running = pair(start, folder, f"0 shard save {method}")
-    kept = Path(run_folder := folder / processes.WORK / method, "checkpoint-1")
+    running = pair(start, tmp_path, "shard", "save", method)
+    kept = tmp_path / "0" / processes.WORK / method / "checkpoint-1"
     while not (kept / WHOLE).exists():
         assert running.poll() is None, running.stderr.read()[-4000:] if running.stderr else ""
         time.sleep(0.001)
     for one in (*psutil.Process(running.pid).children(recursive=True), running):
         one.kill()
     running.communicate()
-    assert not (folder / method).exists()
+    monkeypatch.chdir(tmp_path / "0")
+    assert not any(Path(f"{method}{end}").exists() for end in ("", ".json"))
     assert len(list(kept.glob("state-*.pt"))) == 2
-    ended(pair(start, folder, f"0 shard save {method}"))
-    assert not run_folder.exists()
-    monkeypatch.chdir(folder)
+    ended(pair(start, tmp_path, "shard", "save", method))
+    assert not kept.parent.exists()
     resumed = cuts.outcome(method)
-    monkeypatch.chdir(together("0 shard dpo_lora" if method == "dpo_lora" else "0 shard"))
+    monkeypatch.chdir(together("shard") / "0")
     expected = cuts.outcome(method)
     assert resumed.log == expected.log
     assert all(torch.equal(weight, resumed.weights[name]) for name, weight in expected.weights.items())

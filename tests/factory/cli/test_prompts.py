@@ -72,7 +72,8 @@ def test_a_mistake_is_one_line(asked: Path, words: tuple[str, ...], error: type[
         show(*words)
 
 
-def test_a_tokenizer_that_cannot_be_read_is_one_line(asked: Path) -> None:
+def test_a_tokenizer_that_cannot_be_read_is_one_line(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # a name that is no folder is not looked up elsewhere
     text = Path("params.yaml").read_text(encoding="utf-8").replace("words", "nowhere")
     Path("params.yaml").write_text(text, encoding="utf-8")
     assert "the tokenizer of nowhere cannot be read" in show("generator")

@@ -19,7 +19,7 @@ from factory.errors import DataError, EngineError
 from factory.grading.protocol import ALL_RULES
 from factory.language.conversation import flat, said
 from factory.language.prompting import Prompts
-from factory.params import Grading
+from factory.params import Grading, load
 from factory.reports.opinions import Attempt, Opinion, Opinions, of_file, of_line, of_rollouts, opinion_blocks, read_word, second_opinions
 from factory.reports.page import Prose, Section, Table, markdown
 from factory.reports.report import sections_of
@@ -30,7 +30,7 @@ from fault_server import Fault, FaultServer
 from served import reply
 
 PROMPTS = Prompts("instruct")
-LIMITS = Grading(rules=["box"], seconds=5, memory_mb=1024, workers=2)
+LIMITS = Grading(rules=["box"], seconds=5, memory_mb=1024, workers=1)  # each worker loads SymPy
 KNOWN = [  # (gold, answer, ours, Math-Verify's)
     (r"1-\frac{1}{\mathrm{e}}", r"1+\frac{1}{\mathrm{e}}", "wrong", "correct"), ("1/3", "0.333333", "wrong", "correct"),
     (r"-2 \le x \le 7", "[-2, 7]", "correct", "correct"), ("[-2, 7]", r"-2 \le x \le 7", "correct", "wrong"),
@@ -262,6 +262,15 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "240")
     monkeypatch.setenv("FACTORY_STORE", str(tmp_path / "store.sqlite"))
     monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.setattr("factory.grading.grader.WORKERS", 1)
+
+
+@pytest.fixture
+def small_line(small_line):
+    """With one worker of each kind: a start of two costs more than they save on so few rows."""
+    path = small_line.root / "params.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("workers: 2}", "workers: 1}"), encoding="utf-8")
+    return replace(small_line, params=load(path))
 
 
 def ask(*words: str) -> str:
