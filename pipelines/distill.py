@@ -1,5 +1,6 @@
-"""Distillation as a reset (Satori §3.4): the base, not the policy, is tuned on what a round's policy solved.
-data/datasets/distillation_<round>, from data/models/base → data/models/distilled_<round>.
+"""Distillation as a reset (Satori §3.4): the base, not the policy, is tuned on what a round's policy solved; or another base, which the
+params name (`into`): weak-to-strong where that is larger. The next round starts from the result, whichever it is.
+data/datasets/distillation_<round>, from data/models/<into> → data/models/distilled_<round>.
 
 python -m pipelines.distill r1
 """
@@ -21,7 +22,7 @@ def main(params: Params, item: str) -> None:
         run.load_dataset_rows(DATASETS / f"distillation_{item}", Example),
         sft.Settings(**training.section(params.require("distill"))),
         seed=seed_for(params.seed, "distill", item),
-        start=MODELS / "base",
+        start=MODELS / params.distillations[item].into,
         target=MODELS / name,
         log=LOGS / f"{name}.csv",
         machine=training.machine(params),

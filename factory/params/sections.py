@@ -32,8 +32,10 @@ class Corpus(Strict):
 
 
 class Pretraining(Strict):
-    """A small model from scratch, on `corpus`."""
+    """A small model from scratch. Beside `base` there may be others, for rounds to be distilled into, each with a corpus of its own name
+    (the same texts): `corpus_large`."""
 
+    corpus: str  # the table and dataset of its texts: corpus, or corpus_<name>
     hidden: int = Field(ge=1)
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
@@ -152,7 +154,9 @@ class Policy(Strict):
 
 
 class Distilled(Strict):
-    """A round whose policy is distilled into the base: nothing to say of it yet, `r1: {}`."""
+    """A round whose policy is distilled into a base, the line's own or another one, larger or smaller (weak-to-strong, Satori §3.4)."""
+
+    into: str  # a key of pretraining or adoption
 
 
 class PpoSampler(Strict):
