@@ -153,10 +153,21 @@ class Policy(Strict):
     part: int = Field(ge=0)
 
 
+class OnPolicy(Strict):
+    """The base samples, and learns by how likely the round's policy finds every token (reverse KL): no row of the policy is imitated."""
+
+    iterations: int = Field(ge=1)
+    batch: int = Field(ge=1)  # responses an iteration
+    lr: float = Field(gt=0)
+    temperature: float = Field(gt=0)
+    max_tokens: int = Field(ge=1)
+
+
 class Distilled(Strict):
     """A round whose policy is distilled into a base, the line's own or another one, larger or smaller (weak-to-strong, Satori §3.4)."""
 
     into: str  # a key of pretraining or adoption
+    on_policy: OnPolicy | None = None  # None: tuned on the policy's right answers, as `distill` says
 
 
 class PpoSampler(Strict):
