@@ -29,8 +29,8 @@ def stages_of(params: "Params") -> list[Stage]:
 def _rows(params: "Params") -> Iterator[Stage]:
     yield Stage("inputs")
     yield Stage("problems", ("problems",), "problems")
-    for key in params.pretraining:
-        yield Stage(f"corpus@{key}", ("corpus",), "corpus")
+    for key, base in params.pretraining.items():
+        yield Stage(f"corpus@{key}", (base.corpus,), base.corpus)
         yield Stage(f"pretraining@{key}")
     for key in params.adoption:
         yield Stage(f"adoption@{key}")

@@ -14,14 +14,14 @@ from factory.storage import TABLES, read_rows, write_rejects, write_rows
 from pipelines import stage
 
 
-def main(params: Params, _: str) -> None:
-    corpus = params.require("corpus")
+def main(params: Params, item: str) -> None:
+    corpus, name = params.require("corpus"), params.pretraining[item].corpus
     problems = read_rows(TABLES / "problems.parquet", Problem)
     assert params.problems.world is not None  # as factory.params.consistency demands
     texts = role_texts(corpus, params.problems.world, {problem.instance for problem in problems}, params.seed)
     assert len(texts) == corpus.texts
-    write_rejects("corpus", [])
-    write_rows(TABLES / "corpus.parquet", CorpusText, texts)
+    write_rejects(name, [])
+    write_rows(TABLES / f"{name}.parquet", CorpusText, texts)
     print(f"{len(texts)} texts: " + ", ".join(f"{role} {count}" for role, count in Counter(text.role for text in texts).most_common()))
 
 

@@ -9,7 +9,6 @@ read from their text as in its training. The policy is trained on the ids that w
 turn of its chat template.
 """
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
@@ -20,7 +19,7 @@ from factory.coat.cutting import Cuts
 from factory.coat.grammar import ACTIONS
 from factory.coat.rewards import Reward, Weights, reward
 from factory.engines import thinking
-from factory.engines.sampler import Sampled, Sampler
+from factory.engines.sampler import Sampled
 from factory.engines.vllm_rollouts import VllmSampler
 from factory.errors import DataError, EngineError, ParamsError
 from factory.identity import seed_for
@@ -30,6 +29,7 @@ from factory.params.sections import PpoSampler
 from factory.schemas import Message, Restart
 from factory.storage import DATASETS, LOGS, MODELS, write_rejects
 from pipelines import stage, training
+from pipelines.acting import assert_one_end, sampling
 from trainers import batches, diagnostics, lora, machine, policy, ppo, rollout, run, shards
 from trainers.buffer import Quotas
 from trainers.checkpoints import Checkpoints, weights_in
@@ -66,10 +66,10 @@ def main(params: Params, item: str) -> None:
     if machine.rank() == 0:
         write_rejects(f"ppo_{item}", rejects)
     print(f"{name}: {len(starts)} start states, {len(rejects)} rejected as longer than {limit} tokens", flush=True)
-    sampling = (
+    sampler = (
         _vllm(state.actor, tokenizer, MODELS / turn.start, section.sampler, limit + section.max_tokens, section.max_tokens)
         if section.sampler
-        else nullcontext(_sampling(state.actor, tokenizer, section.max_tokens))
+        else nullcontext(sampling(state.actor, tokenizer, section.max_tokens))
     )
     again = _restarting(tokenizer, Cuts(online.max_backtrack, online.prefix_share, params.steps), limit) if online else None
     frozen = players.orm
@@ -77,7 +77,7 @@ def main(params: Params, item: str) -> None:
     rewards = _rewards(frozen, reader, weights)
     origins = [weights_in(folder) for folder in (MODELS / turn.start, orm)]
     checkpoints = Checkpoints.of(run.WORK / name, here, *origins, settings, adapters, section, rows=starts)
-    with sampling as sample:
+    with sampler as sample:
         if found := checkpoints.latest():
             state.load(found)
             print(f"{name}: goes on after iteration {state.iteration}", flush=True)
@@ -92,28 +92,6 @@ def main(params: Params, item: str) -> None:
         run.save_model(lora.merged(whole, lambda: run.load(MODELS / turn.start)[0]), tokenizer, MODELS / name)
     machine.wait()
     checkpoints.clear()
-
-
-def _sampling(actor: policy.Actor, tokenizer: run.PreTrainedTokenizerBase, max_tokens: int) -> rollout.Sample:
-    sampler = Sampler(actor.model, tokenizer)
-    _assert_one_end(sampler.ends, tokenizer)
-
-    def sample(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
-        with actor.acting() as model:
-            sampler.model = model
-            found = sampler.sample(prompts, seeds, max_tokens=max_tokens, temperature=actor.temperature)
-        itself = model is actor.model  # and no copy of other precision or with merged adapters: then these are not the actor's
-        return found if itself else [dataclasses.replace(one, drawn_logprobs=()) for one in found]
-
-    return sample
-
-
-def _assert_one_end(ends: Sequence[int], tokenizer: run.PreTrainedTokenizerBase) -> None:
-    if list(ends) != [end := tokens.turn_end(tokenizer)]:
-        raise DataError(
-            f"the start model stops at the tokens {list(ends)}, expected only {end}, with which its chat template ends an answer: PPO "
-            "has to know which end was sampled; the stage that made it saves one end only, run that again"
-        )
 
 
 @contextmanager
@@ -135,7 +113,7 @@ def _vllm(
         return found
 
     with closing(sampler):
-        _assert_one_end(sampler.ends, tokenizer)
+        assert_one_end(sampler.ends, tokenizer)
         hand_over()
         yield sample
 

@@ -1,4 +1,6 @@
-"""Stage `pretraining@base`: a base model from scratch on data/datasets/corpus → data/models/base. `python -m pipelines.pretraining base`"""
+"""Stage `pretraining@base`: a base model from scratch on data/datasets/corpus → data/models/base. `python -m pipelines.pretraining base`
+
+Another base, which a round is distilled into, has another key: data/datasets/corpus_large → data/models/large."""
 
 from factory.coat import grammar
 from factory.identity import seed_for
@@ -10,8 +12,9 @@ from trainers import base, run
 
 
 def main(params: Params, item: str) -> None:
-    corpus = run.load_dataset_rows(DATASETS / "corpus", CorpusText)
-    settings = base.Settings(**params.pretraining[item].model_dump())
+    section = params.pretraining[item]
+    corpus = run.load_dataset_rows(DATASETS / section.corpus, CorpusText)
+    settings = base.Settings(**section.model_dump(exclude={"corpus"}))
     seed = seed_for(params.seed, "base_model")
     base.pretrain(
         corpus,

@@ -71,6 +71,7 @@ class Diagnostics:
     rollouts: dict[str, float | None]
     updates: Updates
     explained_variance: float | None
+    reference_kl: float | None  # of the policy that acted to the reference, nats an action; None without one
     actions: dict[str, float]  # meta-action tokens a response
 
     @classmethod
@@ -80,7 +81,7 @@ class Diagnostics:
 
     def cells(self) -> dict[str, float | None]:
         """Column → value, in the order of the file."""
-        explained = {"explained_variance": self.explained_variance}
+        explained = {"explained_variance": self.explained_variance, "reference_kl": self.reference_kl}
         return {"iteration": self.iteration, **self.rollouts, **vars(self.updates), **explained, **self.actions}
 
 
@@ -128,9 +129,10 @@ def progress(row: Diagnostics, iterations: int, seconds: float) -> str:
     cells = row.cells()
     buffers = "0+-" if cells["accuracy_t"] is None else "0+-t"
     split = "  ".join(f"{buffer} {_short(cells[f'accuracy_{buffer}'])}" for buffer in buffers)
+    away = "" if row.reference_kl is None else f"  from the reference {row.reference_kl:.4f}"
     return (
         f"{row.iteration}/{iterations}  reward {_short(cells['reward'])}  accuracy {_short(cells['accuracy'])} ({split})"
-        f"  length {cells['response_length']:.0f}  kl {_short(row.updates.approx_kl, 4)}"
+        f"  length {cells['response_length']:.0f}  kl {_short(row.updates.approx_kl, 4)}{away}"
         f"  {seconds:.1f} s/iteration, {seconds * (iterations - row.iteration):.0f} s left"
     )
 

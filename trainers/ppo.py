@@ -28,7 +28,7 @@ from trainers.checkpoints import Checkpoints
 from trainers.collate import MICRO_TOKENS, Batch, collate, micro_batches, sibling_batches
 from trainers.diagnostics import Diagnostics, Means, Updates, action_rates, describe, progress
 from trainers.live import Live
-from trainers.losses import explained_variance, gae, importance, policy_loss, scale, value_loss, whiten
+from trainers.losses import explained_variance, gae, importance, moments, policy_loss, scale, value_loss, whiten
 from trainers.ppo_state import Learner, Settings, State, build_state, warm_cosine
 from trainers.rollout import Again, Order, Rewards, Rollouts, Sample, Start, collect, collect_differing
 
@@ -45,11 +45,14 @@ class Experience:
     values: Tensor
     advantages: Tensor  # of unit size over the whole batch
     returns: Tensor
+    reference_kl: float | None = None  # log π - log π_reference, the mean over all actions of the batch
 
     def select(self, rows: list[int]) -> "Experience":
         """The actions of some responses, in the order of `Batch.targets`."""
         mask = self.mask[rows]
-        return Experience(mask, *(field[rows][mask] for field in (self.logprobs, self.values, self.advantages, self.returns)))
+        fields = (self.logprobs, self.values, self.advantages, self.returns)
+        logprobs, values, advantages, returns = (field[rows][mask] for field in fields)
+        return Experience(mask, logprobs, values, advantages, returns)
 
 
 def train(
@@ -72,10 +75,10 @@ def train(
             everyones, rollouts = _act(order, state, prompts, settings, sample, reward, eos)
             if state.buffer is not None and again is not None:
                 state.buffer.add(number, everyones.starts, _restarted(everyones, again, seed_for(settings.seed, "restarted", number)))
-            updates, explained = _learn(state, rollouts, settings) if rollouts.starts else (Means(0).updates(), None)
+            updates, explained, kl = _learn(state, rollouts, settings) if rollouts.starts else (Means(0).updates(), None, None)
         except FloatingPointError as error:
             raise DataError(f"PPO diverged at iteration {number} ({error}), expected finite numbers; nothing saved: lower ppo.lr") from None
-        row = Diagnostics(number, describe(everyones, settings.samples), updates, explained, action_rates(everyones, action_ids))
+        row = Diagnostics(number, describe(everyones, settings.samples), updates, explained, kl, action_rates(everyones, action_ids))
         state.log.append(row)
         state.iteration = number
         if live is not None:
@@ -109,11 +112,12 @@ def _restarted(rollouts: Rollouts, again: Again, seed: int) -> list[Found | None
     return machine.gathered(list(again(mine.starts, mine.responses, mine.rewards, [seed_for(seed, row) for row in rows])))
 
 
-def _learn(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Updates, float | None]:
-    """What the updates came to, and the variance that the critic explained before them."""
+def _learn(state: State, rollouts: Rollouts, settings: Settings) -> tuple[Updates, float | None, float | None]:
+    """What the updates came to, the variance that the critic explained before them, and the KL to the reference."""
     experience = evaluate(state, rollouts, settings)
     updates = update(state, rollouts, experience, settings)
-    return updates, explained_variance(experience.values, experience.returns, experience.mask, machine.total) if state.critic else None
+    explained = explained_variance(experience.values, experience.returns, experience.mask, machine.total) if state.critic else None
+    return updates, explained, experience.reference_kl
 
 
 @torch.no_grad()
@@ -141,11 +145,13 @@ def evaluate(state: State, rollouts: Rollouts, settings: Settings) -> Experience
         if state.reference is not None:
             _put(references, rows, mask, state.reference.log_probs(batch))
     rewards = rollouts.terminal_rewards(settings.samples if "siblings" in settings.baselines else 1).to(device)
+    reference_kl = None
     if state.reference is not None:
         rewards -= settings.kl * (logprobs - references)
+        reference_kl = float(moments(logprobs - references, mask, machine.total)[0])
     advantages, returns = gae(rewards, values, mask, gamma=settings.gamma, lam=settings.lam)
     normalise = scale if "siblings" in settings.baselines and state.critic is None else whiten
-    return Experience(mask, logprobs, values, normalise(advantages, mask, machine.total), returns)
+    return Experience(mask, logprobs, values, normalise(advantages, mask, machine.total), returns, reference_kl)
 
 
 def update(state: State, rollouts: Rollouts, experience: Experience, settings: Settings) -> Updates:

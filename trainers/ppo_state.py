@@ -163,8 +163,9 @@ def warm_cosine(step: int, warmup: int, total: int) -> float:
     return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def build_state(actor: Actor, critic: Critic | None, settings: Settings) -> State:
-    reference = actor.before() if settings.kl > 0 else None
+def build_state(actor: Actor, critic: Critic | None, settings: Settings, reference: Actor | None = None) -> State:
+    """`reference`: whom the KL penalty keeps the actor with, the actor as it is now where none is given."""
+    reference = reference or (actor.before() if settings.kl > 0 else None)
     for player in (actor, critic, reference):
         if player is not None and shards.wanted(actor.machine):
             shards.spread(player, actor.machine)

@@ -19,6 +19,7 @@ from factory.storage import MODELS, TABLES
 def models_of(params: Params) -> Iterator[str]:
     """The models that the params say the line makes, in its order."""
     yield "base"
+    yield from sorted({turn.into for turn in params.distillations.values()} - {"base"})
     if params.demonstrations:
         yield from ("cot_control", "format_tuned")
     for name in params.rounds:

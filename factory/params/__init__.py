@@ -204,8 +204,8 @@ class Params(Strict):
     corpus: Corpus | None = None
     # What makes data/models/base, one of the two. A model to adopt is a folder, a GGUF file, or on the Hub `org/name@revision`
     # (`org/name/file.gguf@revision`); it gets the three tokens of the actions.
-    pretraining: dict[str, Pretraining] = Field(default_factory=dict)
-    adoption: dict[str, str] = Field(default_factory=dict)
+    pretraining: dict[Key, Pretraining] = Field(default_factory=dict)
+    adoption: dict[Key, str] = Field(default_factory=dict)
     rollouts: Rollouts | None = None
     orm_pairs: OrmPairs | None = None
     orm: Orm | None = None

@@ -24,7 +24,7 @@ SERVED = ("openai", "recorded")  # engines that have their own models, never one
 OF_LINE = {"generator": "base", "critic": "base", "reward_model": "orm_base", "labeller": "base", "inference": "base"}
 # section → what its stages train on or read from the gate, the roles they ask, and the sections they read beside their own
 RELEASED = {
-    "pretraining": ("corpus",), "format_tuning": ("demonstrations", "cot_demonstrations"), "plans": ("templates",),
+    "format_tuning": ("demonstrations", "cot_demonstrations"), "plans": ("templates",),
     "planner_sft": ("structure", "plans"), "planner_dpo": ("trajectory_pairs",),
 }  # fmt: skip
 ASKED = {
@@ -102,13 +102,22 @@ def _sections(params: "Params") -> Iterator[str]:
 
 
 def _base(params: "Params") -> Iterator[str]:
-    """One way to a base, and a name that means a model that does not change."""
+    """One way to a base, others only for distillations to go into, and a name that means a model that does not change."""
+    bases = (*params.pretraining, *params.adoption)
+    for name, turn in params.distillations.items():
+        if turn.into not in bases:
+            yield f"distillations.{name}.into is {turn.into}: no such base{meant(turn.into, bases) or ', the line has ' + ', '.join(bases)}"
     if params.pretraining and params.adoption:
         yield "pretraining and adoption both make data/models/base: leave one of the two out"
     for section in ("pretraining", "adoption"):
         for name in getattr(params, section):
-            if name != "base":
-                yield f"{section}.{name}: a line has one base, {section}.base"
+            if name != "base" and name not in {turn.into for turn in params.distillations.values()}:
+                yield f"{section}.{name}: no distillation goes into it; the line's own base is {section}.base"
+        if getattr(params, section) and "base" not in getattr(params, section):
+            yield f"{section} has no base: add {section}.base, with which everything begins"
+    for name, made in params.pretraining.items():
+        if made.corpus != (wanted := "corpus" if name == "base" else f"corpus_{name}"):
+            yield f"pretraining.{name}.corpus is {made.corpus}: expected {wanted}, each base has its own"
     given = {"pretraining", "adoption"} & params.model_fields_set
     if len(given) == 1:
         other = ({"pretraining", "adoption"} - given).pop()
@@ -176,8 +185,7 @@ def _engines(params: "Params") -> Iterator[str]:
 
 def models_of(params: "Params") -> Iterator[str]:
     """The names of the models that the line makes under data/models."""
-    if params.pretraining or params.adoption:
-        yield "base"
+    yield from (*params.pretraining, *params.adoption)
     if params.orm:
         yield from (f"orm_{name}" for name in params.policies)
     if params.format_tuning:
@@ -239,6 +247,7 @@ def _datasets(params: "Params") -> Iterator[str]:
             known = meant(dataset.parents, made) or ", they make " + ", ".join(sorted(made))
             yield f"datasets.{name}.parents is {dataset.parents}, a table that no stage makes{known}"
     needed = [(name, section) for section, names in RELEASED.items() if getattr(params, section) for name in names]
+    needed += [(base.corpus, f"pretraining.{name}") for name, base in params.pretraining.items()]
     needed += [(f"orm_pairs_{name}", f"the reward model of policies.{name}") for name in params.policies if params.orm]
     needed += [(f"restarts_{name}", f"round {name}") for name in params.rounds]
     needed += [(f"distillation_{name}", f"distillations.{name}") for name in params.distillations]

@@ -32,8 +32,10 @@ class Corpus(Strict):
 
 
 class Pretraining(Strict):
-    """A small model from scratch, on `corpus`."""
+    """A small model from scratch. Beside `base` there may be others, for rounds to be distilled into, each with a corpus of its own name
+    (the same texts): `corpus_large`."""
 
+    corpus: str  # the table and dataset of its texts: corpus, or corpus_<name>
     hidden: int = Field(ge=1)
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
@@ -151,8 +153,21 @@ class Policy(Strict):
     part: int = Field(ge=0)
 
 
+class OnPolicy(Strict):
+    """The base samples, and learns by how likely the round's policy finds every token (reverse KL): no row of the policy is imitated."""
+
+    iterations: int = Field(ge=1)
+    batch: int = Field(ge=1)  # responses an iteration
+    lr: float = Field(gt=0)
+    temperature: float = Field(gt=0)
+    max_tokens: int = Field(ge=1)
+
+
 class Distilled(Strict):
-    """A round whose policy is distilled into the base: nothing to say of it yet, `r1: {}`."""
+    """A round whose policy is distilled into a base, the line's own or another one, larger or smaller (weak-to-strong, Satori §3.4)."""
+
+    into: str  # a key of pretraining or adoption
+    on_policy: OnPolicy | None = None  # None: tuned on the policy's right answers, as `distill` says
 
 
 class PpoSampler(Strict):

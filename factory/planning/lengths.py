@@ -127,9 +127,9 @@ class Prompter:
         model = model_of_line(role.model)
         if model is None:
             return self._from(role.model, role)
-        for adopted in self.params.adoption.values():
+        if adopted := self.params.adoption.get("base"):
             return self._from("data/models/base" if self.past.ran("adoption@base") else adopted, role)
-        for base in self.params.pretraining.values():
+        if base := self.params.pretraining.get("base"):
             folder = Path("data/models/base")
             made = self.past.ran("pretraining@base") or (self.past.ran("rollouts@base") and (folder / "config.json").exists())
             return Tokenizer(str(folder) if made else "", base.max_length, "" if made else "the line has not made its base yet")

@@ -119,10 +119,10 @@ def told(params: Params, past: History, hub: Hub, prompt: float) -> list[str]:
 
 def base_shape(params: Params, past: History, hub: Hub) -> Shape | str:
     """Of the base as it is, or will be; else why it is not known."""
-    for base in params.pretraining.values():
+    if base := params.pretraining.get("base"):
         heads = base.heads
         return Shape(base.hidden, base.layers, base.intermediate, 256, heads, heads, base.hidden // heads, tied=True)
-    for model in params.adoption.values():
+    if model := params.adoption.get("base"):
         try:
             return Shape.of(_config(model, past, hub))
         except (DataError, OSError, ValueError, AttributeError) as error:

@@ -99,10 +99,10 @@ def mixed(right: float, samples: int) -> float:
 
 def parameters(params: Params, hub: Hub) -> tuple[int | None, str]:
     """Of the base, and where that is known from."""
-    for base in params.pretraining.values():
+    if base := params.pretraining.get("base"):
         layer = 4 * base.hidden**2 + 3 * base.hidden * base.intermediate
         return VOCABULARY * base.hidden + base.layers * layer, "pretraining.base"
-    for model in params.adoption.values():
+    if model := params.adoption.get("base"):
         if name := hub_id(model):
             return _on_hub(*name, hub)
         if model.endswith(".gguf"):

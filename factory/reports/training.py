@@ -66,7 +66,7 @@ def training(params: Params) -> Iterable[Block]:
 
 def _supervised(params: Params) -> dict[str, list[str]]:
     return {
-        "the base": ["base"],
+        "the base": list(params.pretraining),
         "the reward models": [f"orm_{name}" for name in params.policies],
         "fine-tuning": ["format_tuned", "cot_control", *(f"distilled_{name}" for name in params.distillations)],
         "the planner": ["planner_sft", "planner_dpo"],

@@ -22,7 +22,8 @@ def test_stages_and_their_tables_are_those_of_dvc(folder: Path) -> None:
             continue
         items = document[stage["foreach"].strip("${}")]
         for key in items:
-            expected[f"{name}@{key}"] = [out.replace("${key}", key) for out in stage["do"]["outs"]]
+            own = items[key]["corpus"] if name == "corpus" else ""
+            expected[f"{name}@{key}"] = [out.replace("${key}", key).replace("${item.corpus}", own) for out in stage["do"]["outs"]]
     assert set(found) == set(expected)
     for title, outs in expected.items():
         stage = found[title]

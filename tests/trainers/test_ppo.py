@@ -434,7 +434,7 @@ def test_the_log_has_every_diagnostic_every_iteration() -> None:
         "iteration reward reward_rule reward_orm reward_bonus accuracy accuracy_0 accuracy_+ accuracy_- accuracy_t wrong_to_right "
         "right_to_wrong response_length truncated_share tokens explainable_variance groups groups_alike groups_online value_loss "
         "policy_loss approx_kl clip_fraction "
-        "critic_grad_norm actor_grad_norm critic_lr actor_lr entropy mismatch mismatch_kl explained_variance reflect"
+        "critic_grad_norm actor_grad_norm critic_lr actor_lr entropy mismatch mismatch_kl explained_variance reference_kl reflect"
     )
     assert list(state.log[0].cells()) == expected.split()
     assert [row.cells()["iteration"] for row in state.log] == [1, 2, 3]

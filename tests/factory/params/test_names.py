@@ -9,7 +9,7 @@ import yaml
 
 from factory.errors import ParamsError
 from factory.line import stages_of
-from factory.params import load, parse
+from factory.params import consistency, load, parse
 from factory.params.consistency import COLUMNS
 from factory.params.names import OnHub, on_hub
 from factory.params.sections import CORPUS_ROLES
@@ -134,8 +134,8 @@ def test_values_that_do_not_fit_together_name_both_keys(changes: dict[str, objec
     ("policies.more", {"model": "distilled_r2", "part": 3}, "policies.more.model is distilled_r2: no stage makes it, did you mean"),
     ("rounds.r1.start", "orm_base", "rounds.r1.start is orm_base: no stage makes it"),
     ("rounds.r9", {"start": "base", "restarts": True, "temperature": 1.0, "samples": 4}, "rounds.r9 has no policies.r9: {model: base}"),
-    ("distillations.r2", {}, "distillations.r2: no round starts from distilled_r2; the last round has no distillation"),
-    ("distillations.r9", {}, "distillations.r9 has no rounds.r9"),
+    ("distillations.r2", {"into": "base"}, "distillations.r2: no round starts from distilled_r2; the last round has no distillation"),
+    ("distillations.r9", {"into": "base"}, "distillations.r9 has no rounds.r9"),
     ("datasets.restart_r1", {"parents": "rollouts_r1"}, "datasets.restart_r1 is no table that a stage makes, did you mean restarts_r1?"),
     ("datasets.restarts_r9", {"parents": "rollouts_r1"}, "datasets.restarts_r9 is no table that a stage makes"),
     ("datasets.to /x", {"parents": "problems"}, "datasets.to /x is no table that a stage makes"),
@@ -358,3 +358,45 @@ def test_both_maps_of_the_graph_are_written() -> None:
     document = adopting("models/q4.gguf")
     del document["pretraining"]
     assert refused(document).startswith("the key pretraining is missing: write `pretraining: {}`")
+
+
+LARGE = {
+    "pretraining.large": {**LAPTOP["pretraining"]["base"], "hidden": 192, "corpus": "corpus_large"},
+    "datasets.corpus_large": {"parents": "problems"},
+    "distillations.r1.into": "large",
+}
+
+
+def with_large(**changes: object) -> dict[str, Any]:
+    document = copy.deepcopy(LAPTOP)
+    for key, value in copy.deepcopy(LARGE | changes).items():
+        *path, last = key.split(".")
+        section = document
+        for part in path:
+            section = section[part]
+        if value is None:
+            section.pop(last, None)
+        else:
+            section[last] = value
+    return document
+
+
+def test_a_round_may_be_distilled_into_another_base() -> None:
+    params = parse(with_large())
+    made = {stage.title: stage for stage in stages_of(params)}
+    assert made["corpus@large"].tables == ("corpus_large",)
+    assert {"pretraining@large", "release@corpus_large"} <= set(made)
+    assert "large" in set(consistency.models_of(params))
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"distillations.r1.into": "lage"}, "distillations.r1.into is lage: no such base, did you mean large?"),
+    ({"distillations.r1.into": "base"}, "pretraining.large: no distillation goes into it"),
+    ({"datasets.corpus_large": None}, "datasets lacks corpus_large, which pretraining.large trains on"),
+    ({"pretraining.large.corpus": "corpus"}, "pretraining.large.corpus is corpus: expected corpus_large, each base has its own"),
+    ({"pretraining.large.corpus": "problems"}, "pretraining.large.corpus is problems: expected corpus_large"),
+    ({"pretraining.base": None}, "pretraining has no base: add pretraining.base"),
+    ({"pretraining.large.hidden": 12}, "pretraining.large.hidden is 12: expected an even number"),
+])  # fmt: skip
+def test_another_base_has_a_corpus_and_somebody_who_is_distilled_into_it(changes: dict[str, Any], message: str) -> None:
+    assert message in refused(with_large(**changes))
