@@ -248,9 +248,9 @@ HOSTILE = [
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_hostile_text_costs_bounded_time(number: int) -> None:
     for kind in ("math", "choice", "label", "table"):
-        start = time.perf_counter()
+        start = time.process_time()
         extract(HOSTILE[number], ALL_RULES, kind)
-        assert time.perf_counter() - start < 5  # measured: 0.3 s
+        assert time.process_time() - start < 5  # measured: 0.3 s
 
 
 @given(st.text(st.characters(), max_size=200) | st.text("\\boxed{}$()[]AB answer is:.#\n1,2|*'\"<>/", max_size=200), st.sampled_from(KINDS))
@@ -268,7 +268,7 @@ def test_a_usual_response_is_read_in_microseconds() -> None:
 
 
 def _seconds(text: str, rules: tuple[Rule, ...]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(200):
         extract(text, rules, "number")
-    return (time.perf_counter() - start) / 200
+    return (time.process_time() - start) / 200

@@ -51,14 +51,14 @@ def test_a_hostile_answer_ends_in_this_process(name: str) -> None:
     from factory.grading.grader import decide
 
     answer = HOSTILE[name]
-    start = time.perf_counter()
+    start = time.process_time()
     for response in (answer, f"so \\boxed{{{answer}}}", f"The final answer is {answer}.", f"${answer}$"):
         found = extract(response, ALL_RULES, "math")
         for text in {found.text if found else answer, answer}:
             decide(text, "5", "math")
             decide("5", text, "math")
             decide(f"{text}+0", text, "math")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.slow

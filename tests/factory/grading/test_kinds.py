@@ -125,12 +125,12 @@ HOSTILE = [
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_hostile_answers_cost_bounded_time(number: int) -> None:
     text = HOSTILE[number]
-    start = time.perf_counter()
+    start = time.process_time()
     for compare in COMPARISONS:
         assert compare(text, text)[0] in ("correct", "unparsable")
         assert compare(text, "true")[0] == compare("true", text)[0]
     assert all(isinstance(readable(kind, text), str) for kind in KINDS)
-    assert time.perf_counter() - start < 5  # measured: 0.05 s
+    assert time.process_time() - start < 5  # measured: 0.05 s
 
 
 ANSWERS = st.text(st.characters(), max_size=60) | st.text("ABC()[]{}.,: tructfalsenoty'\"1+-\\*", max_size=30)

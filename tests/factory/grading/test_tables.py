@@ -77,10 +77,10 @@ def test_reasons() -> None:
     ["|" * 10_000, "," * 10_000, '"' * 10_000, "1," * 5_000, "1,111" * 2_000, "\x00", "\ud800,1", "-" * 10_000, "|-" * 5_000, "1 " * 5_000],
 )
 def test_hostile_tables_cost_bounded_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert compare_table(text, text)[0] in ("correct", "unparsable")
     assert compare_table(text, "a, b")[0] in ("wrong", "unparsable")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert compare_table("x" * 10_001, "a")[0] == "unparsable"
 
 

@@ -106,11 +106,11 @@ def test_where_claims_stand(text: str, said: list[str]) -> None:
     ],
 )
 def test_long_texts_are_read_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     claims_of(text)
     equations_of((text,))
     numbers_in(text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_what_is_longer_than_a_person_would_write_is_no_arithmetic() -> None:
