@@ -102,8 +102,10 @@ def entries_up_to(path: Path, last: int) -> list[dict[str, Any]]:
 
 
 def test_no_step_is_missing_or_twice_after_ten_kills_at_any_moment() -> None:
-    rng, kept = random.Random(1), 0
-    for _ in range(10):
+    rng, kept, found = random.Random(1), 0, list[int]()
+    for kill in range(300):
+        if kill >= 10 and len(found) > 20:  # a busy machine kills before anything is written
+            break
         if (child := os.fork()) == 0:
             log = live.Live("base", 10**6, after=kept)
             for number in range(kept + 1, 10**6):

@@ -65,10 +65,10 @@ def test_an_unknown_name_finds_the_best_score(planner_kit):
 def test_a_thousand_queries_against_the_train_split_take_seconds():
     words = [f"word{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200)]
     documents = {f"{i:05d}": " ".join(words[(i * 7 + j * j) % 200] for j in range(30)) for i in range(2400)}
-    started = time.monotonic()
+    started = time.process_time()
     found = similar_texts(list(documents.values())[:1000], documents, 4)
     assert all(len(ids) == 4 for ids in found)
-    assert time.monotonic() - started < 15
+    assert time.process_time() - started < 15
 
 
 def _text(value: object) -> str:
