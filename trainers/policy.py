@@ -43,7 +43,8 @@ class _Reader(nn.Module):
         self.whole = model.eval()
         self.machine, self.adapter = machine, adapter
         self.recomputes = False
-        self.shares = attention.enable(self.model)  # a prompt among its responses
+        # a prompt among its responses; on a GPU layers are compiled, and would be for every layout anew
+        self.shares = machine.device.type == "cpu" and attention.enable(self.model)
 
     @property
     def model(self) -> PreTrainedModel:
