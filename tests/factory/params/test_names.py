@@ -357,3 +357,8 @@ def test_both_maps_of_the_graph_are_written() -> None:
     document = adopting("models/q4.gguf")
     del document["pretraining"]
     assert refused(document).startswith("the key pretraining is missing: write `pretraining: {}`")
+
+
+def test_only_the_world_knows_whose_attempts_start_anew() -> None:
+    assert parse(changed("demonstrations.only_anew", True)).demonstrations
+    assert refused(changed("demonstrations.only_anew", True, RECORDED)).startswith("demonstrations.only_anew is true: only the world knows")
