@@ -17,4 +17,4 @@ class Claim:
     margin: float = 0.0
     group: str | None = None
     not_below: bool = False
-    correction: bool = False  # compares the shares wrong → right of the answers that changed sides, not accuracies
+    correction: bool = False  # compares how often a first attempt that is not right ends right all the same, not accuracies

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from factory.evaluation.claim import Claim
-from factory.evaluation.metrics import SPLITS, changed_sides, name_of
+from factory.evaluation.metrics import SPLITS, corrected, name_of
 from factory.identity import seed_for
 from factory.schemas import Answer, Problem
 
@@ -77,7 +77,7 @@ def _counts(claim: Claim, split: str, arms: Mapping[str, Sequence[Answer]], prob
     known = {problem.id: problem for problem in problems}
 
     def score(answer: Answer) -> tuple[int, int]:
-        return changed_sides(answer, known[answer.problem_id]) if claim.correction else (int(answer.verdict == "correct"), 1)
+        return corrected(answer, known[answer.problem_id]) if claim.correction else (int(answer.verdict == "correct"), 1)
 
     sides = [
         {row.problem_id: score(row) for row in arms[name] if row.split == split and claim.group in (None, row.group)}

@@ -88,11 +88,15 @@ def right_before(answer: Answer, problem: Problem) -> bool | None:
     return grade_answer(first, problem.answer, problem.answer_kind, problem.decimals).correct
 
 
-def changed_sides(answer: Answer, problem: Problem) -> tuple[int, int]:
-    """(1 for wrong → right, 1 when the answer changed sides at all)."""
-    was_right, is_right = right_before(answer, problem), answer.verdict == "correct"
-    changed = was_right is not None and was_right != is_right
-    return int(changed and is_right), int(changed)
+def corrected(answer: Answer, problem: Problem) -> tuple[int, int]:
+    """(1 when it ends right all the same, 1 when its first attempt is not right).
+
+    The first attempt is what stands before the first `<|reflect|>`, the whole answer where there is none; it is right when it boxes the
+    right answer. An attempt that was given up before its box is not.
+    """
+    ends_right = answer.verdict == "correct"
+    failed = not right_before(answer, problem) if REFLECT in answer.completion else not ends_right
+    return int(failed and ends_right), int(failed)
 
 
 def difference(a: Sequence[Answer], b: Sequence[Answer], *, resamples: int, seed: int, name: str) -> dict[str, Any]:

@@ -128,19 +128,30 @@ def test_splits_are_judged_apart() -> None:
     assert (other.split, other.value) == ("unseen", -0.5)
 
 
-def test_correction_compares_shares_of_the_answers_that_changed_sides() -> None:
+def test_correction_compares_how_often_a_wrong_first_attempt_ends_right() -> None:
     claim = Claim(4, "corrects itself", "policy_r1", "format_tuned", correction=True)
     asked = problems(40)
-    rows = answers(asked, "policy_r1", [TO_RIGHT] * 18 + [TO_WRONG] * 2 + [STAYED] * 10 + [RIGHT] * 10)
-    rows += answers(asked, "format_tuned", [TO_WRONG] * 12 + [TO_RIGHT] * 4 + [WRONG] * 24)
+    rows = answers(asked, "policy_r1", [TO_RIGHT] * 18 + [WRONG] * 2 + [TO_WRONG] * 5 + [STAYED] * 10 + [RIGHT] * 5)
+    rows += answers(asked, "format_tuned", [TO_WRONG] * 12 + [TO_RIGHT] * 4 + [WRONG] * 12 + [RIGHT] * 12)
     found = heldout({1: (rows, asked)}, claim)
-    assert (found.first, found.second) == (18 / 20, 4 / 16)
+    assert (found.first, found.second) == (18 / 20, 4 / 16)  # of answers wrong at first: those without a reflection too
     assert found.value == pytest.approx(0.65)
     assert found.n == 40
     assert found.holds
     none = heldout({1: (answers(asked, "policy_r1", [STAYED] * 40) + answers(asked, "format_tuned", [RIGHT] * 40), asked)}, claim)
     assert (none.first, none.second, none.value, none.low) == (None, None, None, None)
     assert not none.holds
+
+
+def test_correction_has_room_where_nothing_right_is_spoilt() -> None:
+    """Both arms turn only wrong answers right: of the answers that changed sides 100 % in each, of the wrong ones 30 of 40 and 10 of 40."""
+    claim = Claim(4, "corrects itself", "policy_r1", "format_tuned", correction=True)
+    asked = problems(60)
+    rows = answers(asked, "policy_r1", [TO_RIGHT] * 30 + [WRONG] * 10 + [RIGHT] * 20)
+    rows += answers(asked, "format_tuned", [TO_RIGHT] * 10 + [WRONG] * 30 + [STAYED] * 20)
+    found = heldout({1: (rows, asked)}, claim)
+    assert (found.first, found.second) == (0.75, 0.25)
+    assert found.holds
 
 
 def test_seeds_are_pooled_by_their_problems_and_not_averaged() -> None:

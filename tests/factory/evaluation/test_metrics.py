@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from factory.evaluation.metrics import changed_sides, comparisons, compute, groups_of, right_before, self_correction, settling
+from factory.evaluation.metrics import comparisons, compute, corrected, groups_of, right_before, self_correction, settling
 from factory.grading import grade
 from factory.identity import row_id
 from factory.schemas import Answer, Problem
@@ -62,19 +62,23 @@ def test_self_correction_compares_the_box_before_the_first_reflect_with_the_last
 
 
 @pytest.mark.parametrize(
-    ("text", "before", "sides"),
+    ("text", "before", "counts"),
     [
         (f"{WRONG}\n<|reflect|>But wait.\n{RIGHT}", False, (1, 1)),
-        (f"{RIGHT}\n<|reflect|>But wait.\n{WRONG}", True, (0, 1)),
+        (f"{WRONG}\n<|reflect|>But wait.\n{WRONG}\n<|reflect|>But wait.\n{RIGHT}", False, (1, 1)),  # whatever came in between
+        (f"{WRONG}\n<|reflect|>But wait.\n\\boxed{{7}}", False, (0, 1)),
+        (WRONG, None, (0, 1)),  # never looked at again
+        ("1 + 4 = 6", None, (0, 1)),  # no answer at all
+        (f"1 + 4 = 6\n<|reflect|>But wait.\n{RIGHT}", None, (1, 1)),  # given up before its box
+        (RIGHT, None, (0, 0)),
+        (f"{WRONG}\n{RIGHT}", None, (0, 0)),  # changed without a reflection: one attempt
         (f"{RIGHT}\n<|reflect|>Good.\n{RIGHT}", True, (0, 0)),
-        (f"{WRONG}\n<|reflect|>Good.\n\\boxed{{7}}", False, (0, 0)),  # another wrong answer is no other side
-        (f"{WRONG}\n{RIGHT}", None, (0, 0)),  # changed without a reflection
-        (f"1 + 4 = 6\n<|reflect|>But wait.\n{RIGHT}", None, (0, 0)),  # nothing boxed before it
+        (f"{RIGHT}\n<|reflect|>But wait.\n{WRONG}", True, (0, 0)),  # spoilt: it was right at first
     ],
 )
-def test_an_answer_changes_sides(text: str, before: bool | None, sides: tuple[int, int]) -> None:
+def test_a_wrong_first_attempt_ends_right_or_not(text: str, before: bool | None, counts: tuple[int, int]) -> None:
     assert right_before(answer(PROBLEMS[0], text), PROBLEMS[0]) is before
-    assert changed_sides(answer(PROBLEMS[0], text), PROBLEMS[0]) == sides
+    assert corrected(answer(PROBLEMS[0], text), PROBLEMS[0]) == counts
 
 
 def test_settling_is_the_gain_of_the_level_end_on_the_same_problems() -> None:
