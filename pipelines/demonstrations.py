@@ -27,7 +27,7 @@ def main(params: Params) -> None:
     problems, asking = read_rows(TABLES / "problems.parquet", Problem), Prompts.of(params.asked_with("generator"))
     kept, invalid, not_drawn = sources(
         problems, rollouts, keep=settings.keep, seed=params.seed, steps=params.steps, thinking=settings.thinking,
-        pass_rate=settings.pass_rate, only_anew=settings.only_anew,
+        pass_rate=settings.pass_rate,
     )  # fmt: skip
     with Engines(params.requests, STAGE, params.budget) as engines:
         generator = _generator(params, engines)

@@ -93,8 +93,6 @@ def _sections(params: "Params") -> Iterator[str]:
                 yield f"{section} needs roles.{role}: add it, or leave {section} out"
     if params.demonstrations and "llm" in params.demonstrations.critics and "critic" not in params.roles:
         yield "demonstrations.critics names llm but there is no roles.critic: add it, or use [reference]"
-    if params.demonstrations and params.demonstrations.only_anew and all(source.kind != "world" for source in params.problems.sources):
-        yield "demonstrations.only_anew is true: only the world knows of its problems whether attempts start anew, leave it out"
     if params.corpus:
         for name in params.corpus.roles:
             if name not in CORPUS_ROLES:

@@ -95,8 +95,6 @@ class Orm(Strict):
 
 class Demonstrations(Strict):
     pass_rate: Window  # of which problems' rollouts they are made, by how often the policy solves the problem
-    # only of problems whose attempts start anew, so that a solver sees a miss without the gold solution; false: of all
-    only_anew: bool = False
     keep: int = Field(ge=1)  # solutions kept a problem, of each verdict (4 in Satori)
     thinking: bool  # what a thinking model thought before its answer is a part of the demonstration
     critics: list[Literal["llm", "reference"]]  # tried in this order

@@ -26,16 +26,14 @@ from factory.storage import reject
 
 STAGE = "demonstrations"
 MOST = 16  # trajectories a problem (Satori App. C)
-NOT_ANEW = "not of demonstrations.only_anew: its attempts go on from what was right"
 
 
 def sources(
     problems: Sequence[Problem], rollouts: Sequence[Rollout], *, keep: int, seed: int, steps: By = "line", thinking: bool = False,
-    pass_rate: Window = ALL, only_anew: bool = False,
+    pass_rate: Window = ALL,
 ) -> tuple[list[Source], list[Reject], int]:  # fmt: skip
     """At most `keep` right and `keep` wrong rollouts a problem, distinct texts in seeded order; invalid ones are rejects, and those whose
     problem's pass rate lies outside of the window. `thinking`: what a model thought before its answer is a part of its solution here.
-    `only_anew`: rollouts of problems whose attempts go on from what was right are rejects too.
 
     Returns (kept, rejects, not drawn); the three sum up to the rollouts.
     """
@@ -45,9 +43,7 @@ def sources(
     for rollout in sorted(rollouts, key=lambda rollout: seed_for(seed, STAGE, "keep", rollout.id)):
         group = groups[rollout.problem_id, rollout.verdict]
         rollout = _with_thoughts(rollout, steps) if thinking else rollout
-        if only_anew and not manners_of(by_id[rollout.problem_id]).starts_anew(by_id[rollout.problem_id]):
-            rejects.append(reject(STAGE, rollout, NOT_ANEW, rollout.problem_id))
-        elif reason := outside(rollout.pass_rate, pass_rate, "demonstrations.pass_rate") or _invalid(rollout, group, steps):
+        if reason := outside(rollout.pass_rate, pass_rate, "demonstrations.pass_rate") or _invalid(rollout, group, steps):
             rejects.append(reject(STAGE, rollout, reason, rollout.problem_id))
         else:
             group[rollout.completion] = rollout

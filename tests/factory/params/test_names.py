@@ -400,8 +400,3 @@ def test_a_round_may_be_distilled_into_another_base() -> None:
 ])  # fmt: skip
 def test_another_base_has_a_corpus_and_somebody_who_is_distilled_into_it(changes: dict[str, Any], message: str) -> None:
     assert message in refused(with_large(**changes))
-
-
-def test_only_the_world_knows_whose_attempts_start_anew() -> None:
-    assert parse(changed("demonstrations.only_anew", True)).demonstrations
-    assert refused(changed("demonstrations.only_anew", True, RECORDED)).startswith("demonstrations.only_anew is true: only the world knows")

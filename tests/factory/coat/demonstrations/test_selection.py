@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from factory.coat.demonstrations.drafts import Draft
-from factory.coat.demonstrations.selection import NOT_ANEW, accepted, controls, sources, within_share
+from factory.coat.demonstrations.selection import accepted, controls, sources, within_share
 from factory.coat.demonstrations.stitch import Trajectory
 from factory.language.prompting import Prompts
 from factory.schemas import Conversation
@@ -56,16 +56,6 @@ def test_invalid_rollouts_are_rejects(coat_kit, completion: str, values: dict, r
     problem = coat_kit.problem()
     kept, rejects, _ = sources([problem], [coat_kit.rollout(problem, completion, **values)], keep=4, seed=1)
     assert (kept, [reject.reason for reject in rejects]) == ([], [reason])
-
-
-def test_only_problems_whose_attempts_start_anew(coat_kit) -> None:
-    search, sums, foreign = (coat_kit.problem(f"Of {family}.", family=family) for family in ("moves", "tally", None))
-    rollouts = [coat_kit.rollout(problem, f"way {n}\n\\boxed{{15}}") for problem in (search, sums, foreign) for n in range(2)]
-    kept, rejects, not_drawn = sources([search, sums, foreign], rollouts, keep=4, seed=1, only_anew=True)
-    assert {source.problem.id for source in kept} == {search.id}
-    assert Counter(reject.reason for reject in rejects) == {NOT_ANEW: 4}
-    assert (len(kept), not_drawn) == (2, 0)
-    assert len(sources([search, sums, foreign], rollouts, keep=4, seed=1)[0]) == 6  # without the key: of all
 
 
 def test_the_reward_model_keeps_the_best_of_each_type(coat_kit) -> None:
