@@ -30,6 +30,7 @@ from factory.language import tokens
 from factory.language.conversation import said
 from factory.params.sections import PpoSampler
 from factory.schemas import Restart
+from pipelines import acting
 from pipelines import ppo as stage
 from trainers import batches, ppo, rollout, run, tokenizer
 from trainers.diagnostics import Diagnostics
@@ -144,7 +145,7 @@ def train(start: Path, arm: str, seed: int, given: argparse.Namespace, seen: Seq
 
     stage.VllmSampler = Noting  # type: ignore[misc]
     sampling: AbstractContextManager[rollout.Sample] = (
-        stage._vllm(actor, words, start, options, CONTEXT, ROOM) if options else nullcontext(stage._sampling(actor, words, ROOM))
+        stage._vllm(actor, words, start, options, CONTEXT, ROOM) if options else nullcontext(acting.sampling(actor, words, ROOM))
     )
     marks: list[tuple[float, float]] = []
     with sampling as sample:

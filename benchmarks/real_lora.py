@@ -26,6 +26,7 @@ from factory.coat.rewards import Weights
 from factory.language.conversation import said
 from factory.language.tokens import turn_end
 from factory.schemas import Example, OrmPair, Problem, Restart, TrajectoryPair
+from pipelines import acting
 from pipelines import ppo as stage
 from trainers import batches, dpo, hf, lora, ppo, reward, rollout, run, sft
 from trainers.checkpoints import Checkpoints
@@ -142,7 +143,7 @@ def one_run(start: Path, problems: Sequence[Problem], settings: ppo.Settings, st
     ]  # fmt: skip
     starts, _ = rollout.start_states(rows, partial(batches.start_ids, words), 1000, "ppo")
     state = ppo.build_state(players.actor, players.critic, settings)
-    sample = stage._sampling(players.actor, words, 64)
+    sample = acting.sampling(players.actor, words, 64)
     given = stage._rewards(players.orm, words, Weights(0.5, 1.0, players.orm.mean, players.orm.std))
     gaps, graded = list[float](), list[bool]()
 

@@ -1,7 +1,7 @@
 """The ablations of a line as DVC experiments, a grid of arms and seeds, judged on all seeds together (`make ablations`).
 
     python -m pipelines.ablate 1 2 3     → the tables, data/evaluation/ablations.md
-    JOBS=2 python -m pipelines.ablate 1 2 3      → two seeds side by side, their words in <copy>/ablations.log
+    JOBS=2 python -m pipelines.ablate 1 2 3      → two seeds side by side, their words in .factory/ablations/<seed>.log
 
 `pipelines/ablations/arms.yaml` says what each arm changes and which model it ends in. A seed's arms run one after the other in a copy of
 the project, a git checkout of its own in `.factory/ablations/<seed>`: what they share is made once, what ran before comes from DVC's
@@ -26,8 +26,12 @@ from factory.storage import TABLES, read_rows, whole_file
 from pipelines.claims import copy_project, side_by_side, whole_numbers
 from pipelines.score import SCORES
 
-COPIES, LOG = Path(".factory/ablations"), "ablations.log"
-GRID, STAGES = Path("pipelines/ablations/arms.yaml"), "pipelines/ablations/dvc.yaml"
+COPIES = Path(".factory/ablations")
+GRID = Path("pipelines/ablations/arms.yaml")
+KEPT_AS, STAGES = (
+    "pipelines/ablations/stages.yaml",
+    "pipelines/ablations/dvc.yaml",
+)  # in a copy
 RESULT = Path("data/evaluation/ablations.md")
 
 
@@ -41,7 +45,7 @@ class Arm:
 
 def main(seeds: list[int], jobs: int = 1) -> None:
     section, arms = load().require("evaluate"), read_arms(GRID)
-    folders = {seed: copy_project(seed, COPIES, git=True) for seed in seeds}
+    folders = {seed: copy_project(seed, COPIES, git=True, renamed={KEPT_AS: STAGES}) for seed in seeds}
     with ThreadPoolExecutor(jobs) as pool:
         evidence = dict(zip(seeds, pool.map(lambda seed: answered(folders[seed], seed, arms, jobs), seeds), strict=True))
     text = ablations.tables({arm.name: arm.text for arm in arms}, evidence, resamples=section.bootstrap)
@@ -79,16 +83,19 @@ def experiment(folder: Path, name: str, arm: Arm, jobs: int) -> None:
     """`dvc exp run` in a copy. Raises FactoryError when it fails."""
     print(f"{folder}: {name}", flush=True)
     changes = [word for change in arm.changes for word in ("-S", change)]
-    command = ["dvc", "exp", "run", "--force", "--name", name, *changes, f"{STAGES}:score@{arm.model}"]
+    command = ["dvc", "exp", "run", "--name", name, *changes, f"{STAGES}:score@{arm.model}"]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    with (folder / LOG).open("a", encoding="utf-8") as log:
+    # one of an earlier run goes: `dvc exp run --force` would run all of its stages again
+    subprocess.run(["dvc", "exp", "remove", name], cwd=folder, check=False, capture_output=True)
+    said = folder.with_suffix(".log")
+    with said.open("a", encoding="utf-8") as log:
         output = log if jobs > 1 else None
         done = subprocess.run(
             command, cwd=folder, check=False, stdout=output, stderr=output, env={**os.environ, "OMP_NUM_THREADS": threads}
         )
     if done.returncode:
-        said = f", its words are in {folder / LOG}" if jobs > 1 else ""
-        raise FactoryError(f"{name} in {folder} stopped{said}; correct it and run the same command, which goes on from there")
+        where = f", its words are in {said}" if jobs > 1 else ""
+        raise FactoryError(f"{name} in {folder} stopped{where}; correct it and run the same command, which goes on from there")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -62,16 +64,18 @@ def repro(folder: Path, jobs: int) -> int:
     return found.returncode
 
 
-def copy_project(seed: int, copies: Path = COPIES, *, git: bool = False) -> Path:
+def copy_project(
+    seed: int, copies: Path = COPIES, *, git: bool = False, renamed: Mapping[str, str] = MappingProxyType({})
+) -> Path:  # fmt: skip
     """The project's files as they are now, under another seed; what an earlier run of the copy made stays. `git`: a checkout of its own,
-    for DVC experiments."""
+    for DVC experiments. `renamed`: files that have another name there."""
     target = copies / str(seed)
-    files = [name for name in _tracked() if not name.startswith(MADE)]
+    files = {renamed.get(name, name): name for name in _tracked() if not name.startswith(MADE)}
     for old in [path for path in target.rglob("*") if path.is_file() and _is_source(path.relative_to(target))]:
         if str(old.relative_to(target)) not in files:
             old.unlink()
-    for name in files:
-        new, text = target / name, Path(name).read_bytes()
+    for new_name, name in files.items():
+        new, text = target / new_name, Path(name).read_bytes()
         if name == "params.yaml":
             text = _with_seed(text.decode(), seed).encode()
         if not new.exists() or new.read_bytes() != text:
@@ -92,7 +96,8 @@ def _committed(folder: Path) -> None:
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
         for key, value in (("user.name", "coat"), ("user.email", "coat@localhost"), ("commit.gpgsign", "false")):
             subprocess.run(["git", "config", key, value], cwd=folder, check=True)
-    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+    made = [f":!{name}" for name in ("data", "*dvc.lock", "*.log")]  # a commit of its own would hide the experiments that were there before
+    subprocess.run(["git", "add", "-A", "--", ".", *made], cwd=folder, check=True)
     if subprocess.run(["git", "diff", "--cached", "--quiet"], cwd=folder, check=False).returncode:
         subprocess.run(["git", "commit", "-q", "--no-verify", "-m", "The project as it is"], cwd=folder, check=True)
 

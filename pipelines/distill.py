@@ -62,7 +62,7 @@ def _on_policy(
             state, starts, sampling(state.actor, tokenizer, section.max_tokens), settings, seed, eos=tokens.turn_end(tokenizer),
             checkpoints=checkpoints, live=live, report=lambda line: print(f"{name}: {line}", flush=True),
         )  # fmt: skip
-    whole = shards.collected(state.actor.whole, lambda: run.load(start)[0], here)
+    whole = lora.collected(state.actor.whole, lambda: run.load(start)[0], here)
     if machine.rank() == 0:
         run.write_log(LOGS / f"{name}.csv", list(on_policy.COLUMNS), on_policy.rows(log))
         run.save_model(lora.merged(whole, lambda: run.load(start)[0]), tokenizer, MODELS / name)

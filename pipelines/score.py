@@ -1,7 +1,7 @@
-"""Stage `score@<model>` of `pipelines/ablations/dvc.yaml`: greedy pass@1 of one model of the line on held-out and unseen problems, without
-all the others that `evaluate` asks too. data/models/<model> → data/evaluation/scores/<model>.parquet, <model>.json
+"""Stage `score@<model>` of `pipelines/ablations/stages.yaml`: greedy pass@1 of one model of the line on held-out and unseen
+problems, without all the others that `evaluate` asks too.
 
-python -m pipelines.score policy_r1
+python -m pipelines.score policy_r1          data/models/policy_r1 → data/evaluation/scores/policy_r1.parquet, policy_r1.json
 """
 
 from pathlib import Path

@@ -81,6 +81,7 @@ def train(
         row = Diagnostics(number, describe(everyones, settings.samples), updates, explained, kl, action_rates(everyones, action_ids))
         state.log.append(row)
         state.iteration = number
+        state.keep_pace(settings)
         if live is not None:
             live.step(number, row.cells(), tokens_seen=sum(int(row.rollouts["tokens"] or 0) for row in state.log))
         if checkpoints is not None and number < settings.iterations and checkpoints.due():

@@ -132,6 +132,13 @@ class State:
     def learners(self) -> list[Learner]:
         return [learner for learner in (self.actor_learner, self.critic_learner) if learner is not None]
 
+    def keep_pace(self, settings: Settings) -> None:
+        """An iteration whose groups fared alike made fewer updates than planned: the learning rates fall all the same."""
+        planned = [(self.actor_learner, self.iteration - settings.critic_warmup), (self.critic_learner, self.iteration)]
+        for learner, iterations in planned:
+            while learner is not None and learner.schedule.last_epoch < settings.updates(max(0, iterations)):
+                learner.schedule.step()
+
     def save(self, folder: Path) -> None:
         """To be called in all processes: the first writes all, or each its part where weights are spread."""
         if machine.rank() == 0 or shards.wanted(self.actor.machine):

@@ -215,7 +215,8 @@ def collect_differing(
 ) -> tuple[Rollouts, Rollouts]:  # fmt: skip
     """All that was sampled, by whichever process, and this process's part of what is to be learnt from: at most `prompts` groups whose
     siblings do not fare alike. While these are fewer, as many further start states are sampled as should yield the rest, `most` at most.
-    Where fewer are left than there are processes, none is learnt from."""
+    Every process has a start state of each such round, so that many processes may sample more; where fewer groups are left than there are
+    processes, none is learnt from."""
     sampled = kept = Rollouts([], [], [])
     while (lacking := prompts - len(kept.starts) // samples) > 0:
         tried = len(sampled.starts) // samples

@@ -46,6 +46,8 @@ def again(start: Restart, response: str, verdict: str, cuts: Cuts, seed: int) ->
         return None
     own = len(grammar.split_steps(response, cuts.by))
     prefix, dropped = grammar.cut(text, min(cuts.backtrack(response, random.Random(seed)), own - 1), cuts.by)
+    if not prefix.startswith(start.prefix):  # a response can go on with a step that was begun before it
+        return None
     return replace(
         start, id=row_id("restart", start.round, sign, start.problem_id, start.id, prefix), parent_id=start.id, buffer=sign,
         backtrack=dropped, prefix=prefix, prefix_has_answer=bool(boxed_answers(prefix)),

@@ -108,7 +108,8 @@ def _rank(rate: float, prefer: Prefer) -> float:
 def teacher_states(
     problems: Sequence[Problem], count: int, *, cuts: Cuts, prompts: Prompts, seed: int, round: str, known: Mapping[str, float]
 ) -> Buffers:
-    """Buffer `t`: beginnings of gold solutions, of problems whose pass rate is 0, in seeded order. `known`: pass rates."""
+    """Buffer `t`: beginnings of gold solutions, of problems whose pass rate is 0, in seeded order; none comes as far as the answer.
+    `known`: pass rates."""
     never = sorted((problem for problem in problems if known.get(problem.id) == 0), key=lambda problem: problem.id)
     never.sort(key=lambda problem: seed_for(seed, "restarts", round, "teacher", problem.id))
     rows: list[Restart] = []
@@ -119,8 +120,8 @@ def teacher_states(
         elif len(rows) < count:
             assert problem.solution is not None
             rng = random.Random(seed_for(seed, "restarts", round, "teacher", "cut", problem.id))
-            steps = len(grammar.split_steps(problem.solution, cuts.by))
-            dropped = min(max(cuts.backtrack(problem.solution, rng), 1), steps - 1)
+            steps = grammar.split_steps(problem.solution, cuts.by)
+            dropped = min(max(cuts.backtrack(problem.solution, rng), _telling(steps)), len(steps) - 1)
             prefix = grammar.cut_before(problem.solution, dropped, cuts.by)
             prompt = prompts.render("solve", problem=problem.problem)
             rows.append(_state(problem, problem, prompt, "t", dropped, prefix, 0.0, round))
@@ -130,13 +131,19 @@ def teacher_states(
 def _no_teacher(problem: Problem, by: By) -> str | None:
     if problem.solution is None:
         return "no gold solution to begin with"
-    if len(grammar.split_steps(problem.solution, by)) < 2:
-        return "a gold solution of one step"
+    if len(steps := grammar.split_steps(problem.solution, by)) <= _telling(steps):
+        return "a gold solution without a beginning that leaves anything to be solved"
     try:
         grammar.parse(problem.solution, by)
     except grammar.CoatError:
         return "a gold solution that is no COAT trajectory"
     return None
+
+
+def _telling(steps: Sequence[str]) -> int:
+    """How many last steps of a solution give its answer: that which boxes it, and where it does nothing else the one before."""
+    last = steps[-1].strip().strip("$.")
+    return 2 if last.startswith("\\boxed{") and last.endswith("}") else 1
 
 
 def _unfit(rollout: Rollout, steps: By) -> str | None:

@@ -289,6 +289,9 @@ def _tokens(params: "Params") -> Iterator[tuple[str, int]]:
         for name in getattr(type(values), "model_fields", ()):
             if isinstance(sampling := getattr(values, name), Sampling):
                 yield f"{section}.{name}.max_tokens", sampling.max_tokens
+    for name, distillation in params.distillations.items():
+        if distillation.on_policy:
+            yield f"distillations.{name}.on_policy.max_tokens", distillation.on_policy.max_tokens
 
 
 def _training(params: "Params") -> Iterator[str]:
@@ -301,6 +304,10 @@ def _training(params: "Params") -> Iterator[str]:
         if params.ppo and params.ppo.batch // round_.samples < training.processes:
             starts = params.ppo.batch // round_.samples
             yield f"training.processes is {training.processes}: expected at most {starts}, an iteration's start states in rounds.{name}"
+    for name, distillation in params.distillations.items():
+        if distillation.on_policy and distillation.on_policy.batch < training.processes:
+            batch, least = distillation.on_policy.batch, training.processes
+            yield f"distillations.{name}.on_policy.batch is {batch}: expected at least {least}, a response for each of training.processes"
 
 
 def _ppo(params: "Params") -> Iterator[str]:

@@ -15,7 +15,7 @@ from factory.inputs import OWNERS
 from factory.params.consistency import OF_LINE
 
 ROOT = Path(__file__).parents[2]
-LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml", ROOT / "pipelines/ablations/dvc.yaml"]
+LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml", ROOT / "pipelines/ablations/stages.yaml"]
 TRAINERS = {"pretraining", "adoption", "orm", "format_tuning", "cot_control", "ppo", "distill", "planner_sft", "planner_dpo"}
 MODEL_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "vllm")
 ABOVE = {

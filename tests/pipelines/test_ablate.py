@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_every_arm_changes_params_that_there_are_and_ends_in_a_model_of_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     arms, document = ablate.read_arms(ROOT / ablate.GRID), yaml.safe_load((ROOT / "params.yaml").read_text())
-    asked = yaml.safe_load((ROOT / ablate.STAGES).read_text())["stages"]["score"]["foreach"]
+    asked = yaml.safe_load((ROOT / ablate.KEPT_AS).read_text())["stages"]["score"]["foreach"]
     assert arms[0].changes == ()
     assert {arm.model for arm in arms} == set(asked) <= set(models_of(params.load()))
     before = params.parse(document)

@@ -22,7 +22,7 @@ from factory.coat.rewards import Reward
 from factory.engines.sampler import Sampled
 from factory.language.conversation import said
 from factory.schemas import Restart
-from pipelines import ppo as stage
+from pipelines import acting
 from trainers import batches, dpo, hf, machine, ppo, reward, rollout, run, sft
 from trainers.collate import Ids
 from trainers.machine import ALONE, Machine
@@ -112,7 +112,7 @@ def starts(start: Path) -> list[rollout.Start]:
 
 def sampling(start: Path, state: ppo.State) -> rollout.Sample:
     """The stage's own, cut at lengths far apart."""
-    sample = stage._sampling(state.actor, run.load_tokenizer(start), 24)
+    sample = acting.sampling(state.actor, run.load_tokenizer(start), 24)
 
     def cut(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
         found = sample(prompts, seeds)

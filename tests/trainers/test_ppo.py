@@ -307,6 +307,14 @@ def test_groups_that_fare_alike_are_left_out_or_replaced(alike: Any, groups: lis
         assert all(8 < count <= 8 * (1 + settings.refills) for count in sampled)
 
 
+def test_learning_rates_fall_as_planned_where_updates_are_left_out() -> None:
+    settings = dataclasses.replace(SIBLINGS, alike="skip", minibatch=4, iterations=6)
+    state = fresh(settings)
+    run(state, settings)
+    assert any(int(row.rollouts["groups_alike"] or 0) for row in state.log)
+    assert state.actor_learner.lr == pytest.approx(0.1 * settings.lr)
+
+
 def test_an_iteration_in_which_all_groups_fare_alike_changes_no_weight() -> None:
     settings = dataclasses.replace(SIBLINGS, alike="refill", refills=1)
     state = fresh(settings)

@@ -17,7 +17,7 @@ from factory.engines.sampler import Sampler, nucleus
 from factory.errors import ParamsError
 from factory.language import tokens
 from factory.params import parse
-from pipelines import ppo as stage
+from pipelines import acting
 from trainers import policy, ppo, rollout, run
 from trainers.collate import collate
 from trainers.machine import Machine
@@ -34,7 +34,7 @@ def its_own_copy(actor: Actor, *given: Any) -> rollout.Sample:
     return SAMPLING(copy.deepcopy(actor), *given)
 
 
-SAMPLING = stage._sampling
+SAMPLING = acting.sampling
 
 
 def twin_made_once(patch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def twin_made_once(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "plant"), [("float32", replaced(stage, "_sampling", its_own_copy)), ("bfloat16", twin_made_once)], ids=["copy", "twin"]
+    ("precision", "plant"), [("float32", replaced(acting, "sampling", its_own_copy)), ("bfloat16", twin_made_once)], ids=["copy", "twin"]
 )
 def test_stale_sampler(precision: Any, plant: Plant, start: Path) -> None:
     """For vLLM: tests/factory/engines/test_vllm_rollouts.py, where faults are planted in the way between the actor and the engine."""
@@ -58,7 +58,7 @@ def test_stale_sampler(precision: Any, plant: Plant, start: Path) -> None:
 
     def new_weights_are_what_samples() -> None:
         actor = Actor(run.load(start)[0], 1.0, Machine(precision=precision))
-        sample = stage._sampling(actor, words, 8)
+        sample = acting.sampling(actor, words, 8)
         before = sample(prompts, seeds)
         torch.manual_seed(3)
         for parameter in actor.parameters():
@@ -91,7 +91,7 @@ def test_ratio_under_another_distribution_than_was_sampled(plant: Plant, chat: P
 
     def sampled_as_trained() -> None:
         """E[∇ log π] is 0 where actions come from π; over one state's logits that is frequencies less π."""
-        found = stage._sampling(actor, words, 1)([prompt] * draws, range(draws))
+        found = acting.sampling(actor, words, 1)([prompt] * draws, range(draws))
         drawn = torch.tensor([one.token_ids[0] if one.token_ids else words.eos_token_id for one in found])
         frequency = torch.bincount(drawn, minlength=len(words)) / draws
         every = collate([tuple(prompt)] * len(words), [(token,) for token in range(len(words))], CPU)
@@ -200,5 +200,5 @@ def test_sampling_leaves_recomputation_on(start: Path) -> None:
     actor.recompute(True)
     before = [module.training for module in actor.modules()]
     assert any(before)
-    stage._sampling(actor, run.load_tokenizer(start), 2)([(5, 6)], [1])
+    acting.sampling(actor, run.load_tokenizer(start), 2)([(5, 6)], [1])
     assert [module.training for module in actor.modules()] == before

@@ -19,7 +19,7 @@ from factory.errors import DataError
 from factory.language import tokens
 from factory.language.conversation import begun
 from factory.schemas import Conversation, Demonstration, Message, OrmPair, Restart, TrajectoryPair
-from pipelines import ppo
+from pipelines import acting, ppo
 from trainers import adopt, batches, dpo, policy, reward, rollout, run, sft, tokenizer
 from trainers.collate import collate
 
@@ -222,7 +222,7 @@ def test_a_model_that_was_tuned_stops_at_the_end_of_turn(base: Base, tmp_path: P
     (sampled,) = Sampler(model, words).sample(tokens.prompt_ids(words, [QUESTION]), [1], max_tokens=40, temperature=0.0)
     assert sampled.finished
     assert words.decode(sampled.token_ids) == answer
-    sample = ppo._sampling(policy.Actor(model, 1.0), words, 40)
+    sample = acting.sampling(policy.Actor(model, 1.0), words, 40)
     ((_, trained),) = tokens.sequence_ids(words, [QUESTION], [answer])
     ((*begin, last),) = [(*one.token_ids, end) for one in sample([tuple(tokens.prompt_ids(words, [QUESTION])[0])], [1])]
     assert len(begin) == len(trained) - 1
@@ -233,4 +233,4 @@ def test_a_model_that_ends_in_other_ways_too_is_not_ppos(base: Base) -> None:
     model, words = run.load(base.folder)
     model.generation_config.eos_token_id = [tokens.turn_end(words), 7]
     with pytest.raises(DataError, match="PPO has to know which end was sampled"):
-        ppo._sampling(policy.Actor(model, 1.0), words, 8)
+        acting.sampling(policy.Actor(model, 1.0), words, 8)

@@ -46,3 +46,11 @@ def test_the_cut_never_falls_before_the_response(cuts: Cuts) -> None:
 )
 def test_without_a_sign_or_outside_of_the_grammar_there_is_none(response: str, verdict: str) -> None:
     assert again(PLAIN, response, verdict, Cuts(2), 1) is None
+
+
+def test_a_response_that_goes_on_with_a_begun_step_makes_no_start_state_before_it() -> None:
+    """Paragraphs: the response's first words belong to the last of the prefix, so that a cut behind its own first step falls before it."""
+    start = replace(PLAIN, prefix="We have:\n\n1. Add 3 and 4\n")
+    rows = [again(start, "   more\n\n   still\n\n\\boxed{15}", "correct", Cuts(9, by="paragraph"), seed) for seed in range(30)]
+    assert all(row is None or row.prefix.startswith(start.prefix) for row in rows)
+    assert None in rows

@@ -190,8 +190,8 @@ def taught(problems: list[Problem], count: int = 100, cuts: Cuts | None = None) 
 def test_a_teacher_begins_what_the_policy_never_solved() -> None:
     solved = [replace(problem, solution=LONG) for problem in PROBLEMS]
     texts = {problem.id: problem.problem for problem in PROBLEMS}
-    shares = {(1.0, 1.0): {1}, (0.25, 0.25): {15}, (0.0, 0.0): {19}}
-    for cuts, dropped in [(Cuts(2), {1, 2}), (Cuts(0), {1}), *((Cuts(2, share), dropped) for share, dropped in shares.items())]:
+    shares = {(1.0, 1.0): {2}, (0.25, 0.25): {15}, (0.0, 0.0): {19}}
+    for cuts, dropped in [(Cuts(2), {2}), (Cuts(0), {2}), *((Cuts(2, share), dropped) for share, dropped in shares.items())]:
         buffers = taught(solved, cuts=cuts)
         assert {row.backtrack for row in buffers.rows} == dropped
         for row in buffers.rows:
@@ -205,11 +205,21 @@ def test_a_teacher_begins_what_the_policy_never_solved() -> None:
     assert "3 of 9 after a teacher" in taught(solved, 3).summary(0, 0, 9)
 
 
+def test_a_beginning_leaves_more_than_the_answer_to_be_written() -> None:
+    """A last step that only boxes what was computed before leaves nothing to solve."""
+    solution = "10 - 4 = 6\n6 - 2 = 4\n\\boxed{4}"
+    found = {row.prefix for row in taught([replace(problem, solution=solution) for problem in PROBLEMS], cuts=Cuts(2)).rows}
+    assert found == {"10 - 4 = 6\n"}
+    ends_in_words = "10 - 4 = 6\nSo he has 6 - 2 = \\boxed{4}."
+    assert {row.prefix for row in taught([replace(problem, solution=ends_in_words) for problem in PROBLEMS]).rows} == {"10 - 4 = 6\n"}
+
+
 def test_a_solution_that_nothing_can_be_left_of_is_a_reject() -> None:
     solutions = [None, "\\boxed{7}", f"1\n2 {REFLECT}\n\\boxed{{7}}", LONG, LONG]
     problems = [replace(problem, solution=text) for problem, text in zip(PROBLEMS[1:10:2], solutions, strict=True)]
     buffers = taught(problems)
     assert sorted(reject.reason for reject in buffers.rejects) == [
-        "a gold solution of one step", "a gold solution that is no COAT trajectory", "no gold solution to begin with",
+        "a gold solution that is no COAT trajectory", "a gold solution without a beginning that leaves anything to be solved",
+        "no gold solution to begin with",
     ]  # fmt: skip
     assert len(buffers.rows) == 2
