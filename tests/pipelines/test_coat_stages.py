@@ -106,11 +106,11 @@ def test_a_teacher_begins_the_solutions_of_problems_that_nobody_solved(line: Par
     rollouts.main(taught, "recorded")
     restarts.main(taught, "recorded")
     states = read_rows(TABLES / "restarts_recorded.parquet", Restart)
-    assert {(row.buffer, row.problem_id, row.parent_id, row.pass_rate) for row in states} == {
-        ("t", name, name, 0.0) for name in ("Ann", "Tom")
-    }
-    assert {row.prefix for row in states} <= {"3 + 4 = 7\n", "12 + 7 = 19\n", "12 + 7 = 19\n19 - 4 = 15\n"}
-    assert "2 of 5 after a teacher" in capsys.readouterr().out
+    assert [(row.buffer, row.problem_id, row.parent_id, row.pass_rate, row.prefix) for row in states] == [
+        ("t", "Tom", "Tom", 0.0, "12 + 7 = 19\n")
+    ]
+    assert ("a gold solution without a beginning that leaves anything to be solved", "Ann") in rejects("restarts_recorded")
+    assert "1 of 5 after a teacher" in capsys.readouterr().out
 
 
 def test_a_round_without_restarts_has_only_plain_problems(line: Params) -> None:
