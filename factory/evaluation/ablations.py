@@ -19,17 +19,22 @@ def tables(arms: Mapping[str, str], evidence: Mapping[int, Evidence], *, resampl
     first, *others = arms
     claims = [Claim(0, arms[name], name, first) for name in others]
     grouped = by_group(claims, groups_of(row for answers, _ in evidence.values() for row in answers))
-    seeds = ", ".join(map(str, evidence))
+    seeds = f"seeds {', '.join(map(str, evidence))} together" if len(evidence) > 1 else f"seed {min(evidence)}"
     parts = [
-        f"Right of all answers, seeds {seeds} together, 95 % intervals; tokens: mean of an answer; corrected, broken: answers that an arm "
+        f"Right of all answers, {seeds}, 95 % intervals over problems; tokens: mean of an answer; corrected, broken: answers that an arm "
         "reflected on and turned from wrong to right, and from right to wrong, of all.",
         _accuracies(arms, evidence),
         f"Points of difference from \u201c{arms[first]}\u201d:",
         _differences(claims, evidence, resamples),
     ]
     if grouped:
-        parts += ["The same by group:", group_table(judge(evidence, grouped, resamples=resamples))]
+        parts += ["The same by group:", _unnumbered(group_table(judge(evidence, grouped, resamples=resamples)))]
     return "\n\n".join(parts)
+
+
+def _unnumbered(table: str) -> str:
+    """Arms are no claims of a paper."""
+    return table.replace("| claim |", "| arm |").replace("| 0. ", "| ")
 
 
 def _accuracies(arms: Mapping[str, str], evidence: Mapping[int, Evidence]) -> str:
