@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ARMS = {
     "full": {"text": "the whole", "model": "policy_r1"},
-    "short": {"text": "one iteration", "model": "policy_r1", "set": ["ppo.iterations=1"]},
+    "short": {"text": "two iterations", "model": "policy_r1", "set": ["ppo.iterations=2"]},
 }
 
 
@@ -29,8 +29,8 @@ def test_arms_run_share_what_they_can_and_are_judged_together(line: Any, tmp_pat
     assert sum("score@policy_r1" in text for text in ran) == 2
     assert not any("pretraining" in text or "format_tuning" in text for text in ran)
     text = (project.folder / "data/evaluation/ablations.md").read_text(encoding="utf-8")
-    assert "| one iteration |" in text
+    assert "| two iterations |" in text
     copy = project.folder / ".factory/ablations/1"
     shown = type(line)(copy).dvc("exp", "list", "--name-only")
     assert {"seed1-full", "seed1-short"} <= set(shown.split())
-    assert yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))["ppo"]["iterations"] == 1
+    assert yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))["ppo"]["iterations"] == 2
