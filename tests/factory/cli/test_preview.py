@@ -61,9 +61,9 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_problems_are_shown_with_rejects_and_the_project_stays_as_it_is(recorded: Path, run: Run) -> None:
+def test_problems_are_shown_with_rejects_and_the_project_stays_as_it_is(recorded: Path, process: Run) -> None:
     before = files(recorded)
-    done = run("preview", "problems", "-n", "1", cwd=recorded)
+    done = process("preview", "problems", "-n", "1", cwd=recorded)
     assert done.returncode == 0, done.stderr
     assert "Tom has" in done.stdout
     assert "rejected: " in done.stdout
@@ -73,17 +73,17 @@ def test_problems_are_shown_with_rejects_and_the_project_stays_as_it_is(recorded
 
 
 @pytest.mark.slow
-def test_rollouts_show_verdicts_and_the_whole_run_asks_nothing_again(recorded: Path, run: Run, tmp_path: Path) -> None:
+def test_rollouts_show_verdicts_and_the_whole_run_asks_nothing_again(recorded: Path, process: Run, tmp_path: Path) -> None:
     """What the table is missing is made first; the preview's requests are the first of the whole run's."""
     before = files(recorded)
-    done = run("preview", "rollouts@recorded", "-n", "2", cwd=recorded)
+    done = process("preview", "rollouts@recorded", "-n", "2", cwd=recorded)
     assert done.returncode == 0, done.stderr
     assert files(recorded) == before
     assert "generator · solve · 2 of 2" in done.stdout
     assert "wrong, answer" in done.stdout
     assert "Solve this problem step by step" in done.stdout
     assert "data/tables/problems.parquet is missing" in done.stdout
-    again = run("preview", "rollouts@recorded", "-n", "2", cwd=recorded).stdout
+    again = process("preview", "rollouts@recorded", "-n", "2", cwd=recorded).stdout
     assert again.count("; from the store") == 4
     for module in (["problems"], ["rollouts", "recorded"]):
         command = [sys.executable, "-m", f"pipelines.{module[0]}", *module[1:]]
@@ -128,10 +128,10 @@ def test_a_mistake_says_what_to_do(recorded: Path, words: tuple[str, ...], says:
     assert says in str(found.value)
 
 
-def test_wrong_params_are_one_line(recorded: Path, run: Run) -> None:
+def test_wrong_params_are_one_line(recorded: Path, process: Run) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").write_text(text.replace("purpose: audit", "purpos: audit"), encoding="utf-8")
-    done = run("preview", "problems", cwd=recorded)
+    done = process("preview", "problems", cwd=recorded)
     assert done.returncode == 1
     assert "unknown key purpos" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
