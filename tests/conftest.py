@@ -26,12 +26,11 @@ LINEAGE = {"model": "base@3fa9", "prompt_version": "solve@1f0c9a27", "seed": 7, 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` a file stays in one process. So do the files that share a whole line, and those with vLLM, which takes a
-    share of the memory: there is never a second one."""
+    """With `--dist loadgroup` a file stays in one process, and so do the files that share a whole line."""
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
             file = item.path.relative_to(ROOT / "tests").as_posix()
-            group = "line" if file.startswith("line/") else "vllm" if "vllm" in file or "conformance" in file else file
+            group = "line" if file.startswith("line/") else file
             item.add_marker(pytest.mark.xdist_group(group))
 
 
