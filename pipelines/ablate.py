@@ -23,7 +23,7 @@ from factory.evaluation.claims import Evidence
 from factory.params import load
 from factory.schemas import Answer, Problem
 from factory.storage import TABLES, read_rows, whole_file
-from pipelines.claims import copy_project, side_by_side, whole_numbers
+from pipelines.claims import copy_project, run_in, side_by_side, whole_numbers
 from pipelines.score import SCORES
 
 COPIES = Path(".factory/ablations")
@@ -84,16 +84,10 @@ def experiment(folder: Path, name: str, arm: Arm, jobs: int) -> None:
     print(f"{folder}: {name}", flush=True)
     changes = [word for change in arm.changes for word in ("-S", change)]
     command = ["dvc", "exp", "run", "--name", name, *changes, f"{STAGES}:score@{arm.model}"]
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
     # one of an earlier run goes: `dvc exp run --force` would run all of its stages again
     subprocess.run(["dvc", "exp", "remove", name], cwd=folder, check=False, capture_output=True)
     said = folder.with_suffix(".log")
-    with said.open("a", encoding="utf-8") as log:
-        output = log if jobs > 1 else None
-        done = subprocess.run(
-            command, cwd=folder, check=False, stdout=output, stderr=output, env={**os.environ, "OMP_NUM_THREADS": threads}
-        )
-    if done.returncode:
+    if run_in(folder, command, said, jobs):
         where = f", its words are in {said}" if jobs > 1 else ""
         raise FactoryError(f"{name} in {folder} stopped{where}; correct it and run the same command, which goes on from there")
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
@@ -51,17 +51,22 @@ def main(seeds: list[int], jobs: int = 1) -> None:
 
 
 def repro(folder: Path, jobs: int) -> int:
-    """`dvc repro` in a copy; the exit status. Threads of two lines on the same cores would wait for each other: each gets its share."""
+    """`dvc repro` in a copy; the exit status."""
+    log = folder / "repro.log"
+    print(f"{folder}: dvc repro" + (f", its words in {log}" if jobs > 1 else ""), flush=True)
+    log.unlink(missing_ok=True)
+    return run_in(folder, ["dvc", "repro"], log, jobs)
+
+
+def run_in(folder: Path, command: Sequence[str], log: Path, jobs: int) -> int:
+    """The exit status of a command in a copy. Of several side by side the words go behind those in `log`, and each has its share of the
+    cores: threads of two lines on the same cores would wait for each other."""
     if jobs == 1:
-        print(f"{folder}: dvc repro", flush=True)
-        return subprocess.run(["dvc", "repro"], cwd=folder, check=False).returncode
-    print(f"{folder}: dvc repro, its words in {folder / 'repro.log'}", flush=True)
+        return subprocess.run(command, cwd=folder, check=False).returncode
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    with (folder / "repro.log").open("w") as log:
-        found = subprocess.run(
-            ["dvc", "repro"], cwd=folder, check=False, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": threads}
-        )
-    return found.returncode
+    with log.open("a", encoding="utf-8") as output:
+        environment = {**os.environ, "OMP_NUM_THREADS": threads}
+        return subprocess.run(command, cwd=folder, check=False, stdout=output, stderr=output, env=environment).returncode
 
 
 def copy_project(
