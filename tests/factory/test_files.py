@@ -21,6 +21,9 @@ def records(path: Path, kind: str = "", strict: bool = True) -> list[Record]:
     return [record for batch in row_reader(path, kind, strict).batches() for record in batch.records]
 
 
+PACKED = gzip.compress(LINES * 99, mtime=0)  # it names tests, in every process alike
+
+
 def write(path: Path, content: bytes | str) -> Path:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -62,7 +65,7 @@ def test_the_first_bytes_go_before_the_ending(tmp_path: Path) -> None:
     ("a.jsonl", b"PK\x03\x04rest", "is a zip archive: unpack it"), ("a.jsonl", b"BZh91AY", "is packed with bzip2"),
     ("a.csv.gz", b"\xfd7zXZ\x00\x00", "is packed with xz"), ("a.json", LINES.decode().encode("utf-16"), "is UTF-16: save it as UTF-8"),
     ("a.jsonl", LINES.decode().encode("utf-32"), "is UTF-32"), ("a.csv", "a,b\n1,2\n".encode("utf-16-be"), "is UTF-16 without a byte"),
-    ("a.jsonl", gzip.compress(LINES * 99)[:-9], "cannot be unpacked"), ("a.jsonl", gzip.compress(LINES)[:30] + b"x" * 40, "cannot be "),
+    ("a.jsonl", PACKED[:-9], "cannot be unpacked"), ("a.jsonl", PACKED[:30] + b"x" * 40, "cannot be "),
     ("a.jsonl.zst", b"\x28\xb5\x2f\xfd\x00", "cannot be read"), ("a.parquet", LINES, "is not a readable Parquet file"),
     ("a.json", b'[{"a": 1}, {"a"', "is no JSON array"), ("a.json", b"[" * 100_000, "is no JSON array"),
     ("a.json", '[{"a": "é"}]'.encode("latin-1"), "is no JSON array ('utf-8' codec"), ("a.csv", b"a,a\n1,2\n", "two columns named 'a'"),
