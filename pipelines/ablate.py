@@ -2,6 +2,7 @@
 
     python -m pipelines.ablate 1 2 3     → the tables, data/evaluation/ablations.md
     JOBS=2 python -m pipelines.ablate 1 2 3      → two seeds side by side, their words in .factory/ablations/<seed>.log
+    ARMS="full cot critic" make ablations        → of these arms alone; the table has no others, what they made stays for the next time
 
 `pipelines/ablations/arms.yaml` says what each arm changes and which model it ends in. A seed's arms run one after the other in a copy of
 the project, a git checkout of its own in `.factory/ablations/<seed>`: what they share is made once, what ran before comes from DVC's
@@ -28,10 +29,7 @@ from pipelines.score import SCORES
 
 COPIES = Path(".factory/ablations")
 GRID = Path("pipelines/ablations/arms.yaml")
-KEPT_AS, STAGES = (
-    "pipelines/ablations/stages.yaml",
-    "pipelines/ablations/dvc.yaml",
-)  # in a copy
+KEPT_AS, STAGES = "pipelines/ablations/stages.yaml", "pipelines/ablations/dvc.yaml"  # here, and in a copy
 RESULT = Path("data/evaluation/ablations.md")
 
 
@@ -43,8 +41,8 @@ class Arm:
     changes: tuple[str, ...]  # KEY=VALUE, as `dvc exp run -S` takes them
 
 
-def main(seeds: list[int], jobs: int = 1) -> None:
-    section, arms = load().require("evaluate"), read_arms(GRID)
+def main(seeds: list[int], jobs: int = 1, only: str = "") -> None:
+    section, arms = load().require("evaluate"), chosen(read_arms(GRID), only.split())
     folders = {seed: copy_project(seed, COPIES, git=True, renamed={KEPT_AS: STAGES}) for seed in seeds}
     with ThreadPoolExecutor(jobs) as pool:
         evidence = dict(zip(seeds, pool.map(lambda seed: answered(folders[seed], seed, arms, jobs), seeds), strict=True))
@@ -64,6 +62,15 @@ def read_arms(path: Path) -> list[Arm]:
     if len(arms) < 2:
         raise ParamsError(f"{path} names {len(arms)} arms, expected two and more: the first is what the others are compared with")
     return arms
+
+
+def chosen(arms: list[Arm], names: list[str]) -> list[Arm]:
+    """The first, which all are compared with, and the named ones in the grid's order; without names all. Raises ParamsError for a name
+    that the grid lacks."""
+    known = [arm.name for arm in arms]
+    if unknown := [name for name in names if name not in known]:
+        raise ParamsError(f"ARMS has {', '.join(unknown)}, and {GRID} has no such arm: expected some of {', '.join(known)}")
+    return [arm for index, arm in enumerate(arms) if not names or not index or arm.name in names]
 
 
 def answered(folder: Path, seed: int, arms: list[Arm], jobs: int) -> Evidence:
@@ -94,6 +101,6 @@ def experiment(folder: Path, name: str, arm: Arm, jobs: int) -> None:
 
 if __name__ == "__main__":
     try:
-        main(whole_numbers(sys.argv[1:], "ablate"), side_by_side(os.environ.get("JOBS", "1")))
+        main(whole_numbers(sys.argv[1:], "ablate"), side_by_side(os.environ.get("JOBS", "1")), os.environ.get("ARMS", ""))
     except FactoryError as error:
         sys.exit(f"error: ablate: {error}")

@@ -46,6 +46,14 @@ def test_an_arm_that_lacks_something_is_refused(text: str, reason: str, tmp_path
         ablate.read_arms(tmp_path / "arms.yaml")
 
 
+def test_named_arms_run_beside_the_first() -> None:
+    arms = ablate.read_arms(ablate.GRID)
+    assert ablate.chosen(arms, []) == arms
+    assert [arm.name for arm in ablate.chosen(arms, ["critic", "cot"])] == ["full", "cot", "critic"]
+    with pytest.raises(ParamsError, match=r"ARMS has crtic, and .* has no such arm: expected some of full, cot, "):
+        ablate.chosen(arms, ["crtic"])
+
+
 def test_a_copy_with_git_is_committed_and_follows_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], check=True)
