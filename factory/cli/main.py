@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, status, templates, timings
+from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, status, template_files, templates, timings
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
 
@@ -25,6 +25,9 @@ app.add_typer(audit.audit, name="audit")
 app.add_typer(profile.profile, name="profile")
 app.add_typer(prompts.prompts, name="prompts")
 app.add_typer(templates.templates, name="templates")
+templates.templates.command("import", epilog=template_files.IMPORT)(template_files.import_)
+templates.templates.command(epilog=template_files.LINT)(template_files.lint)
+templates.templates.command(epilog=template_files.DIFF)(template_files.diff)
 app.add_typer(requests.requests, name="requests")
 app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=estimate.EPILOG)(estimate.estimate)

@@ -105,10 +105,10 @@ def _groups(analyses: Sequence[Analysis]) -> list[list[_Named]]:
 def written_words(name: str) -> Words:
     """The words as they are written, in the singular: `Completing the squares method` → ("completing", "square")."""
     words = [token for token in _tokens(name) if token not in _ARTICLES and _stem(token) not in _KIND_STEMS]
-    return tuple(map(_singular, words or _tokens(name))) or (name,)
+    return tuple(map(singular, words or _tokens(name))) or (name,)
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
     if word in _WHOLE or len(word) < _SHORTEST_STEM or word.endswith(("ss", "us", "is")):
         return word
     return word[:-3] + "y" if word.endswith("ies") else word.removesuffix("s")
@@ -225,7 +225,7 @@ def _within(every: Sequence[Words]) -> set[tuple[int, int]]:
 def _best_of_each_other(labels: Sequence[str]) -> set[tuple[int, int]]:
     """Pairs of labels that are each other's best, with a cosine of NEAR or more. Compared are those that share one of the rare terms that
     make up the first 1 - NEAR² of a label's squared length: without any, a cosine is below NEAR."""
-    vectors = _vectors(labels)
+    vectors = unit_vectors(labels)
     having: dict[str, list[int]] = defaultdict(list)
     for number, vector in enumerate(vectors):
         length = 0.0
@@ -247,7 +247,7 @@ def _best_of_each_other(labels: Sequence[str]) -> set[tuple[int, int]]:
     }
 
 
-def _vectors(labels: Sequence[str]) -> list[dict[str, float]]:
+def unit_vectors(labels: Sequence[str]) -> list[dict[str, float]]:
     """For each label term → its part of a vector of length 1, with the retrieval's terms and weights."""
     import duckdb
     import pyarrow as pa
