@@ -1,4 +1,4 @@
-"""The command `factory`: look at what the line made, change profiles, search templates. `dvc repro` runs the line itself.
+"""The command `factory`: look at what the line made, change profiles, search templates, solve with them. `dvc repro` runs the line itself.
 
     factory status
     factory show restarts_r1 -n 2
@@ -12,13 +12,15 @@ import sys
 
 import typer
 
-from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, status, template_files, templates, timings
+from factory.cli import (
+    audit, check, estimate, grade, preview, profile, prompts, requests, show, solve, status, template_files, templates, timings,
+)  # fmt: skip
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Look at what the line made, change profiles, search templates. `dvc repro` runs the line.",
+    help="Look at what the line made, change profiles, search templates, solve with them. `dvc repro` runs the line.",
     epilog="Start with: factory status · factory show demonstrations -n 1 · factory profile list",
 )  # fmt: skip
 app.add_typer(audit.audit, name="audit")
@@ -33,6 +35,7 @@ app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=estimate.EPILOG)(estimate.estimate)
 app.command(epilog=grade.EPILOG)(grade.grade)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command(epilog=solve.EPILOG)(solve.solve)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=show.EPILOG)(show.show)
 app.command()(timings.timings)
