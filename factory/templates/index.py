@@ -1,0 +1,260 @@
+"""Find templates: by a name that a plan wrote, by words, or by words and embeddings. One index, in memory or in the library's file.
+
+    index = Index.of(templates)                        or    Index.open(Path("data/library.duckdb"))
+    index.search("Ann gives away 3 of her apples", 5)    → [Hit(template_id="51aa…", name="give away", score=9.31, confidence=1.2,
+                                                               why=(("give", 3.1), ("away", 2.9)), …)]
+    index.lookup("hand over (subtract, left)")           → the template of that name, else the best for those words, else []
+    index.template("51aa…")                              → Template(…)
+
+BM25 over terms (`terms`) finds candidates, the likeness of writing (`Shapes`) and, where an encoder is given, of meaning orders them. A
+search abstains, [], when its best hit's confidence is below `CONFIDENT`: the part of the query's weight that was matched, times the root of
+that weight in units of the rarest term's. So two matched terms of ten prove little, eight of forty something; a measured threshold.
+
+An exact name comes first, and among equal names the one with more of the planned tags. Ties go to the smaller id. Source: papers/reasonflux,
+"Retrieval" and "Inference scaling" step 2; figures in docs/benchmarks.md.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.errors import DataError
+from factory.grading import normalise
+from factory.schemas import Template, field_types
+from factory.storage import to_table, values_of
+from factory.templates.library import TEXT, VERSION, fill
+from factory.templates.shapes import Shape, Shapes, shape
+from factory.templates.terms import terms
+
+if TYPE_CHECKING:
+    import duckdb
+
+Encoder = Callable[[Sequence[str]], NDArray[np.float32]]  # texts → (texts, dimensions), rows of length 1
+
+CONFIDENT = 0.65
+CANDIDATES = 50
+SHAPE = 0.2  # of the likeness of writing, beside the terms'
+MEANING = 0.6  # of the likeness of meaning, beside the rest; the rest's best is 1
+READ = 10_000  # characters of a query that count
+POSTINGS = 1_000_000  # read for a query: common terms are left out beyond
+KEPT = 8_000_000  # postings kept in memory
+TEXTS = 4_000  # candidates kept in memory, 20 KB each
+DECIMALS = 9
+NAME = "exact name"
+
+
+@dataclass(frozen=True)
+class Hit:
+    template_id: str
+    name: str
+    tags: tuple[str, ...]
+    scope: str
+    status: str
+    score: float
+    confidence: float
+    why: tuple[tuple[str, float], ...]  # matched terms and their parts of the score, the largest first
+
+
+@dataclass(frozen=True)
+class _Posting:
+    idf: float
+    places: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A candidate: its whole text, and what a hit shows."""
+
+    text: str
+    shape: Shape
+    id: str
+    name: str
+    tags: list[str]
+    scope: str
+    status: str
+
+
+class Index:
+    """Made once, asked often; not shared by threads."""
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", *, accepted: bool = False) -> None:
+        """`accepted`: only templates of that status are found."""
+        self._connection = connection
+        self.count, rarest, average = connection.execute("select templates, rarest, average from collection").fetchone() or (0, 0.0, 1.0)
+        shapes = connection.execute("select gram, idf from shapes order by gram").fetchnumpy()
+        self._shapes = Shapes(np.asarray(shapes["gram"]), np.asarray(shapes["idf"]), rarest, average)
+        self._read: dict[int, _Read] = {}
+        self._rarest = float(np.log1p((self.count + 0.5) / 0.5))
+        self._kept: dict[str, _Posting | None] = {}
+        self._size = 0
+        self._hidden: NDArray[np.int32] | None = None
+        if accepted:
+            hidden = connection.execute("select place from templates where status <> 'accepted'").fetchnumpy()
+            self._hidden = np.asarray(hidden["place"], np.int32)
+
+    @classmethod
+    def of(cls, templates: Iterable[Template]) -> "Index":
+        """An index in memory. Raises DataError when an id stands twice."""
+        import duckdb
+
+        connection = duckdb.connect(config={"threads": 1})
+        rows = sorted(templates, key=lambda template: template.id)
+        connection.register("given", to_table(Template, rows))
+        fill(connection, "given")
+        connection.unregister("given")
+        return cls(connection)
+
+    @classmethod
+    def open(cls, path: Path, *, accepted: bool = False) -> "Index":
+        """The index of a library's file, which may be replaced meanwhile. Raises DataError without a readable library."""
+        import duckdb
+
+        if not path.exists():
+            raise DataError(f"{path} is missing: `dvc repro library` builds it")
+        try:
+            connection = duckdb.connect(path, read_only=True)
+            (version,) = connection.execute("select version from collection").fetchone() or (0,)
+            if version == VERSION:
+                return cls(connection, accepted=accepted)
+        except (duckdb.IOException, duckdb.CatalogException, duckdb.BinderException) as error:
+            reason = str(error).splitlines()[0]
+        else:
+            connection.close()
+            reason = f"its tables are of version {version}, expected {VERSION}"
+        raise DataError(f"{path} is not a template library: {reason} (`dvc repro library` builds it)")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def template(self, template_id: str) -> Template:
+        """Raises DataError for an id that the library lacks."""
+        names = [field.name for field in fields(Template)]
+        row = self._connection.execute(f"select {', '.join(names)} from templates where id = ?", [template_id]).fetchone()
+        if row is None:
+            raise DataError(f"the library has no template {template_id}: `factory templates search` shows which it has")
+        types = field_types(Template)
+        return Template(**{name: next(iter(values_of([value], types[name]))) for name, value in zip(names, row, strict=True)})
+
+    def search(self, query: str, k: int = 5, *, confident: float = CONFIDENT, encoder: Encoder | None = None) -> list[Hit]:
+        """The k best templates for these words, best first; [] where the best is not `confident` enough (0: never abstain)."""
+        hits = self._ranked(query[:READ], k, encoder)
+        return hits if hits and hits[0].confidence >= confident else []
+
+    def lookup(self, name_and_tags: str, k: int = 1, *, confident: float = CONFIDENT, encoder: Encoder | None = None) -> list[Hit]:
+        """What a plan's line names, `name (tag, tag)`: templates of exactly that name first, then those that its words find."""
+        exact = self._named(name_and_tags[:READ])
+        if len(exact) >= k:
+            return exact[:k]
+        known = {hit.template_id for hit in exact}
+        others = self.search(name_and_tags, k + len(exact), confident=confident, encoder=encoder)
+        return [*exact, *(hit for hit in others if hit.template_id not in known)][:k]
+
+    def _named(self, name_and_tags: str) -> list[Hit]:
+        """Templates whose name is the text up to one of its " (", or all of it: the longest that is a name."""
+        parts = name_and_tags.split(" (")
+        found: dict[str, list[int]] = {}
+        names = [normalise(" (".join(parts[:end])) for end in range(len(parts), 0, -1)]
+        for name, place in self._connection.execute(f"select name, place from names where name in ({_marks(names)})", names).fetchall():
+            found.setdefault(name, []).append(place)
+        best = next((found[name] for name in names if name in found), [])
+        if self._hidden is not None:
+            best = [place for place in best if place not in self._hidden]
+        said = normalise(name_and_tags)
+        hits = self._hits({place: (float("inf"), float("inf"), ((NAME, float("inf")),)) for place in best})
+        return sorted(hits, key=lambda hit: (-sum(normalise(tag) in said for tag in hit.tags), hit.template_id))
+
+    def _ranked(self, query: str, k: int, encoder: Encoder | None) -> list[Hit]:
+        asked = sorted(set(terms(query)))
+        postings = self._postings(asked)
+        if not postings:
+            return []
+        scores = np.zeros(self.count)
+        for posting in postings.values():
+            scores[posting.places] += posting.idf * posting.weights.astype(np.float64)
+        if self._hidden is not None:
+            scores[self._hidden] = 0
+        places = _best(scores, max(k, CANDIDATES))
+        mass = sum(posting.idf if (posting := self._kept[term]) else self._rarest for term in asked)
+        confidence = scores[places] / np.sqrt(mass * self._rarest)
+        ordered = self._ordered(query, places, scores[places], encoder)
+        chosen = sorted(range(len(places)), key=lambda number: (-ordered[number], places[number]))[:k]
+        found = {}
+        for number in chosen:
+            place = int(places[number])
+            found[place] = (round(float(ordered[number]), DECIMALS), float(confidence[number]), self._why(postings, place))
+        return self._hits(found)
+
+    def _ordered(
+        self, query: str, places: NDArray[np.int64], scores: NDArray[np.float64], encoder: Encoder | None
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """The candidates' scores with the likeness of writing and, with an encoder, of meaning."""
+        read = self._templates(places.tolist())
+        total = scores + SHAPE * self._shapes.scores(shape(query), [item.shape for item in read])
+        if encoder is not None and read:
+            vectors = encoder([query, *(item.text for item in read)])
+            total = total / max(float(total.max()), 1e-9) + MEANING * (vectors[1:] @ vectors[0])
+        return np.round(total, DECIMALS)
+
+    def _templates(self, places: Sequence[int]) -> list["_Read"]:
+        if missing := [place for place in places if place not in self._read]:
+            if len(self._read) + len(missing) > TEXTS:
+                self._read, missing = {}, list(places)
+            for place, text, *shown in self._connection.execute(
+                f"select place, {TEXT}, id, name, tags, scope, status from templates where place in ({', '.join(map(str, missing))})"
+            ).fetchall():
+                self._read[place] = _Read(text, shape(text), *shown)
+        return [self._read[place] for place in places]
+
+    def _why(self, postings: dict[str, _Posting], place: int) -> tuple[tuple[str, float], ...]:
+        parts = []
+        for term, posting in postings.items():
+            number = int(posting.places.searchsorted(np.int32(place)))
+            if number < len(posting.places) and posting.places[number] == place:
+                parts.append((term, round(posting.idf * float(posting.weights[number]), 3)))
+        return tuple(sorted(parts, key=lambda part: (-part[1], part[0])))
+
+    def _hits(self, found: dict[int, tuple[float, float, tuple[tuple[str, float], ...]]]) -> list[Hit]:
+        """In the order of `found`: place → score, confidence, why."""
+        read = zip(self._templates(list(found)), found.values(), strict=True)
+        return [Hit(item.id, item.name, tuple(item.tags), item.scope, item.status, *said) for item, said in read]
+
+    def _postings(self, asked: Sequence[str]) -> dict[str, _Posting]:
+        """Of the terms that the library has, the rarest first, at most `POSTINGS` in all but always one; in the order of the terms."""
+        new = [term for term in asked if term not in self._kept]
+        if new:
+            if self._size > KEPT:
+                self._kept, self._size, new = {}, 0, list(asked)
+            self._kept |= dict.fromkeys(new)
+            rows = self._connection.execute(
+                f"select term, idf, places, weights from postings where term in ({_marks(new)})", new
+            ).fetchnumpy()
+            for term, idf, places, weights in zip(*(rows[name] for name in ("term", "idf", "places", "weights")), strict=True):
+                self._kept[str(term)] = _Posting(float(idf), np.asarray(places), np.asarray(weights))
+                self._size += len(places)
+        known = {term: posting for term in asked if (posting := self._kept[term])}
+        read, chosen = 0, set[str]()
+        for term in sorted(known, key=lambda term: (len(known[term].places), term)):
+            read += len(known[term].places)
+            if read > POSTINGS and chosen:
+                break
+            chosen.add(term)
+        return {term: posting for term, posting in known.items() if term in chosen}
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _best(scores: NDArray[np.float64], most: int) -> NDArray[np.int64]:
+    """Places of the best scores above 0, at most so many; ties go to the smaller place."""
+    scores = np.round(scores, DECIMALS)
+    places = np.flatnonzero(scores)
+    if len(places) > most:
+        least = np.partition(scores[places], len(places) - most)[len(places) - most]
+        places = places[scores[places] >= least]
+    return places[np.lexsort((places, -scores[places]))][:most]
