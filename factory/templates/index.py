@@ -17,7 +17,7 @@ An exact name comes first, and among equal names the one with more of the planne
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,8 @@ from factory.errors import DataError
 from factory.grading import normalise
 from factory.schemas import Template, field_types
 from factory.storage import to_table, values_of
-from factory.templates.library import TEXT, VERSION, fill
-from factory.templates.shapes import Shape, Shapes, shape
+from factory.templates.library import VERSION, fill
+from factory.templates.shapes import Shapes, written
 from factory.templates.terms import terms
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 Encoder = Callable[[Sequence[str]], NDArray[np.float32]]  # texts → (texts, dimensions), rows of length 1
 
 CONFIDENT = 0.65
-CANDIDATES = 50
+CANDIDATES = 30
 SHAPE = 0.2  # of the likeness of writing, beside the terms'
 MEANING = 0.6  # of the likeness of meaning, beside the rest; the rest's best is 1
 READ = 10_000  # characters of a query that count
 POSTINGS = 1_000_000  # read for a query: common terms are left out beyond
-KEPT = 8_000_000  # postings kept in memory
-TEXTS = 4_000  # candidates kept in memory, 20 KB each
+KEPT = 20_000_000  # postings kept in memory, 8 bytes each; those of a larger library are read from its file
+TEXTS = 20_000  # candidates kept in memory, 1 to 2 KB each
 DECIMALS = 9
 NAME = "exact name"
 
@@ -51,32 +51,28 @@ NAME = "exact name"
 class Hit:
     template_id: str
     name: str
-    tags: tuple[str, ...]
-    scope: str
-    status: str
     score: float
     confidence: float
     why: tuple[tuple[str, float], ...]  # matched terms and their parts of the score, the largest first
 
 
-@dataclass(frozen=True)
-class _Posting:
+class _Posting(NamedTuple):
     idf: float
     places: NDArray[np.int32]
     weights: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A candidate: its whole text, and what a hit shows."""
+class _Term(NamedTuple):
+    templates: int  # that have it
+    idf: float
+    start: int  # of its postings
 
-    text: str
-    shape: Shape
+
+class _Candidate(NamedTuple):
     id: str
     name: str
-    tags: list[str]
-    scope: str
-    status: str
+    text: str
+    written: str
 
 
 class Index:
@@ -88,10 +84,16 @@ class Index:
         self.count, rarest, average = connection.execute("select templates, rarest, average from collection").fetchone() or (0, 0.0, 1.0)
         shapes = connection.execute("select gram, idf from shapes order by gram").fetchnumpy()
         self._shapes = Shapes(np.asarray(shapes["gram"]), np.asarray(shapes["idf"]), rarest, average)
-        self._read: dict[int, _Read] = {}
+        self._read: dict[int, _Candidate] = {}
+        self._terms, start = dict[str, _Term](), 0
+        for term, templates, idf in connection.execute("select term, templates, idf from terms order by term").fetchall():
+            self._terms[term] = _Term(templates, idf, start)
+            start += templates
+        self._all: tuple[NDArray[np.int32], NDArray[np.float32]] | None = None
+        if start <= KEPT:
+            rows = connection.execute("select place, weight from postings order by term, place").fetchnumpy()
+            self._all = np.asarray(rows["place"]), np.asarray(rows["weight"])
         self._rarest = float(np.log1p((self.count + 0.5) / 0.5))
-        self._kept: dict[str, _Posting | None] = {}
-        self._size = 0
         self._hidden: NDArray[np.int32] | None = None
         if accepted:
             hidden = connection.execute("select place from templates where status <> 'accepted'").fetchnumpy()
@@ -159,14 +161,17 @@ class Index:
         parts = name_and_tags.split(" (")
         found: dict[str, list[int]] = {}
         names = [normalise(" (".join(parts[:end])) for end in range(len(parts), 0, -1)]
-        for name, place in self._connection.execute(f"select name, place from names where name in ({_marks(names)})", names).fetchall():
+        for name, place in self._connection.execute("select name, place from names where name in (select unnest(?))", [names]).fetchall():
             found.setdefault(name, []).append(place)
         best = next((found[name] for name in names if name in found), [])
         if self._hidden is not None:
             best = [place for place in best if place not in self._hidden]
         said = normalise(name_and_tags)
         hits = self._hits({place: (float("inf"), float("inf"), ((NAME, float("inf")),)) for place in best})
-        return sorted(hits, key=lambda hit: (-sum(normalise(tag) in said for tag in hit.tags), hit.template_id))
+        if len(hits) < 2:
+            return hits
+        tags = {hit.template_id: self.template(hit.template_id).tags for hit in hits}
+        return sorted(hits, key=lambda hit: (-sum(normalise(tag) in said for tag in tags[hit.template_id]), hit.template_id))
 
     def _ranked(self, query: str, k: int, encoder: Encoder | None) -> list[Hit]:
         asked = sorted(set(terms(query)))
@@ -179,7 +184,7 @@ class Index:
         if self._hidden is not None:
             scores[self._hidden] = 0
         places = _best(scores, max(k, CANDIDATES))
-        mass = sum(posting.idf if (posting := self._kept[term]) else self._rarest for term in asked)
+        mass = sum(self._terms[term].idf if term in self._terms else self._rarest for term in asked)
         confidence = scores[places] / np.sqrt(mass * self._rarest)
         ordered = self._ordered(query, places, scores[places], encoder)
         chosen = sorted(range(len(places)), key=lambda number: (-ordered[number], places[number]))[:k]
@@ -193,21 +198,19 @@ class Index:
         self, query: str, places: NDArray[np.int64], scores: NDArray[np.float64], encoder: Encoder | None
     ) -> NDArray[np.float64]:  # fmt: skip
         """The candidates' scores with the likeness of writing and, with an encoder, of meaning."""
-        read = self._templates(places.tolist())
-        total = scores + SHAPE * self._shapes.scores(shape(query), [item.shape for item in read])
+        read = self._candidates(places.tolist())
+        total = scores + SHAPE * self._shapes.scores(written(query), [item.written for item in read])
         if encoder is not None and read:
             vectors = encoder([query, *(item.text for item in read)])
             total = total / max(float(total.max()), 1e-9) + MEANING * (vectors[1:] @ vectors[0])
         return np.round(total, DECIMALS)
 
-    def _templates(self, places: Sequence[int]) -> list["_Read"]:
+    def _candidates(self, places: list[int]) -> list[_Candidate]:
         if missing := [place for place in places if place not in self._read]:
             if len(self._read) + len(missing) > TEXTS:
-                self._read, missing = {}, list(places)
-            for place, text, *shown in self._connection.execute(
-                f"select place, {TEXT}, id, name, tags, scope, status from templates where place in ({', '.join(map(str, missing))})"
-            ).fetchall():
-                self._read[place] = _Read(text, shape(text), *shown)
+                self._read, missing = {}, places
+            rows = self._connection.execute("select place, id, name, text from texts where place in (select unnest(?))", [missing])
+            self._read |= {place: _Candidate(*read, written(read[-1])) for place, *read in rows.fetchall()}
         return [self._read[place] for place in places]
 
     def _why(self, postings: dict[str, _Posting], place: int) -> tuple[tuple[str, float], ...]:
@@ -220,41 +223,36 @@ class Index:
 
     def _hits(self, found: dict[int, tuple[float, float, tuple[tuple[str, float], ...]]]) -> list[Hit]:
         """In the order of `found`: place → score, confidence, why."""
-        read = zip(self._templates(list(found)), found.values(), strict=True)
-        return [Hit(item.id, item.name, tuple(item.tags), item.scope, item.status, *said) for item, said in read]
+        read = zip(self._candidates(list(found)), found.values(), strict=True)
+        return [Hit(item.id, item.name, *said) for item, said in read]
 
     def _postings(self, asked: Sequence[str]) -> dict[str, _Posting]:
         """Of the terms that the library has, the rarest first, at most `POSTINGS` in all but always one; in the order of the terms."""
-        new = [term for term in asked if term not in self._kept]
-        if new:
-            if self._size > KEPT:
-                self._kept, self._size, new = {}, 0, list(asked)
-            self._kept |= dict.fromkeys(new)
-            rows = self._connection.execute(
-                f"select term, idf, places, weights from postings where term in ({_marks(new)})", new
-            ).fetchnumpy()
-            for term, idf, places, weights in zip(*(rows[name] for name in ("term", "idf", "places", "weights")), strict=True):
-                self._kept[str(term)] = _Posting(float(idf), np.asarray(places), np.asarray(weights))
-                self._size += len(places)
-        known = {term: posting for term in asked if (posting := self._kept[term])}
-        read, chosen = 0, set[str]()
-        for term in sorted(known, key=lambda term: (len(known[term].places), term)):
-            read += len(known[term].places)
-            if read > POSTINGS and chosen:
+        chosen, total = list[str](), 0
+        for term in sorted((term for term in asked if term in self._terms), key=lambda term: (self._terms[term].templates, term)):
+            total += self._terms[term].templates
+            if total > POSTINGS and chosen:
                 break
-            chosen.add(term)
-        return {term: posting for term, posting in known.items() if term in chosen}
-
-
-def _marks(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))
+            chosen.append(term)
+        chosen.sort()
+        if self._all is None:
+            rows = self._connection.execute(
+                "select place, weight from postings where term in (select unnest(?)) order by term, place", [chosen]
+            ).fetchnumpy()
+            places, weights, starts = rows["place"], rows["weight"], np.cumsum([0, *(self._terms[term].templates for term in chosen)])
+        else:
+            (places, weights), starts = self._all, [self._terms[term].start for term in chosen]
+        found = {}
+        for term, start in zip(chosen, starts, strict=False):
+            there = slice(int(start), int(start) + self._terms[term].templates)
+            found[term] = _Posting(self._terms[term].idf, places[there], weights[there])
+        return found
 
 
 def _best(scores: NDArray[np.float64], most: int) -> NDArray[np.int64]:
     """Places of the best scores above 0, at most so many; ties go to the smaller place."""
-    scores = np.round(scores, DECIMALS)
     places = np.flatnonzero(scores)
     if len(places) > most:
         least = np.partition(scores[places], len(places) - most)[len(places) - most]
-        places = places[scores[places] >= least]
-    return places[np.lexsort((places, -scores[places]))][:most]
+        places = places[scores[places] >= least - 10.0**-DECIMALS]
+    return places[np.lexsort((places, -np.round(scores[places], DECIMALS)))][:most]

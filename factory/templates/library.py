@@ -10,7 +10,7 @@
     shapes, collection    what `Shapes` and `Index` need of the whole library
 
 A weight is BM25's saturated frequency, tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average)), where what stands in the steps counts
-`STEPS`. Tokens are counted `CHUNK` templates at a time and postings made `SLICE` rows at a time, so that memory is bounded.
+`STEPS`. Tokens are counted `CHUNK` templates at a time, and what is larger than `MEMORY` goes through a file.
 
 Run: python -m pipelines.library. Source: papers/reasonflux, "Retrieval"; the weights were chosen by cross-validation (docs/benchmarks.md).
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from factory.schemas import Template, arrow_schema
 from factory.storage import shards, whole_file
-from factory.templates.shapes import Shapes, shape
+from factory.templates.shapes import Shapes, written
 from factory.templates.terms import TOKEN, read
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ K1 = 2.0
 B = 0.75
 STEPS = 0.3  # what a word counts in the steps: they are three times as long as the rest, and much of them is common to all templates
 CHUNK = 50_000
-SLICE = 10_000_000
 SAMPLE = 4_000  # templates whose grams are counted
 MEMORY = "2500MB"
 
@@ -59,6 +58,7 @@ def fill(connection: "duckdb.DuckDBPyConnection", rows: str) -> int:
     columns = ", ".join(arrow_schema(Template).names)
     connection.execute(f"""
         create table templates as select (row_number() over (order by id) - 1)::integer as place, {columns} from {rows} order by id;
+        create table texts as select place, id, name, {TEXT} as text from templates order by place;
         create table template_tags as select id as template_id, unnest(tags) as tag from templates order by all;
         create view tag_counts as select tag, count(*) as templates from template_tags group by tag order by all;
         create table names as
@@ -72,7 +72,9 @@ def fill(connection: "duckdb.DuckDBPyConnection", rows: str) -> int:
 
 def _count_tokens(connection: "duckdb.DuckDBPyConnection", count: int) -> None:
     """counts (place, term, weight), and the lexicon, to which every chunk adds the tokens that it is the first to have."""
-    connection.execute("create table lexicon (token varchar, term varchar); create temp table counts (place integer, term varchar, tf float)")
+    connection.execute(
+        "create table lexicon (token varchar, term varchar); create temp table counts (place integer, term varchar, tf float)"
+    )
     for start in range(0, count, CHUNK):
         inside = f"from templates where place between {start} and {start + CHUNK - 1}"
         connection.execute(
@@ -104,27 +106,21 @@ def _make_postings(connection: "duckdb.DuckDBPyConnection", count: int) -> None:
     connection.execute(f"""
         create temp table lengths as
             select place, ({K1} * (1 - {B} + {B} * sum(tf) / avg(sum(tf)) over ()))::float as norm from counts group by place;
-        create temp table spread as
-            select term, count(*)::integer as templates, ln(1 + ({count} - count(*) + 0.5) / (count(*) + 0.5)) as idf,
-                   (sum(count(*)) over (order by term) // {SLICE})::integer as slice
-            from counts group by term;
-        create table postings (term varchar, templates integer, idf float, places integer[], weights float[])""")
-    (last,) = connection.execute("select coalesce(max(slice), -1) from spread").fetchone() or (-1,)
-    for number in range(last + 1):
-        connection.execute(f"""
-            insert into postings
-            select term, any_value(templates), any_value(idf), list(place order by place),
-                   list((tf * {K1 + 1} / (tf + norm))::float order by place)
-            from counts join spread using (term) join lengths using (place) where slice = {number} group by term order by term""")
-    connection.execute("drop table counts; drop table lengths; drop table spread")
+        create table postings as
+            select term, place, (tf * {K1 + 1} / (tf + norm))::float as weight from counts join lengths using (place) order by term, place;
+        drop table counts;
+        drop table lengths;
+        create table terms as
+            select term, count(*)::integer as templates, ln(1 + ({count} - count(*) + 0.5) / (count(*) + 0.5)) as idf
+            from postings group by term order by term""")
 
 
 def _make_shapes(connection: "duckdb.DuckDBPyConnection", count: int) -> None:
     import pyarrow as pa
 
     every = max(1, -(-count // SAMPLE))
-    texts = connection.execute(f"select {TEXT} from templates where place % {every} = 0 order by place").fetchall()
-    shapes = Shapes.of([shape(text) for (text,) in texts])
+    texts = connection.execute(f"select text from texts where place % {every} = 0 order by place").fetchall()
+    shapes = Shapes.of([written(text) for (text,) in texts])
     connection.register("new", pa.table({"gram": shapes.grams, "idf": shapes.idf}))
     connection.execute("create table shapes as select gram, idf from new order by gram")
     connection.unregister("new")
