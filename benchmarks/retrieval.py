@@ -17,6 +17,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -24,7 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.schemas import Template, arrow_schema
+from factory.schemas import Template
+from factory.storage import to_table
 from factory.templates import index as index_module
 from factory.templates import library as library_module
 from factory.templates.index import CANDIDATES, CONFIDENT, Encoder, Index
@@ -40,6 +42,8 @@ NO_PROBLEM = re.compile(
 )
 SHORTEST = 25  # characters of a problem
 OFF_TOPIC = Path(__file__).with_name("off_topic.txt")
+FIELDS = ("name", "tags", "description", "scope", "steps")
+CHUNK = 50_000
 Ranks = np.ndarray
 
 
@@ -82,8 +86,9 @@ def template(number: int, name: str, tags: tuple[str, ...], description: str, sc
     )  # fmt: skip
 
 
-def only(templates: Sequence[Template], *fields: str) -> list[Template]:
-    return [template(int(t.id, 16), *(getattr(t, f) if f in fields else type(getattr(t, f))() for f in ("name", "tags", "description", "scope", "steps"))) for t in templates]  # fmt: skip
+def only(templates: Sequence[Template], *kept: str) -> list[Template]:
+    """The templates with some of `FIELDS` alone."""
+    return [replace(item, **{name: type(getattr(item, name))() for name in FIELDS if name not in kept}) for item in templates]
 
 
 def text_of(item: Template, fields: Sequence[str]) -> str:
@@ -128,14 +133,13 @@ def said(name: str, ranks: Ranks, note: str = "") -> None:
 def quality(path: Path, encoders: Sequence[str]) -> None:
     templates, queries = published(path)
     print(f"{len(templates)} templates of {path.name}, queries: their example problems{'':<10} R@1    R@5    MRR")
-    fields = ("name", "tags", "description", "scope", "steps")
-    for name, chosen in (("name", fields[:1]), ("name, tags", fields[:2]), ("name, tags, description, scope", fields[:4]), ("all", fields)):
+    for name, chosen in (("name", FIELDS[:1]), ("name, tags", FIELDS[:2]), ("name, tags, description, scope", FIELDS[:4]), ("all", FIELDS)):
         said(f"plain BM25: {name}", plain_bm25([text_of(t, chosen) for t in templates], queries))
-    for name, chosen in (("name, tags", fields[:2]), ("all", fields)):
+    for name, chosen in (("name, tags", FIELDS[:2]), ("all", FIELDS)):
         documents = {t.id: text_of(t, chosen) for t in templates}
         found = dict(zip(queries, similar_texts(list(queries), documents, len(templates)), strict=True))
         said(f"cosine of first letters (`similar_texts`): {name}", ranks_by(lambda query, found=found: found[query], templates, queries))
-    for name, chosen in (("name", fields[:1]), ("name, tags", fields[:2])):
+    for name, chosen in (("name", FIELDS[:1]), ("name, tags", FIELDS[:2])):
         said(f"index: {name}", ranks_by(in_index(Index.of(only(templates, *chosen))), templates, queries))
     index = Index.of(templates)
     ours = ranks_by(in_index(index), templates, queries)
@@ -149,7 +153,7 @@ def quality(path: Path, encoders: Sequence[str]) -> None:
         from factory.engines.embeddings import encoder_of
 
         encoder = encoder_of(name)
-        vectors = encoder([text_of(t, fields) for t in templates])
+        vectors = encoder([text_of(t, FIELDS) for t in templates])
         nearest = np.argsort(-encoder(queries) @ vectors.T, axis=1, kind="stable")
         said(f"embeddings alone: {Path(name).name}", np.argsort(nearest, axis=1)[np.arange(len(queries)), np.arange(len(queries))] + 1)
         said(f"hybrid: {Path(name).name}", ranks_by(in_index(index, encoder), templates, queries))
@@ -211,7 +215,9 @@ def planned(templates: Sequence[Template], index: Index) -> None:
     labels = {t.id: f"{t.name} ({', '.join(t.tags)})" for t in templates}
     found = similar_texts(names, labels, len(labels))
     said("cosine of first letters: name, tags", np.array([ids.index(t.id) + 1 if t.id in ids else np.inf for t, ids in zip(templates, found, strict=True)]))  # fmt: skip
-    said("index: look-up", ranks_by(lambda name: [hit.template_id for hit in index.lookup(name, CANDIDATES, confident=0)], templates, names))
+    said(
+        "index: look-up", ranks_by(lambda name: [hit.template_id for hit in index.lookup(name, CANDIDATES, confident=0)], templates, names)
+    )
     exact = [index.lookup(f"{t.name} ({', '.join(t.tags)})")[0].name == t.name for t in templates]
     print(
         f"  found exactly by their own name and tags: {sum(exact)} of {len(exact)}, with ' (' in the name: {sum(' (' in t.name for t in templates)}"
@@ -252,38 +258,30 @@ def synthetic(path: Path, count: int) -> list[str]:
     def texts(many: int, size: int) -> list[str]:
         return [" ".join(row) for row in vocabulary[chance.choice(len(vocabulary), (many, size), p=shares)]]
 
-    pools = {"name": texts(20_000, 4), "tag": texts(5_000, 2), "sentence": texts(50_000, 33), "step": texts(50_000, 16)}
-    arrays = {name: pa.array(pool) for name, pool in pools.items()}
-    one = to_arrow(template(0, "", (), "", "", ()))
+    names = texts(20_000, 4)
+    tags, sentences, steps = (pa.array(texts(many, words)) for many, words in ((5_000, 2), (50_000, 33), (50_000, 16)))
+
+    def drawn(pool: pa.Array, many: int) -> pa.Array:
+        return pool.take(pa.array(chance.integers(0, len(pool), many)))
+
+    def lists(pool: pa.Array, many: int, each: int) -> pa.Array:
+        return pa.ListArray.from_arrays(pa.array(range(0, each * many + 1, each), pa.int32()), drawn(pool, each * many))
+
+    one = to_table(Template, [template(0, "", (), "", "", ())])
     with pq.ParquetWriter(path, one.schema, compression="zstd") as writer:
-        for start in range(0, count, 50_000):
-            size = min(50_000, count - start)
-            pick = lambda pool, many: arrays[pool].take(pa.array(chance.integers(0, len(pools[pool]), many)))  # noqa: E731
-            lists = lambda pool, each, size=size: pa.ListArray.from_arrays(
-                pa.array(range(0, each * size + 1, each), pa.int32()), pick(pool, each * size)
-            )  # noqa: E731
-            columns = {
-                name: pa.concat_arrays([one.column(name).chunk(0)] * 1).take(pa.array(np.zeros(size, int))) for name in one.column_names
-            }
-            numbers = np.arange(start, start + size)
-            own = pa.array(
-                [
-                    f"{first} {vocabulary[n % len(vocabulary)]} {n // len(vocabulary)}"
-                    for first, n in zip(pick("name", size).to_pylist(), numbers, strict=True)
-                ]
-            )
+        for start in range(0, count, CHUNK):
+            size = min(CHUNK, count - start)
+            same = pa.array(np.zeros(size, int))
+            columns = {name: one.column(name).combine_chunks().take(same) for name in one.column_names}
+            numbers = range(start, start + size)
             columns |= {
-                "id": pa.array([f"{n:020x}" for n in numbers]), "name": own, "tags": lists("tag", 4),
-                "description": pick("sentence", size), "scope": pick("sentence", size), "steps": lists("step", 6),
+                "id": pa.array([f"{number:020x}" for number in numbers]),
+                "name": pa.array([f"{names[number % len(names)]} {vocabulary[number % 99_991]} {number}" for number in numbers]),
+                "tags": lists(tags, size, 4), "description": drawn(sentences, size), "scope": drawn(sentences, size),
+                "steps": lists(steps, size, 6),
             }  # fmt: skip
-            writer.write_table(pa.table([columns[name] for name in one.column_names], schema=one.schema))
+            writer.write_table(pa.table(list(columns.values()), schema=one.schema))
     return texts(200, 20)
-
-
-def to_arrow(row: Template) -> pa.Table:
-    from factory.storage import to_table
-
-    return to_table(Template, [row])
 
 
 def sizes(count: int) -> None:

@@ -2,16 +2,16 @@
 
     index = Index.of(templates)                        or    Index.open(Path("data/library.duckdb"))
     index.search("Ann gives away 3 of her apples", 5)    → [Hit(template_id="51aa…", name="give away", score=9.31, confidence=1.2,
-                                                               why=(("give", 3.1), ("away", 2.9)), …)]
-    index.lookup("hand over (subtract, left)")           → the template of that name, else the best for those words, else []
+                                                               why=(("give", 3.1), ("away", 2.9)))]
+    index.lookup("hand over (subtract, left)")           → [Hit(…)]: the template of that name, else the best for those words, else []
     index.template("51aa…")                              → Template(…)
 
-BM25 over terms (`terms`) finds candidates, the likeness of writing (`Shapes`) and, where an encoder is given, of meaning orders them. A
-search abstains, [], when its best hit's confidence is below `CONFIDENT`: the part of the query's weight that was matched, times the root of
-that weight in units of the rarest term's. So two matched terms of ten prove little, eight of forty something; a measured threshold.
+BM25 over terms (`terms`) finds candidates; the likeness of their writing (`Shapes`) and, with an encoder, of their meaning orders them. A
+search abstains, [], where its best hit's confidence is below `CONFIDENT`: the part of the query's idf that was matched, times the root of
+all that idf in units of the rarest term's. Two matched terms of ten prove little, eight of forty something. The threshold is measured.
 
-An exact name comes first, and among equal names the one with more of the planned tags. Ties go to the smaller id. Source: papers/reasonflux,
-"Retrieval" and "Inference scaling" step 2; figures in docs/benchmarks.md.
+An exact name comes first, of equal names the one with more of the planned tags. Ties go to the smaller id.
+Source: papers/reasonflux, "Retrieval" and "Inference scaling" step 2; figures in docs/benchmarks.md.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +27,7 @@ from factory.grading import normalise
 from factory.schemas import Template, field_types
 from factory.storage import to_table, values_of
 from factory.templates.library import VERSION, fill
+from factory.templates.retrieve import names_in
 from factory.templates.shapes import Shapes, written
 from factory.templates.terms import terms
 
@@ -158,9 +159,8 @@ class Index:
 
     def _named(self, name_and_tags: str) -> list[Hit]:
         """Templates whose name is the text up to one of its " (", or all of it: the longest that is a name."""
-        parts = name_and_tags.split(" (")
         found: dict[str, list[int]] = {}
-        names = [normalise(" (".join(parts[:end])) for end in range(len(parts), 0, -1)]
+        names = names_in(name_and_tags)
         for name, place in self._connection.execute("select name, place from names where name in (select unnest(?))", [names]).fetchall():
             found.setdefault(name, []).append(place)
         best = next((found[name] for name in names if name in found), [])

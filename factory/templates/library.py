@@ -2,12 +2,14 @@
 
     build_library(Path("data/datasets/templates"), Path("data/library.duckdb"))    → 14
 
-    templates      place (0 … in the order of the ids) and the columns of `Template`
-    template_tags  template_id, tag                    tag_counts (a view)  tag, templates
-    names          name (case and white space folded), place
-    postings       term, templates (that have it), idf, places, weights: a template's score is its weights × idf, summed over a query's terms
-    lexicon        token, term: how each word and sign was read
-    shapes, collection    what `Shapes` and `Index` need of the whole library
+    templates             place (0 … in the order of the ids) and the columns of `Template`
+    texts                 place, id, name, text: all that is searched of a template
+    template_tags         template_id, tag; tag_counts, a view: tag, templates
+    names                 name (case and white space folded), place
+    terms                 term, templates (that have it), idf
+    postings              term, place, weight, in this order: a score is weight × idf, summed over the terms of a query
+    lexicon               token, term: how each word and sign was read
+    shapes, collection    what `Shapes` and `Index` need to know of the whole library
 
 A weight is BM25's saturated frequency, tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average)), where what stands in the steps counts
 `STEPS`. Tokens are counted `CHUNK` templates at a time, and what is larger than `MEMORY` goes through a file.
@@ -95,8 +97,8 @@ def _count_tokens(connection: "duckdb.DuckDBPyConnection", count: int) -> None:
 def _extend(connection: "duckdb.DuckDBPyConnection", found: list[str]) -> None:
     import pyarrow as pa
 
-    pairs = [(token, term) for token in found for term in read(token)]
-    new = pa.table({"token": [token for token, _ in pairs], "term": [term for _, term in pairs]}, pa.schema([("token", pa.string()), ("term", pa.string())]))  # fmt: skip
+    pairs = [{"token": token, "term": term} for token in found for term in read(token)]
+    new = pa.Table.from_pylist(pairs, pa.schema([("token", pa.string()), ("term", pa.string())]))
     connection.register("new", new)
     connection.execute("insert into lexicon select * from new")
     connection.unregister("new")
@@ -125,6 +127,7 @@ def _make_shapes(connection: "duckdb.DuckDBPyConnection", count: int) -> None:
     connection.execute("create table shapes as select gram, idf from new order by gram")
     connection.unregister("new")
     connection.execute(
-        "create table collection as select $version::integer as version, $count::integer as templates, $rarest as rarest, $average as average",
+        """create table collection as
+           select $version::integer as version, $count::integer as templates, $rarest as rarest, $average as average""",
         {"version": VERSION, "count": count, "rarest": shapes.rarest, "average": shapes.average},
     )
