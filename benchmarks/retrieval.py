@@ -1,12 +1,12 @@
 """Does a search find the template? And how fast, in libraries of any size?
 
-    python benchmarks/retrieval.py LIBRARY.json                        → what ReasonFlux's published library finds by its own example problems
-    python benchmarks/retrieval.py LIBRARY.json --encoder wordllama    → the same with embeddings: a package's, a folder's or the Hub's
-    python benchmarks/retrieval.py --size 50000                        → build and look-up of a synthetic library of so many templates
+    python benchmarks/retrieval.py LIBRARY.json                      → ReasonFlux's published library, asked its own example problems
+    python benchmarks/retrieval.py LIBRARY.json --encoder wordllama  → with embeddings too: a package's, a folder's or the Hub's
+    python benchmarks/retrieval.py --size 50000                      → build and look-up of a synthetic library of so many templates
 
-Query: the example problem of a template without its solution (the whole example for those that state no problem); the index has no examples.
-R@1, R@5 and MRR of that template among all. Nothing is trained; the few weights are also chosen on one half of the queries and measured on
-the other. Abstention: the example problems against `off_topic.txt`, with the threshold of the code and one chosen on the other half.
+Query: the example problem of a template without its solution (the whole example of those that state no problem). The index has no examples.
+R@1, R@5 and MRR of that template among all. Nothing is trained; the few weights are chosen on one half of the queries too, and measured on
+the other. Abstention: the example problems against `off_topic.txt`, with the code's threshold and with one chosen on the other half.
 """
 
 import argparse
@@ -152,13 +152,25 @@ def quality(path: Path, encoders: Sequence[str]) -> None:
     for name in encoders:
         from factory.engines.embeddings import encoder_of
 
-        encoder = encoder_of(name)
+        encoder = remembered(encoder_of(name))
         vectors = encoder([text_of(t, FIELDS) for t in templates])
         nearest = np.argsort(-encoder(queries) @ vectors.T, axis=1, kind="stable")
         said(f"embeddings alone: {Path(name).name}", np.argsort(nearest, axis=1)[np.arange(len(queries)), np.arange(len(queries))] + 1)
         said(f"hybrid: {Path(name).name}", ranks_by(in_index(index, encoder), templates, queries))
     planned(templates, index)
     abstention(index, queries)
+
+
+def remembered(encoder: Encoder) -> Encoder:
+    """An encoder that reads no text twice."""
+    vectors: dict[str, np.ndarray] = {}
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        new = list(dict.fromkeys(text for text in texts if text not in vectors))
+        vectors.update(zip(new, encoder(new), strict=True) if new else ())
+        return np.stack([vectors[text] for text in texts])
+
+    return encode
 
 
 class patched:
@@ -213,15 +225,13 @@ def planned(templates: Sequence[Template], index: Index) -> None:
         names.append(f"{' '.join(parts[: max(1, round(0.7 * len(parts)))])} ({chance.choice(t.tags)})")
     print("names that are not quite those of the library, with one tag")
     labels = {t.id: f"{t.name} ({', '.join(t.tags)})" for t in templates}
-    found = similar_texts(names, labels, len(labels))
-    said("cosine of first letters: name, tags", np.array([ids.index(t.id) + 1 if t.id in ids else np.inf for t, ids in zip(templates, found, strict=True)]))  # fmt: skip
-    said(
-        "index: look-up", ranks_by(lambda name: [hit.template_id for hit in index.lookup(name, CANDIDATES, confident=0)], templates, names)
-    )
-    exact = [index.lookup(f"{t.name} ({', '.join(t.tags)})")[0].name == t.name for t in templates]
-    print(
-        f"  found exactly by their own name and tags: {sum(exact)} of {len(exact)}, with ' (' in the name: {sum(' (' in t.name for t in templates)}"
-    )
+    found = dict(zip(names, similar_texts(names, labels, len(labels)), strict=True))
+    said("cosine of first letters: name, tags", ranks_by(found.__getitem__, templates, names))
+    looked_up = ranks_by(lambda name: [hit.template_id for hit in index.lookup(name, CANDIDATES, confident=0)], templates, names)
+    said("index: look-up", looked_up)
+    exact = [index.lookup(labels[t.id])[0].name == t.name for t in templates]
+    brackets = sum(" (" in t.name for t in templates)
+    print(f"  found exactly by their own name and tags: {sum(exact)} of {len(exact)}, {brackets} of them with ' (' in the name")
 
 
 def confidence(index: Index, query: str) -> float:
@@ -239,8 +249,8 @@ def abstention(index: Index, queries: Sequence[str]) -> None:
         threshold = np.quantile(on[half::2], 0.04)
         off_held, on_held = off[1 - half :: 2], on[1 - half :: 2]
         print(
-            f"  below {threshold:.3f} (4 % of one half's problems): {np.mean(off_held < threshold):.1%} of the other half's {len(off_held)} "
-            f"off-topic, {np.mean(on_held < threshold):.1%} of its {len(on_held)} problems"
+            f"  below {threshold:.3f} (4 % of one half's problems): {np.mean(off_held < threshold):.1%} of the other's {len(off_held)} off-topic, "
+            f"{np.mean(on_held < threshold):.1%} of its {len(on_held)} problems"
         )
 
 
@@ -248,7 +258,7 @@ def abstention(index: Index, queries: Sequence[str]) -> None:
 
 
 def synthetic(path: Path, count: int) -> list[str]:
-    """Templates as long as the published ones; words are as frequent as in a language (rank ** -1). Returns queries: texts of twenty words."""
+    """Templates as long as the published ones, words as frequent as in a language (1 / rank). Returns queries: texts of twenty words."""
     chance = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     vocabulary = np.array(["".join(word) for word in letters[chance.integers(0, 26, (100_000, 7))]])
@@ -306,7 +316,7 @@ def sizes(count: int) -> None:
         near = [f"{' '.join(row['name'].split()[1:])} ({', '.join(row['tags'])})" for row in names]
         exact = [f"{row['name']} ({', '.join(row['tags'])})" for row in names]
         for what, search, asked in (
-            ("exact name, top 1", lambda query: index.lookup(query), exact),
+            ("exact name, top 1", index.lookup, exact),
             ("name that is not quite there, top 5", lambda query: index.lookup(query, 5, confident=0), near),
             ("text of 20 words, top 5", lambda query: index.search(query, 5, confident=0), queries),
         ):
