@@ -1,69 +1,133 @@
-"""The template library as one DuckDB file for people: `data/library.duckdb`, built from the released Parquet, searched read-only.
+"""The template library as one DuckDB file: `data/library.duckdb`, built in SQL from the released Parquet, for people and for `Index`.
 
-    build_library(Path("data/datasets/templates"), Path("data/library.duckdb"))
-    search(Path("data/library.duckdb"), "money left", 5)
-    → [Hit(score=2.31, name="give away", tags=("subtract", "left"), scope="Something leaves a collection.", status="accepted"), …]
+    build_library(Path("data/datasets/templates"), Path("data/library.duckdb"))    → 14
 
-Tables: templates, template_tags (template_id, tag), postings (id, term, weight); view tag_counts. The search indexes name, tags,
-description, scope and steps: a person's words are rarely the name.
+    templates             place (0 … in the order of the ids) and the columns of `Template`
+    texts                 place, id, name, text: all that is searched of a template
+    template_tags         template_id, tag; tag_counts, a view: tag, templates
+    names                 name (case and white space folded), place
+    terms                 term, templates (that have it), idf
+    postings              term, place, weight, in this order: a score is weight × idf, summed over the terms of a query
+    lexicon               token, term: how each word and sign was read
+    shapes, collection    what `Shapes` and `Index` need to know of the whole library
 
-Run: python -m pipelines.library. Source: papers/reasonflux, "Retrieval".
+A weight is BM25's saturated frequency, tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average)), where what stands in the steps counts
+`STEPS`. Tokens are counted `CHUNK` templates at a time, and what is larger than `MEMORY` goes through a file.
+
+Run: python -m pipelines.library. Source: papers/reasonflux, "Retrieval"; the weights were chosen by cross-validation (docs/benchmarks.md).
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from factory.errors import DataError
-from factory.schemas import Template
-from factory.storage import read_rows, to_table, whole_file
-from factory.templates.retrieve import postings_sql, scores_sql
+from factory.schemas import Template, arrow_schema
+from factory.storage import shards, whole_file
+from factory.templates.shapes import Shapes, written
+from factory.templates.terms import TOKEN, read
+
+if TYPE_CHECKING:
+    import duckdb
 
 LIBRARY = Path("data/library.duckdb")
+VERSION = 2  # of the tables: a reader of another version asks for a new build
+K1 = 2.0
+B = 0.75
+STEPS = 0.3  # what a word counts in the steps: they are three times as long as the rest, and much of them is common to all templates
+CHUNK = 50_000
+SAMPLE = 4_000  # templates whose grams are counted
+MEMORY = "2500MB"
 
-_SEARCHED = """select id, concat_ws(' ', name, array_to_string(tags, ' '), description, scope, array_to_string(steps, ' ')) as text
-               from templates"""
-
-
-@dataclass(frozen=True)
-class Hit:
-    score: float
-    name: str
-    tags: tuple[str, ...]
-    scope: str
-    status: str
+LABEL = "concat_ws(' ', name, array_to_string(tags, ' '), description, scope)"
+TEXT = f"concat_ws(' ', {LABEL}, array_to_string(steps, ' '))"
 
 
 def build_library(dataset: Path, path: Path) -> int:
     """Build a new file and rename it over `path`: readers of the old one keep what they opened. Returns how many templates."""
     import duckdb
 
-    table = to_table(Template, read_rows(dataset, Template))
+    files = [str(file) for file in shards(dataset)]
     with whole_file(path) as temporary:
         temporary.unlink()  # DuckDB refuses an empty file
-        with duckdb.connect(temporary) as connection:
-            connection.register("rows", table)
-            connection.execute("create table templates as select * from rows order by id")
-            connection.execute("create table template_tags as select id as template_id, unnest(tags) as tag from templates order by all")
-            connection.execute("create view tag_counts as select tag, count(*) as templates from template_tags group by tag order by all")
-            connection.execute(f"create temp view searched as {_SEARCHED}")
-            connection.execute(f"create table postings as {postings_sql('searched')}")
-    return table.num_rows
+        with duckdb.connect(temporary, config={"memory_limit": MEMORY, "temp_directory": f"{temporary}.tmp"}) as connection:
+            connection.read_parquet(files).create_view("rows")
+            count = fill(connection, "rows")
+            connection.execute("drop view rows")
+    return count
 
 
-def search(path: Path, query: str, k: int = 5) -> list[Hit]:
-    """The k best templates for a person's words, best first; [] when no word is known. Raises DataError without a readable library."""
-    import duckdb
+def fill(connection: "duckdb.DuckDBPyConnection", rows: str) -> int:
+    """Make the library's tables from `rows`, a table or view with the columns of `Template`. Returns how many templates."""
+    columns = ", ".join(arrow_schema(Template).names)
+    connection.execute(f"""
+        create table templates as select (row_number() over (order by id) - 1)::integer as place, {columns} from {rows} order by id;
+        create table texts as select place, id, name, {TEXT} as text from templates order by place;
+        create table template_tags as select id as template_id, unnest(tags) as tag from templates order by all;
+        create view tag_counts as select tag, count(*) as templates from template_tags group by tag order by all;
+        create table names as
+            select rtrim(trim(regexp_replace(lower(name), '[\\s\\p{{Z}}]+', ' ', 'g')), '.') as name, place from templates order by all""")
+    (count,) = connection.execute("select count(*) from templates").fetchone() or (0,)
+    _count_tokens(connection, count)
+    _make_postings(connection, count)
+    _make_shapes(connection, count)
+    return count
 
-    if not path.exists():
-        raise DataError(f"{path} is missing: `dvc repro library` builds it")
-    try:
-        with duckdb.connect(path, read_only=True) as connection:
-            ranked = connection.execute(
-                f"""select score, name, tags, scope, status
-                    from ({scores_sql("(select 0 as query, ? as text)", "postings")}) join templates using (id)
-                    order by score desc, id limit ?""",
-                [query, k],
-            ).fetchall()
-    except (duckdb.IOException, duckdb.CatalogException) as error:
-        raise DataError(f"{path} is not a template library: {str(error).splitlines()[0]} (`dvc repro library` builds it)") from None
-    return [Hit(score, name, tuple(tags), scope, status) for score, name, tags, scope, status in ranked]
+
+def _count_tokens(connection: "duckdb.DuckDBPyConnection", count: int) -> None:
+    """counts (place, term, weight), and the lexicon, to which every chunk adds the tokens that it is the first to have."""
+    connection.execute(
+        "create table lexicon (token varchar, term varchar); create temp table counts (place integer, term varchar, tf float)"
+    )
+    for start in range(0, count, CHUNK):
+        inside = f"from templates where place between {start} and {start + CHUNK - 1}"
+        connection.execute(
+            f"""create or replace temp table part as
+                select place, token, sum(weight)::float as tf from (
+                    select place, unnest(regexp_extract_all(lower({LABEL}), $pattern)) as token, 1.0::float as weight {inside}
+                    union all
+                    select place, unnest(regexp_extract_all(lower(array_to_string(steps, ' ')), $pattern)), {STEPS}::float {inside})
+                group by place, token""",
+            {"pattern": TOKEN},
+        )
+        new = connection.execute("select distinct token from part where token not in (select token from lexicon) order by token").fetchall()
+        _extend(connection, [token for (token,) in new])
+        connection.execute("insert into counts select place, term, sum(tf) from part join lexicon using (token) group by place, term")
+    connection.execute("drop table if exists part")
+
+
+def _extend(connection: "duckdb.DuckDBPyConnection", found: list[str]) -> None:
+    import pyarrow as pa
+
+    pairs = [{"token": token, "term": term} for token in found for term in read(token)]
+    new = pa.Table.from_pylist(pairs, pa.schema([("token", pa.string()), ("term", pa.string())]))
+    connection.register("new", new)
+    connection.execute("insert into lexicon select * from new")
+    connection.unregister("new")
+
+
+def _make_postings(connection: "duckdb.DuckDBPyConnection", count: int) -> None:
+    connection.execute(f"""
+        create temp table lengths as
+            select place, ({K1} * (1 - {B} + {B} * sum(tf) / avg(sum(tf)) over ()))::float as norm from counts group by place;
+        create table postings as
+            select term, place, (tf * {K1 + 1} / (tf + norm))::float as weight from counts join lengths using (place) order by term, place;
+        drop table counts;
+        drop table lengths;
+        create table terms as
+            select term, count(*)::integer as templates, ln(1 + ({count} - count(*) + 0.5) / (count(*) + 0.5)) as idf
+            from postings group by term order by term""")
+
+
+def _make_shapes(connection: "duckdb.DuckDBPyConnection", count: int) -> None:
+    import pyarrow as pa
+
+    every = max(1, -(-count // SAMPLE))
+    texts = connection.execute(f"select text from texts where place % {every} = 0 order by place").fetchall()
+    shapes = Shapes.of([written(text) for (text,) in texts])
+    connection.register("new", pa.table({"gram": shapes.grams, "idf": shapes.idf}))
+    connection.execute("create table shapes as select gram, idf from new order by gram")
+    connection.unregister("new")
+    connection.execute(
+        """create table collection as
+           select $version::integer as version, $count::integer as templates, $rarest as rarest, $average as average""",
+        {"version": VERSION, "count": count, "rarest": shapes.rarest, "average": shapes.average},
+    )

@@ -11,7 +11,7 @@ Source: papers/reasonflux, "Retrieval" and "Inference scaling" step 2: look-up b
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from factory.grading import normalise
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SHORTEST = 3  # letters of a word that counts
 STEM = 5  # letters that are kept: multiply and multiplication are one term
 DECIMALS = 9
+BATCH = 50  # queries that are scored at once
+KEPT = 4096  # look-ups that are kept for a library
+LIBRARIES = 4  # whose postings are kept
 
 
 def terms_sql(source: str, key: str) -> str:
@@ -59,22 +62,38 @@ def _register(connection: "duckdb.DuckDBPyConnection", name: str, key: str, keys
     connection.register(name, pa.table({key: pa.array(keys, keys_type), "text": pa.array(texts, texts_type)}))
 
 
+class _Texts:
+    """Documents with their postings, which are made once."""
+
+    def __init__(self, documents: Mapping[str, str]) -> None:
+        import duckdb
+
+        self._connection = duckdb.connect()
+        _register(self._connection, "documents", "id", list(documents), list(documents.values()))
+        self._connection.execute(f"create table postings as {postings_sql('documents')}")
+        self._connection.unregister("documents")
+
+    def best(self, queries: Sequence[str], k: int) -> list[list[str]]:
+        found: list[list[str]] = [[] for _ in queries]
+        for start in range(0, len(queries), BATCH):  # all pairs that share a term are in memory at once
+            batch = queries[start : start + BATCH]
+            _register(self._connection, "queries", "query", range(start, start + len(batch)), batch)
+            ranked = self._connection.execute(f"""
+                select query, id from ({scores_sql("queries", "postings")})
+                qualify row_number() over (partition by query order by score desc, id) <= {int(k)}
+                order by query, score desc, id""")
+            for query, document in ranked.fetchall():
+                found[query].append(document)
+        return found
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 def similar_texts(queries: list[str], documents: dict[str, str], k: int) -> list[list[str]]:
     """For each query the ids of the k best documents, best first; fewer when fewer share a word with it."""
-    import duckdb
-
-    found: list[list[str]] = [[] for _ in queries]
-    with duckdb.connect() as connection:
-        _register(connection, "documents", "id", list(documents), list(documents.values()))
-        _register(connection, "queries", "query", range(len(queries)), queries)
-        connection.execute(f"create temp table postings as {postings_sql('documents')}")
-        ranked = connection.execute(f"""
-            select query, id from ({scores_sql("queries", "postings")})
-            qualify row_number() over (partition by query order by score desc, id) <= {int(k)}
-            order by query, score desc, id""")
-        for query, document in ranked.fetchall():
-            found[query].append(document)
-    return found
+    with closing(_Texts(documents)) as texts:
+        return texts.best(queries, k)
 
 
 def label(template: Template) -> str:
@@ -82,24 +101,53 @@ def label(template: Template) -> str:
     return f"{template.name} ({', '.join(template.tags)})"
 
 
+def names_in(name_and_tags: str) -> list[str]:
+    """What may be the name in `name (tag, tag)`, folded as names are compared, the longest first: a name may have a bracket too."""
+    parts = name_and_tags.split(" (")
+    return [normalise(" (".join(parts[:end])) for end in range(len(parts), 0, -1)]
+
+
 def find_templates(name_and_tags: str, templates: Sequence[Template], k: int = 1) -> list[Template]:
     """Look up `name (tag, tag)`: templates of exactly that name (case and white space folded) first, then by score over name and tags.
 
     Returns at most k, best first; [] when no template shares a word with the query.
     """
-    name = normalise(name_and_tags.rsplit(" (", 1)[0])
-    exact = sorted((template for template in templates if normalise(template.name) == name), key=lambda template: template.id)
-    if len(exact) >= k:
-        return exact[:k]
-    by_id = {template.id: template for template in templates}
-    ranked = [by_id[i] for i in _ranked(name_and_tags, tuple(sorted(_documents(templates).items())), k + len(exact))]
-    return [*exact, *(template for template in ranked if template not in exact)][:k]
+    return _labels(list(templates)).find(name_and_tags, k)
 
 
-def _documents(templates: Sequence[Template]) -> Mapping[str, str]:
-    return {template.id: label(template) for template in templates}
+class _Labels:
+    """A library's names and labels."""
+
+    def __init__(self, templates: list[Template]) -> None:
+        self.templates = templates
+        self._by_id = {template.id: template for template in templates}
+        self._by_name: dict[str, list[Template]] = {}
+        for template in sorted(templates, key=lambda template: template.id):
+            self._by_name.setdefault(normalise(template.name), []).append(template)
+        self._texts: _Texts | None = None
+        self._found: dict[tuple[str, int], list[str]] = {}  # a plan's lines repeat, and a query costs milliseconds
+
+    def find(self, name_and_tags: str, k: int) -> list[Template]:
+        exact = next((self._by_name[name] for name in names_in(name_and_tags) if name in self._by_name), [])
+        if len(exact) >= k:
+            return exact[:k]
+        ranked = [self._by_id[key] for key in self._ranked(name_and_tags, k + len(exact))]
+        return [*exact, *(template for template in ranked if template not in exact)][:k]
+
+    def _ranked(self, query: str, k: int) -> list[str]:
+        if self._texts is None:
+            self._texts = _Texts({key: label(template) for key, template in sorted(self._by_id.items())})
+        if (query, k) not in self._found:
+            if len(self._found) >= KEPT:
+                self._found.clear()
+            self._found[query, k] = self._texts.best([query], k)[0]
+        return self._found[query, k]
 
 
-@lru_cache(maxsize=4096)  # a plan's lines repeat, and a query costs milliseconds
-def _ranked(query: str, documents: tuple[tuple[str, str], ...], k: int) -> tuple[str, ...]:
-    return tuple(similar_texts([query], dict(documents), k)[0])
+_made: list[_Labels] = []  # of the libraries that were asked last; a list of the same templates is the same library
+
+
+def _labels(templates: list[Template]) -> _Labels:
+    labels = next((made for made in _made if made.templates == templates), None) or _Labels(templates)
+    _made[:] = [labels, *(made for made in _made if made is not labels)][:LIBRARIES]
+    return labels
