@@ -39,6 +39,11 @@ _RULE = re.compile(r"\s*(?:```|~~~|(?:-{3,}|\*{3,}|_{3,})\s*$)")
 NUMBERED_NAME = re.compile(r"(?:(?:thought )?template|strategy|name|step)\s*#?\s*(?:\d{1,3}\s*[:.)–—-]|:)\s*", re.IGNORECASE)
 
 
+def field_of(label: str) -> str:
+    """The field that a column's or key's name stands for: `knowledge_tag` → "tags"; "" for one that we do not know."""
+    return _LABELS.get(_label(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label[:REACH])), "")
+
+
 class AnalysisError(DataError):
     """A labeller's answer that is no analysis. The message names the cause and no detail, so that rejects with one cause count as one."""
 

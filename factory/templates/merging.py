@@ -105,10 +105,10 @@ def _groups(analyses: Sequence[Analysis]) -> list[list[_Named]]:
 def written_words(name: str) -> Words:
     """The words as they are written, in the singular: `Completing the squares method` → ("completing", "square")."""
     words = [token for token in _tokens(name) if token not in _ARTICLES and _stem(token) not in _KIND_STEMS]
-    return tuple(map(_singular, words or _tokens(name))) or (name,)
+    return tuple(map(singular, words or _tokens(name))) or (name,)
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
     if word in _WHOLE or len(word) < _SHORTEST_STEM or word.endswith(("ss", "us", "is")):
         return word
     return word[:-3] + "y" if word.endswith("ies") else word.removesuffix("s")

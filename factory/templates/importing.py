@@ -1,0 +1,346 @@
+"""Other people's template libraries → our rows: all of them kept, in our shape, with licence and source; nothing invented.
+
+    found = read_library(Path("template_library.json"), licence="Apache-2.0", source="Gen-Verse/ReasonFlux@8980b8b9")
+    found.templates[0]   → Template(name="Extreme Value Theorem", tags=("basic inequality", …, "basic inequalities", "quadratic functions"), …)
+    found.table()        → [("rows in", 420), ("templates", 420), ("rejected", 0), ("steps numbered by hand", 1900), …]
+
+Read are JSONL, JSON arrays, CSV, TSV and Parquet with a template a row under the usual column names (or `columns`: ours → theirs), and JSON
+whose objects nest lists of templates as chapters and sections do: every heading above a template becomes a tag of it, behind its own.
+`rows = templates + rejects`; a row that lacks a name, or repeats another in all that identifies it, is a reject. What its steps, tags or
+example lack stays empty: lint says so. All are `quarantined` until something accepts them (factory/templates/proving.py).
+
+Source: papers/reasonflux, "The released library".
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from factory.errors import DataError
+from factory.files import MALFORMED, no_rows, row_reader
+from factory.files.unpacking import ending, first_bytes, unpacked
+from factory.identity import hash_files, row_id
+from factory.schemas import Reject, Template, field_types
+from factory.storage import read_rows, reject
+from factory.templates.cleaning import line_of, lines_of, steps_of
+from factory.templates.examples import example_of
+from factory.templates.fields import field_of
+from factory.templates.tagging import folded, tags_of, vocabulary
+
+STAGE = "templates"
+OURS = ("name", "tags", "description", "scope", "steps", "example", "example_problem", "example_solution", "example_answer", "licence", "source")
+LONGEST_NAME = 200  # characters
+DEEPEST = 12  # levels of headings
+_EXAMPLES = ("example", "example application", "worked example", "examples", "example solution and problem")
+_LICENCES = ("licence", "license")
+_LISTED = 40  # columns in a message
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A record of the file: `at` says where, `headings` what stands above it."""
+
+    at: str
+    record: dict[str, Any]
+    headings: tuple[str, ...] = ()
+    broken: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a template comes from: its number in the file from 0, its place, the source's own type, what our row has no column for."""
+
+    number: int
+    at: str
+    kind: str
+    left: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """`tags`: tag → its spellings in the file. `origins`: id → where it comes from. rows = templates + rejects."""
+
+    templates: list[Template]
+    rejects: list[Reject]
+    changes: dict[str, int]
+    tags: dict[str, tuple[str, ...]]
+    origins: dict[str, Origin]
+
+    @property
+    def rows(self) -> int:
+        return len(self.templates) + len(self.rejects)
+
+    def table(self) -> list[tuple[str, int]]:
+        """The counts, for people."""
+        spellings = sum(map(len, self.tags.values()))
+        head = [("rows in", self.rows), ("templates", len(self.templates)), ("rejected", len(self.rejects))]
+        ends = [("spellings of tags", spellings), ("tags after folding", len(self.tags))]
+        return [*head, *sorted(self.changes.items(), key=lambda item: (-item[1], item[0])), *ends]
+
+    def document(self, path: Path, licence: str, source: str) -> dict[str, Any]:
+        """All that was changed, as JSON: beside the Parquet, for whoever wants to look at it again."""
+        kinds: dict[str, int] = Counter(origin.kind for origin in self.origins.values() if origin.kind)
+        return {
+            "file": path.name, "sha256": hash_files([path], path.parent), "licence": licence, "source": source,
+            "counts": dict(self.table()), "kinds": dict(sorted(kinds.items())),
+            "tags": {tag: list(spellings) for tag, spellings in self.tags.items() if spellings != (tag,)},
+            "templates": {
+                key: {"number": origin.number, "at": origin.at, **({"kind": origin.kind} if origin.kind else {}),
+                      **({"left_out": origin.left} if origin.left else {})}
+                for key, origin in sorted(self.origins.items(), key=lambda item: item[1].number)
+            },
+        }  # fmt: skip
+
+
+def read_library(
+    path: Path, licence: str = "", source: str = "", columns: Mapping[str, str] | None = None, replaces: Path | None = None
+) -> Imported:
+    """Raises DataError for a file that holds no template, a mapped column that it lacks, and rows without a licence.
+
+    `replaces`: an older import; a template of the same name then has the older one among its parents and the next version."""
+    _check(columns or {}, licence)
+    records = list(_records(path))
+    _columns_there(path, records, columns or {})
+    changes: Counter[str] = Counter()
+    model = f"import@{hash_files([path], path.parent)[:12]}"
+    read: list[tuple[_Found, Template, str, str]] = []
+    rejects = []
+    for found in records:
+        try:
+            read.append((found, *_template(found, columns or {}, (licence, source or path.name), model, changes)))
+        except _NoTemplate as error:
+            rejects.append(reject(STAGE, {"source": path.name, "at": found.at, "row": found.record}, str(error)))
+    known, changes["tags folded into another spelling"] = _vocabulary([template for _, template, _, _ in read])
+    spelled = {spelling: tag for tag, spellings in known.items() for spelling in spellings}
+    older = {_name(row.name): row for row in read_rows(replaces, Template)} if replaces else {}
+    templates: dict[str, Template] = {}
+    origins = {}
+    for number, (found, template, kind, left) in enumerate(read):
+        final = _identified(replace(template, tags=folded(template.tags, spelled)), older)
+        if final.id in templates:
+            row = {"source": path.name, "at": found.at, "row": found.record}
+            rejects.append(reject(STAGE, row, "exact duplicate", final.id))
+            continue
+        templates[final.id] = final
+        origins[final.id] = Origin(number, found.at, kind, left)
+    imported = Imported([templates[key] for key in sorted(templates)], rejects, {k: n for k, n in changes.items() if n}, known, origins)
+    if not templates:
+        raise _none(path, records, rejects)
+    assert len(records) == imported.rows, (len(records), imported.rows)
+    if unlicensed := [template.name for template in imported.templates if not template.licence.strip()]:
+        raise DataError(
+            f"{path} states no licence for {len(unlicensed):,} of its templates (the first: {unlicensed[0]!r}): give the publisher's with "
+            "--licence, Apache-2.0 for example. Without one nobody may use them"
+        )
+    return imported
+
+
+class _NoTemplate(DataError):
+    """A record that is none; the message is short and names no detail, so that rejects with one cause count as one."""
+
+
+def _check(columns: Mapping[str, str], licence: str) -> None:
+    if unknown := sorted(set(columns) - set(OURS)):
+        raise DataError(f"{unknown[0]!r} is no column of ours: expected {', '.join(OURS)}")
+    if licence and (len(licence) > 200 or "\n" in licence):
+        raise DataError("a licence is one line: Apache-2.0, CC-BY-4.0 or the like")
+
+
+# -- the file
+
+
+def _records(path: Path) -> Iterator[_Found]:
+    document = _document(path)
+    if document is not None:
+        found = list(_nested(document, (), 0))
+        if not found:
+            raise DataError(f"{path} is JSON without a list of templates in it: expected objects with a name and steps, under any headings")
+        yield from found
+        return
+    broken, any_read = None, False
+    count = 0
+    for batch in row_reader(path).batches():
+        for record in batch.records:
+            count += 1
+            if record.broken:
+                broken = broken or record
+                yield _Found(f"line {record.line}", {MALFORMED: str(record.values.get(MALFORMED, ""))[:2000]}, broken=record.broken)
+            else:
+                any_read = True
+                yield _Found(f"line {record.line}", record.values)
+    if not any_read:
+        raise no_rows(str(path), count, broken)
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    """The file as one JSON object; None for any other kind of file. Raises DataError for broken JSON that spans lines."""
+    if not path.is_file() or first_bytes(path, str(path)).startswith(b"PAR1") or ending(path)[0] not in ("json", ""):
+        return None
+    with unpacked(path, str(path)) as stream:
+        start = stream.read(1 << 16)
+        if not start.lstrip().startswith(b"{"):
+            return None
+        whole = start + stream.read()
+    try:
+        found = json.loads(whole.decode("utf-8", "replace"), object_pairs_hook=_once)
+    except _Twice as error:
+        raise DataError(f"{path} has the heading {error!s} twice in one object, of which JSON keeps one: rename or join them") from None
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" or b"}\n{" in whole[: 1 << 22] or start.lstrip().split(b"\n", 1)[0].rstrip().endswith(b"}"):
+            return None  # a line an object
+        raise DataError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and not _is_template(found) else None
+
+
+class _Twice(Exception):
+    pass
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs) and any(isinstance(value, dict | list) for value in found.values()):
+        names = [name for name, _ in pairs]
+        raise _Twice(repr(next(name for name in names if names.count(name) > 1)[:60]))
+    return found
+
+
+def _is_template(value: dict[str, Any]) -> bool:
+    fields = {field_of(str(key)) for key in value}
+    return "name" in fields and bool(fields & {"steps", "description", "scope", "tags"})
+
+
+def _nested(value: Any, headings: tuple[str, ...], depth: int) -> Iterator[_Found]:
+    """Templates in lists under headings; an item of such a list that is no object is a broken row, a text under a heading none at all."""
+    if depth > DEEPEST:
+        raise DataError(f"headings nest deeper than {DEEPEST} levels: is this a library of templates?")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, dict) and _is_template(inner):
+                yield _Found("/".join([*headings, key]), inner, headings)
+            else:
+                yield from _nested(inner, (*headings, str(key)), depth + 1)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for number, item in enumerate(value):
+            at = "/".join([*headings, str(number)])
+            if isinstance(item, dict):
+                yield _Found(at, item, headings)
+            else:
+                yield _Found(at, {MALFORMED: str(item)[:2000]}, headings, broken="not a JSON object")
+
+
+def _columns_there(path: Path, records: list[_Found], columns: Mapping[str, str]) -> None:
+    there = dict.fromkeys(str(key) for found in records if not found.broken for key in found.record)
+    for ours, theirs in columns.items():
+        if theirs not in there:
+            names = ", ".join(sorted(there)[:_LISTED]) or "none"
+            raise DataError(f"{path} has no column {theirs!r} for {ours}; it has {names}")
+
+
+def _none(path: Path, records: list[_Found], rejects: list[Reject]) -> DataError:
+    reasons = Counter(row.reason for row in rejects).most_common(2)
+    names = ", ".join(sorted({str(key) for found in records[:100] for key in found.record})[:_LISTED])
+    why = ", ".join(f"{reason}: {count:,}" for reason, count in reasons)
+    return DataError(
+        f"{path} holds no template ({why}): its columns are {names}. Say which is which: --column name=THEIRS --column steps=THEIRS …"
+    )
+
+
+# -- one record
+
+
+def _template(
+    found: _Found, columns: Mapping[str, str], stated: tuple[str, str], model: str, changes: Counter[str]
+) -> tuple[Template, str, str]:
+    """(the row without its id, the source's type, what is left out). Raises _NoTemplate."""
+    if found.broken:
+        raise _NoTemplate(found.broken)
+    values = _by_field(found.record, columns)
+    name = line_of(" ".join(lines_of(values.get("name"))), changes).strip(" :")
+    if not name:
+        raise _NoTemplate("no name")
+    if len(name) > LONGEST_NAME:
+        raise _NoTemplate("a name of more than a line")
+    own = lines_of(values.get("tags"))
+    example = example_of(values.get("example"), changes)
+    for ours in ("problem", "solution", "answer"):
+        if (value := values.get(f"example_{ours}")) is not None:
+            example = example._replace(**{ours: "\n".join(lines_of(value)).strip()})
+    if isinstance(values.get("scope"), list):
+        changes["scopes that were lists"] += 1
+    steps = values.get("steps")
+    return (
+        Template(
+            id="", model=model, prompt_version="none", seed=0, round="base", name=name,
+            tags=tags_of(own, split=not isinstance(values.get("tags"), list)) + tags_of(found.headings),
+            description=_sentences(values.get("description"), changes), scope=_sentences(values.get("scope"), changes),
+            steps=steps_of(steps.split("\n") if isinstance(steps, str) else lines_of(steps), changes),
+            example_problem=example.problem, example_solution=example.solution, example_answer=example.answer,
+            source=" ".join(lines_of(values.get("source"))).strip() or stated[1],
+            licence=" ".join(lines_of(values.get("licence"))).strip() or stated[0],
+            status="quarantined", resolved=0, solve_rate=None, version=1,
+        ),
+        " ".join(" ".join(lines_of(values.get("kind"))).lower().replace("-", " ").split()).rstrip("s"),
+        example.left,
+    )  # fmt: skip
+
+
+def _by_field(record: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """Our fields → the record's values: mapped columns first, then those of our own names, then other usual names."""
+    found = {ours: record[theirs] for ours, theirs in columns.items() if record.get(theirs) is not None}
+    taken = set(columns.values())
+    found |= {ours: record[ours] for ours in OURS if ours not in found and record.get(ours) is not None}
+    for key, value in record.items():
+        label = " ".join(str(key).lower().replace("_", " ").split())
+        field = "example" if label in _EXAMPLES else "licence" if label in _LICENCES else "kind" if label.endswith("type") else field_of(str(key))
+        if field and field != "other" and str(key) not in taken and value is not None:
+            found.setdefault(field, value)
+    return found
+
+
+def _sentences(value: object, changes: Counter[str]) -> str:
+    """One line; the items of a list with a semicolon between them where they have no punctuation of their own."""
+    text = ""
+    for line in lines_of(value):
+        item = line_of(line, changes)
+        if text and item:
+            text += " " if text[-1] in ".,;:!?" else "; "
+        text += item
+    return text
+
+
+def _vocabulary(templates: list[Template]) -> tuple[dict[str, tuple[str, ...]], int]:
+    known = vocabulary(template.tags for template in templates)
+    spelled = {spelling: tag for tag, spellings in known.items() for spelling in spellings}
+    return known, sum(spelled[tag] != tag for template in templates for tag in template.tags)
+
+
+def _identified(template: Template, older: Mapping[str, Template]) -> Template:
+    """With its content id; what replaces an older one names it among its parents."""
+    key = row_id("template", template.name, template.tags, template.description, template.scope, template.steps)
+    before = older.get(_name(template.name))
+    if before and before.id == key:
+        return replace(template, id=key, version=before.version, parents=before.parents)
+    if before:
+        return replace(template, id=key, version=before.version + 1, parents=(before.id,))
+    return replace(template, id=key)
+
+
+def _name(name: str) -> str:
+    return " ".join(name.lower().split())
+
+
+def templates_in(path: Path) -> tuple[list[Template], dict[str, Origin]]:
+    """The templates of a file or dataset for reading: our own Parquet as it stands, any other library as it would be imported."""
+    if path.is_dir() or (path.is_file() and first_bytes(path, str(path)).startswith(b"PAR1") and _ours(path)):
+        return read_rows(path, Template), {}
+    found = read_library(path, licence="not stated")
+    return found.templates, found.origins
+
+
+def _ours(path: Path) -> bool:
+    return set(field_types(Template)) <= set(row_reader(path).header)
