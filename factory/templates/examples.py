@@ -6,14 +6,15 @@
     → Example("Find f(2).", "1. …\\nAnswer: 4", "4", "")
 
 An object is read by its keys, a text by the labels at the starts of its lines. A solution that its source does not label begins at the
-first item of a list. The answer is what stands behind `Answer:`, or under such a key; no other words are taken for one. Of several
-examples the first is the template's; the others are `left`.
+first item of a list. The answer is what stands behind `Answer:` or under such a key, or in the last line behind `Conclusion:` or `the answer
+is`; no other words are taken for one. Of several examples the first is the template's; the others are `left`.
 """
 
 import re
 from collections import Counter
 from typing import NamedTuple
 
+from factory.grading import extract
 from factory.templates.cleaning import lines_of, text_of
 
 _PROBLEM = frozenset("example problem, problem, example question, question, title, example, problem statement, statement, task".split(", "))
@@ -29,7 +30,7 @@ _LABEL = re.compile(r"\s{0,8}(?:\*\*|[\[【#])?\s?(?P<label>[A-Za-z][A-Za-z _-]{
 _HEAD = re.compile(
     r"\s*(?:\*\*|[(（\[【])?(?:(?:based on|taking|using|adapted from|from)\s(?:the\s)?)?(?:textbook\s)?(?:problem|question|example(?:\s(?:problem|question))?)"
     r"(?:\sin\s(?:the\s)?textbook|\sfrom\s(?:the\s)?textbooks?)?"
-    r"\s?(?:\d{1,2})?(?:\s?[(（]\d{1,2}[)）])*\s?[①-⑳]?(?:\*\*|[)）\]])?】?"
+    r"\s?(?:\d{1,2}(?:\sfrom\s(?:the\s)?textbooks?)?(?:\sas\san\sexample)?)?(?:\s?[(（]\d{1,2}[)）])*\s?[①-⑳]?(?:\*\*|[)）\]])?】?"
     r"(?P<note>(?:\s?[(（][^()（）]*(?:\([^()]*\)[^()（）]*)*[)）]){0,2})(?:\*\*)?"
     r"(?P<kind>\s(?:problem|question))?\s?(?P<colon>[:：]|\n|(?<=】)|(?=\s?[A-Z(\\$]))\s*",
     re.IGNORECASE,
@@ -41,6 +42,9 @@ _ABOUT = re.compile(  # a heading that names what follows and states no problem
 )
 _ENUMERATED = re.compile(r"\s*(?:→\s?)?(?:[\[【*(]{0,2}\s?step\s?\d|[1１]\s?[.)、]\s?\S|①|[\[【]|[-•]\s|method\s1)", re.IGNORECASE)
 _AGAIN = re.compile(r"\n\s*\n\s*(?=(?:\*\*)?(?:example|variation|problem)(?:\s(?:problem|question))?\s?\d{0,2}(?:\s?[(（][^()\n]{1,40}[)）])*\s?[^\n:]{0,30}:)", re.IGNORECASE)
+
+
+_SOURCE = re.compile(r"\s?[(（](?:from\s|in\s|adapted\sfrom\s)?(?:(?:the\s)?textbook\b|example\s\d)[^()（）]{0,40}(?:\([^()]{1,4}\)[^()（）]{0,20})?[)）]", re.IGNORECASE)
 
 
 class Example(NamedTuple):
@@ -86,6 +90,7 @@ def _of_object(value: dict[str, object], changes: Counter[str]) -> Example:
         return first._replace(left="\n\n".join([first.left, *texts[1:]]).strip())
     changes["examples that were objects"] += 1
     problem, note = _without_head("\n".join(found["problem"]))
+    problem = _unsourced(problem, changes)
     changes["labels taken off a problem"] += note
     answer = _one_line("; ".join(found["answer"]))
     solution = "\n".join(found["solution"])
@@ -108,6 +113,7 @@ def _of_text(source: str, changes: Counter[str]) -> Example:
     body, headed = _without_head(text)
     changes["labels taken off a problem"] += headed
     problem, solution = _split(body, changes)
+    problem = _unsourced(problem, changes)
     answer, _ = _answer_in(solution)
     return Example(problem, solution, answer, "\n\n".join(others).strip())
 
@@ -121,6 +127,13 @@ def _without_head(text: str) -> tuple[str, bool]:
             break
         rest = rest[match.end() :].lstrip(" \t")
     return rest.strip(), rest.strip() != text.strip()
+
+
+def _unsourced(problem: str, changes: Counter[str]) -> str:
+    """Without `(Textbook Example 12)`."""
+    plain = _SOURCE.sub("", problem).strip()
+    changes["sources taken off a problem"] += plain not in ("", problem)
+    return plain or problem
 
 
 def _split(body: str, changes: Counter[str]) -> tuple[str, str]:
@@ -168,16 +181,21 @@ def _before_list(text: str) -> tuple[str, str]:
     return text.strip(), ""
 
 
+_CONCLUSION = re.compile(r"(?:\d{1,2}[.)]\s|step\s\d{1,2}\s?[:.]\s)?(?:final\s)?(?:conclusion|result)\s?[:：]\s*(?P<answer>\S.*)", re.IGNORECASE)
 _ANSWER_LINE = re.compile(r"(?:\*\*|[\[【])?\s?(?:final\s|the\s)?answers?(?:\*\*|[\]】])?\s?[:：]\s?(?:\*\*)?\s*(?P<answer>\S.*)", re.IGNORECASE)
 
 
 def _answer_in(solution: str) -> tuple[str, str]:
-    """(what stands behind the last `Answer:` that begins a line, the solution before it)."""
+    """(what stands behind the last `Answer:` that begins a line, or in the last line behind `Conclusion:` or `the answer is`; the solution
+    before it)."""
     lines = solution.split("\n")
     for number in range(len(lines) - 1, -1, -1):
         if match := _ANSWER_LINE.match(lines[number].strip()):
             return _one_line(match["answer"]), "\n".join(lines[:number])
-    return "", solution
+    if match := _CONCLUSION.fullmatch(lines[-1].strip()):
+        return _one_line(match["answer"]), "\n".join(lines[:-1])
+    found = extract(lines[-1], ("final_answer", "answer_is"), "math")
+    return (_one_line(found.text) if found else ""), solution
 
 
 def without_answer(solution: str) -> str:

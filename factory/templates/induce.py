@@ -23,7 +23,7 @@ from factory.problems.manners import manners_of
 from factory.schemas import Problem, Reject, Rollout, Template
 from factory.storage import reject
 from factory.templates.interplay import guided_prompt
-from factory.templates.lint import lint_template
+from factory.templates.lint import blocked
 from factory.templates.merging import merge, unite
 from factory.templates.reading import ANALYSIS_SCHEMA, Analysis, AnalysisError, parse_analysis
 
@@ -191,6 +191,6 @@ def _decide(template: Template, attempts: Sequence[tuple[bool, Completion]], min
     """(whether it is right, answer) of every attempt; a failed request is none, and a template without any stays in quarantine."""
     ran = [(right, answer) for right, answer in attempts if answer.finish_reason != "error"]
     rate = sum(right for right, _ in ran) / len(ran) if ran else None
-    good = rate is not None and rate >= min_solve_rate and not lint_template(template)
+    good = rate is not None and rate >= min_solve_rate and not blocked(template)
     request_ids = template.request_ids + tuple(answer.request_id for _, answer in ran)
     return replace(template, request_ids=request_ids, resolved=len(ran), solve_rate=rate, status="accepted" if good else "quarantined")

@@ -225,7 +225,7 @@ def _within(every: Sequence[Words]) -> set[tuple[int, int]]:
 def _best_of_each_other(labels: Sequence[str]) -> set[tuple[int, int]]:
     """Pairs of labels that are each other's best, with a cosine of NEAR or more. Compared are those that share one of the rare terms that
     make up the first 1 - NEAR² of a label's squared length: without any, a cosine is below NEAR."""
-    vectors = _vectors(labels)
+    vectors = unit_vectors(labels)
     having: dict[str, list[int]] = defaultdict(list)
     for number, vector in enumerate(vectors):
         length = 0.0
@@ -247,7 +247,7 @@ def _best_of_each_other(labels: Sequence[str]) -> set[tuple[int, int]]:
     }
 
 
-def _vectors(labels: Sequence[str]) -> list[dict[str, float]]:
+def unit_vectors(labels: Sequence[str]) -> list[dict[str, float]]:
     """For each label term → its part of a vector of length 1, with the retrieval's terms and weights."""
     import duckdb
     import pyarrow as pa

@@ -83,7 +83,11 @@ def test_long_steps_of_numbers_cost_little(planner_kit):
 
 def test_near_duplicate_names_and_entries_that_retrieve_another(planner_kit):
     library = [planner_kit.template(id="a"), planner_kit.template(id="b", name="put togethers", tags=("more",))]
-    assert [(f.name, f.blocking) for f in lint_library(library)] == [("put togethers", False)]
+    assert [(f.name, f.blocking, f.code, f.other) for f in lint_library(library)] == [("put togethers", True, "duplicate", "a")]
+    other = planner_kit.template(id="b", name="put togethers", tags=("more",), steps=("Count on.",), description="Count.", scope="Many.")
+    assert [(f.name, f.blocking, f.code) for f in lint_library([library[0], other])] == [("put togethers", False, "near-duplicate")]
     twins = [planner_kit.template(id="a"), planner_kit.template(id="b")]
     problems = [f.problem for f in lint_library(twins) if f.template_id == "b"]
-    assert problems == ["name nearly that of put together (a)", "its name and tags retrieve a before it"]
+    assert problems == [
+        "the same steps (cosine 1.00): would merge into put together (a)", "its name and tags retrieve a before it",
+    ]  # fmt: skip

@@ -1,0 +1,147 @@
+"""Defects of one template's texts that a reader sees: steps that say nothing, references to what is not there, drafts, wrong arithmetic.
+
+    text_defects(template)             → [Defect("book", "a step refers to 'Example 7', which the template does not hold", True)]
+    example_defects(template, grader)  → [Defect("example", "the example states 36 + 5 = 42, which does not hold", True)]
+
+A library that people publish was written beside a textbook, by a model that sometimes gave up in the middle: papers/reasonflux, "The
+released library". Patterns are narrow: a step that tells its reader to check a result, or to draw a figure, is no draft and needs none.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from factory.grading import Grader
+from factory.schemas import Template
+from factory.templates.follows import misses_point, unreached, wrong_equations
+
+SHOWN = 60  # characters of a quotation
+MOST = 3  # quotations of one kind a template
+
+
+class Defect(NamedTuple):
+    code: str
+    problem: str
+    blocking: bool
+
+
+_BOOK = re.compile(
+    r"\b(?:text)?book(?:'s)?\s(?:examples?|exercises?|problems?|p\.?\s?\d+|original)\b|\btextbook\b"
+    r"|\b(?:examples?|exercises?|(?-i:Problem)|chapter|theorem|lemma|formulas?|equation|eq\.)\s?(?:\(\d{1,3}\)|\d{1,3}(?:\.\d{1,2})?)(?:\s?\(\d{1,2}\))*(?![\d/])"
+    r"|\bon\spage\s\d+",
+    re.IGNORECASE,
+)
+_NUMBERED_OWN = re.compile(r"\b(?:theorem|lemma|formulas?|equation|eq\.|chapter)\b", re.IGNORECASE)  # may be the template's own number
+_FIGURE = re.compile(
+    r"\b(?:in|from|see|on)\s(?:the|this)\s(?:given\s|following\s|right\s|left\s)?(?:figure|diagram|picture|image)\b(?!\sof\b)"
+    r"|\b(?:as\s|is\s|are\s)?(?:shown|illustrated|depicted)\s(?:below|above|in\s(?:the\s|this\s)?(?:figure|diagram|graph|picture|image|chart))\b"
+    r"|\b(?:figure|fig\.|diagram)\s?(?:\(?\d{1,2}\b|[A-H]\b)"
+    r"|\bfollowing\s(?:figure|diagram|graph|picture|image|chart|histogram)\b|\b(?:figure|diagram|graph|chart|histogram)\s(?:below|above)\b"
+    r"|\bshaded\s(?:area|region|part)\b|\bas\sshown\b|!\[|\bhttps?://\S+\.(?:png|jpe?g|svg|gif)",
+    re.IGNORECASE,
+)
+_TABLE = re.compile(r"\b(?:following|below)\s(?:frequency\s|distribution\s)?table\b|\btable\s(?:below|above)\b|\bdata\s(?:below|above)\b", re.IGNORECASE)
+_ANYWHERE = (
+    r"\b(?:TODO|FIXME|TBD)\b|\blorem ipsum\b|(?i:\bwait,|\bhmm\b|\blet me (?:re|check|try|think|start|see)"
+    r"|\bas an ai\b|\bi (?:cannot|can't|will now|made an?)\b)"
+)
+_DRAFT = re.compile(_ANYWHERE)
+_DRAFT_OF_EXAMPLE = re.compile(
+    _ANYWHERE + r"|(?i:\bneeds?\s(?:to\s)?(?:verify|re-?check|re-?calculate|subtract again|add\b[^.\n]{0,20}\badjust\w*|pairing|correction|verification)\b"
+    r"|\b(?:requir\w+|with)\s(?:an?\s)?adjustment\b|\bcontradiction\s(?:found|arises here)|\bcheck\s(?:the\s)?calculations?\b"
+    r"|\bshould\sbe\s(?:re-?checked|corrected|verified|revised|re-?calculated)\b|\bre-?check(?:ed|ing)?\b|\brecalculat\w+"
+    r"|\boriginal\s(?:method|answer|solution|result|equation|text)\s(?:was|is|may be|might be)\s(?:incorrect|wrong|inconsistent)"
+    r"|\b(?:an?|some)\s(?:error|mistake|misprint|typo)\s(?:was|is|in)\b|[\[【(]correction[\]】):]|\bcorrection:|\b(?:a|the)\sbetter\sapproach\b"
+    r"|\bfor\sthe\s(?:complete|full|detailed)\s(?:process|solution|proof)\b|\b(?:steps?|process|details?|calculations?)\s(?:is\s|are\s)?omitted\b|\(omitted\)"
+    r"|\b(?:seems?|appears?)\sto\sbe\s(?:wrong|incorrect|an\serror)|\btextbook\s(?:original|answer)\b|\bthe\sactual\s(?:answer|result|solution)\b"
+    r"|\bdiscrepanc\w+|\bdoes\snot\smatch\s(?:the\s)?(?:options?|answer|given)\b|\bno\ssuch\soption\b)"
+)
+_CUT_OFF = re.compile(r"(?:\.\.\.|…)\s*$")
+_HEADING = re.compile(
+    r".{0,120}[:：]|(?:step|method|case|option|part|stage)\s?(?:\d{1,2}|[a-d]|one|two|three)\W{0,3}|\W{1,20}|(?:steps?|procedure|solution|notes?)\W{0,3}",
+    re.IGNORECASE,
+)
+
+
+def text_defects(template: Template) -> list[Defect]:
+    """What the texts alone show."""
+    found = []
+    for number, step in enumerate(template.steps, 1):
+        if step.strip() and _HEADING.fullmatch(step.strip()):
+            found.append(Defect("heading", f"step {number} is a heading without a step: {_short(step)}", True))
+    if template.steps and (not template.description.strip() or not template.scope.strip()):
+        found.append(Defect("undescribed", f"no {'description' if not template.description.strip() else 'scope'}", True))
+    found += _quoted("book", "refers to", _books(template), ", which the template does not hold")
+    found += _quoted("figure", "needs a figure or table", _figures(template))
+    found += _quoted("draft", "was left in a draft", _drafts(template))
+    if not template.example_problem.strip():
+        found.append(Defect("no-example", "no worked example" if not template.example_solution.strip() else "its example states no problem", False))
+    elif not template.example_solution.strip():
+        found.append(Defect("no-example", "its example has no solution", False))
+    elif not template.example_answer.strip():
+        found.append(Defect("no-answer", "the answer of its example cannot be read", False))
+    return found
+
+
+def example_defects(template: Template, grader: Grader) -> list[Defect]:
+    """Where the worked example does not follow."""
+    found = [
+        Defect("example", f"the example states {_short(equation)}, which does not hold", True)
+        for equation in wrong_equations(template.example_solution, grader)[:MOST]
+    ]
+    if point := misses_point(template.example_problem, template.example_answer, grader):
+        found.append(Defect("example", f"the curve {_short(template.example_answer)} does not pass through {point}", True))
+    if unreached(template.example_solution, template.example_answer):
+        found.append(Defect("example", f"the solution never states the answer {_short(template.example_answer)}", True))
+    return found
+
+
+def _parts(template: Template) -> Iterator[tuple[str, str]]:
+    """(what it is, text) of all that a template says."""
+    yield "the description", template.description
+    yield "the scope", template.scope
+    for step in template.steps:
+        yield "a step", step
+    yield from _example(template)
+
+
+def _example(template: Template) -> Iterator[tuple[str, str]]:
+    yield "the example's problem", template.example_problem
+    yield "the example's solution", template.example_solution
+
+
+def _books(template: Template) -> Iterator[tuple[str, str]]:
+    for where, text in _parts(template):
+        for match in _BOOK.finditer(text):
+            if not _NUMBERED_OWN.search(match[0]) or "textbook" in match[0].lower():
+                yield where, match[0]
+
+
+def _figures(template: Template) -> Iterator[tuple[str, str]]:
+    table = sum(text.count("|") for _, text in _example(template)) >= 6
+    for where, text in _example(template):
+        patterns = (_FIGURE,) if table else (_FIGURE, _TABLE)
+        yield from ((where, match[0]) for pattern in patterns for match in pattern.finditer(text))
+    for step in template.steps:
+        yield from (("a step", match[0]) for match in re.finditer(r"\b(?:Figure|Fig\.)\s?\d{1,2}\b", step))
+
+
+def _drafts(template: Template) -> Iterator[tuple[str, str]]:
+    for where, text in _parts(template):
+        pattern = _DRAFT_OF_EXAMPLE if "example" in where else _DRAFT
+        yield from ((where, match[0]) for match in pattern.finditer(text))
+        if match := _CUT_OFF.search(text):
+            yield where, text[max(0, match.start() - 20) :].strip()
+
+
+def _quoted(code: str, says: str, places: Iterator[tuple[str, str]], end: str = "") -> list[Defect]:
+    """One defect for each place of the template, with its first quotation."""
+    first: dict[str, str] = {}
+    for where, quotation in places:
+        first.setdefault(where, quotation)
+    return [Defect(code, f"{where} {says}: {_short(quotation)}{end}", True) for where, quotation in first.items()]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return f"'{line if len(line) <= SHOWN else line[: SHOWN - 1] + '…'}'"
