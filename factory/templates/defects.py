@@ -40,7 +40,7 @@ _FIGURE = re.compile(
     r"|\bshaded\s(?:area|region|part)\b|\bas\sshown\b|!\[|\bhttps?://\S+\.(?:png|jpe?g|svg|gif)",
     re.IGNORECASE,
 )
-_TABLE = re.compile(r"\b(?:following|below)\s(?:frequency\s|distribution\s)?table\b|\btable\s(?:below|above)\b|\bdata\s(?:below|above)\b", re.IGNORECASE)
+_TABLE = re.compile(r"\bfrom\sthe\s(?:data\s)?(?:table|chart)\b|\b(?:following|below)\s(?:frequency\s|distribution\s)?table\b|\btable\s(?:below|above)\b|\bdata\s(?:below|above)\b", re.IGNORECASE)
 _ANYWHERE = (
     r"\b(?:TODO|FIXME|TBD)\b|\blorem ipsum\b|(?i:\bwait,|\bhmm\b|\blet me (?:re|check|try|think|start|see)"
     r"|\bas an ai\b|\bi (?:cannot|can't|will now|made an?)\b)"
@@ -51,11 +51,14 @@ _DRAFT_OF_EXAMPLE = re.compile(
     r"|\b(?:requir\w+|with)\s(?:an?\s)?adjustment\b|\bcontradiction\s(?:found|arises here)|\bcheck\s(?:the\s)?calculations?\b"
     r"|\bshould\sbe\s(?:re-?checked|corrected|verified|revised|re-?calculated)\b|\bre-?check(?:ed|ing)?\b|\brecalculat\w+"
     r"|\boriginal\s(?:method|answer|solution|result|equation|text)\s(?:was|is|may be|might be)\s(?:incorrect|wrong|inconsistent)"
-    r"|\b(?:an?|some)\s(?:error|mistake|misprint|typo)\s(?:was|is|in)\b|[\[【(]correction[\]】):]|\bcorrection:|\b(?:a|the)\sbetter\sapproach\b"
+    r"|\b(?:an?|some)\s(?:error|mistake|misprint|typo)\s(?:was|is|in)\b|[\[【(]correction[\]】):]|\bcorrection:|\bcorrect(?:ing|ed)?\s(?:the\s|of\s|this\s){0,2}(?:initial|original|previous|above|earlier|mistakes?|errors?)\b|\b(?:a|the)\sbetter\sapproach\b"
     r"|\bfor\sthe\s(?:complete|full|detailed)\s(?:process|solution|proof)\b|\b(?:steps?|process|details?|calculations?)\s(?:is\s|are\s)?omitted\b|\(omitted\)"
+    r"|\bre-?evaluat\w+|\bmay\sbe\serrors?\b|\boptions?\smust\sbe\s|\bneeding\sadjustment\b|\bfurther\s\w+\s[^.\n]{0,40}is\sneeded\b"
     r"|\b(?:seems?|appears?)\sto\sbe\s(?:wrong|incorrect|an\serror)|\btextbook\s(?:original|answer)\b|\bthe\sactual\s(?:answer|result|solution)\b"
     r"|\bdiscrepanc\w+|\bdoes\snot\smatch\s(?:the\s)?(?:options?|answer|given)\b|\bno\ssuch\soption\b)"
 )
+_OPTION = re.compile(r"(?:options?\s|choose\s|select\s)?\(?(?:[A-E]|[A-E]{2,4}|[A-E](?:(?:,\s?|\sand\s)[A-E]){1,3})\)?", re.IGNORECASE)
+_OPTIONS = re.compile(r"(?:^|\s|\()[A-D]\s?[.)、:：]")
 _CUT_OFF = re.compile(r"(?:\.\.\.|…)\s*$")
 _HEADING = re.compile(
     r".{0,120}[:：]|(?:step|method|case|option|part|stage)\s?(?:\d{1,2}|[a-d]|one|two|three)\W{0,3}|\W{1,20}|(?:steps?|procedure|solution|notes?)\W{0,3}",
@@ -78,6 +81,8 @@ def text_defects(template: Template) -> list[Defect]:
         found.append(Defect("no-example", "no worked example" if not template.example_solution.strip() else "its example states no problem", False))
     elif not template.example_solution.strip():
         found.append(Defect("no-example", "its example has no solution", False))
+    elif _OPTION.fullmatch(template.example_answer.strip()) and not _OPTIONS.search(template.example_problem):
+        found.append(Defect("option", "its example's answer is the letter of an option that its problem does not state", False))
     elif not template.example_answer.strip():
         found.append(Defect("no-answer", "the answer of its example cannot be read", False))
     return found

@@ -6,8 +6,8 @@
     → Example("Find f(2).", "1. …\\nAnswer: 4", "4", "")
 
 An object is read by its keys, a text by the labels at the starts of its lines. A solution that its source does not label begins at the
-first item of a list. The answer is what stands behind `Answer:` or under such a key, or in the last line behind `Conclusion:` or `the answer
-is`; no other words are taken for one. Of several examples the first is the template's; the others are `left`.
+first item of a list. The answer is what stands behind `Answer:` or under such a key, or in the last line behind `Conclusion:` or words
+such as `the final equation is`; no other words are taken for one. Of several examples the first is the template's; the others are `left`.
 """
 
 import re
@@ -181,8 +181,13 @@ def _before_list(text: str) -> tuple[str, str]:
     return text.strip(), ""
 
 
+_SAID = re.compile(  # `hence the range is {m | m ≤ 4}`, `Final result gives a₇ = -2`
+    r".*\b(?:final\s(?:\w+\s){0,3}(?:is|are|gives)|final\s(?:\w+\s){0,2}(?:equation|result|solution|value|expression)(?=\s?[:：])|(?:value|equation|expression|formula|solution|solution\sset|range|probability|distance|area|volume|"
+    r"result)(?:\sof\s[^.=]{1,40})?\s(?:is|are))\s?[:：]?\s*(?P<answer>(?<=[\s:：])[^.。]{1,100}(?:\.\d+)?)[.。]?",
+    re.IGNORECASE,
+)
 _CONCLUSION = re.compile(r"(?:\d{1,2}[.)]\s|step\s\d{1,2}\s?[:.]\s)?(?:final\s)?(?:conclusion|result)\s?[:：]\s*(?P<answer>\S.*)", re.IGNORECASE)
-_ANSWER_LINE = re.compile(r"(?:\*\*|[\[【])?\s?(?:final\s|the\s)?answers?(?:\*\*|[\]】])?\s?[:：]\s?(?:\*\*)?\s*(?P<answer>\S.*)", re.IGNORECASE)
+_ANSWER_LINE = re.compile(r"(?:\*\*|[\[【])?\s?(?:final\s|the\s)?answers?(?:(?:\*\*|\])?\s?[:：]|】\s?[:：]?)\s?(?:\*\*)?\s*(?P<answer>\S.*)", re.IGNORECASE)
 
 
 def _answer_in(solution: str) -> tuple[str, str]:
@@ -194,6 +199,8 @@ def _answer_in(solution: str) -> tuple[str, str]:
             return _one_line(match["answer"]), "\n".join(lines[:number])
     if match := _CONCLUSION.fullmatch(lines[-1].strip()):
         return _one_line(match["answer"]), "\n".join(lines[:-1])
+    if (match := _SAID.fullmatch(lines[-1].strip())) and re.search(r"[\d=∈{√π]", match["answer"]):
+        return _one_line(match["answer"]), solution
     found = extract(lines[-1], ("final_answer", "answer_is"), "math")
     return (_one_line(found.text) if found else ""), solution
 

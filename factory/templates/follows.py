@@ -69,7 +69,7 @@ def _pairs(part: str) -> list[tuple[str, str]]:
 
 
 def _whole(text: str) -> bool:
-    return bool(_RIGHT.fullmatch(text.strip())) and _balanced(text) and bool(re.search(r"[\dπ]", text))
+    return bool(_RIGHT.fullmatch(text.strip())) and _expression(text.strip())
 
 
 def _left(text: str) -> str:
@@ -106,6 +106,8 @@ def _right(text: str) -> str:
 def _expression(run: str) -> bool:
     """Whether it is one: balanced, with a number, and no two numbers side by side."""
     if not re.search(r"[\dπ½⅓¼¾⅔]", run) or not _balanced(run) or len(run) > LONGEST:
+        return False
+    if "÷" in run and "/" in run:  # 8/5÷2/5: which way it is meant is not said
         return False
     return not re.search(r"[\d)\]]\s+[\d(\[√π]|,(?!\d{3}(?!\d))|\d{1,3},\d{3},?\d*[.]\d*,|\.\.|[\])]\d|\(\)", run)
 
