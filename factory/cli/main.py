@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, status, templates, timings
+from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, status, template_files, templates, timings
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.add_typer(audit.audit, name="audit")
 app.add_typer(profile.profile, name="profile")
 app.add_typer(prompts.prompts, name="prompts")
+assert template_files.templates is templates.templates  # import, lint and diff stand in a file of their own
 app.add_typer(templates.templates, name="templates")
 app.add_typer(requests.requests, name="requests")
 app.command(epilog=check.EPILOG)(check.check)

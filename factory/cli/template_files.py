@@ -1,0 +1,202 @@
+"""`factory templates import`, `lint` and `diff`: other people's libraries, what is wrong with one, how one changed.
+
+factory templates import template_library.json --licence Apache-2.0 --source Gen-Verse/ReasonFlux@8980b8b9
+factory templates lint template_library.templates.parquet
+factory templates diff HEAD~1
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from factory.cli.printing import console, print_table
+from factory.cli.templates import templates
+from factory.errors import DataError
+
+if TYPE_CHECKING:
+    from factory.schemas import Template
+    from factory.templates.lint import Finding
+
+SHOWN = 30  # findings, unless -n says more
+WHAT = {
+    "no-steps": "empty steps, or none", "heading": "a heading without a step", "too-long": "more steps or words than a prompt should repeat",
+    "no-tags": "no tags", "name": "a name that no plan line can hold", "undescribed": "no description or scope",
+    "own-number": "steps hold a number of their own example", "book": "refers to an example or textbook that is not there",
+    "figure": "needs a figure or table that is not there", "draft": "left in a draft", "example": "the worked example does not follow",
+    "duplicate": "would merge into another template", "near-duplicate": "may be another template again",
+    "near-name": "a name nearly another's", "not-first": "its name and tags find another template before it",
+    "tag-once": "tags that no other template has", "illustrated": "steps illustrate with their own example",
+    "no-example": "no worked example, or half of one", "no-answer": "the example's answer cannot be read",
+    "option": "the example's answer is the letter of an option not given",
+}  # fmt: skip
+
+File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="JSON (under any headings), JSONL, CSV, TSV or Parquet.")]
+
+
+@templates.command(
+    "import",
+    epilog="Examples: factory templates import template_library.json --licence Apache-2.0 --source Gen-Verse/ReasonFlux@8980b8b9 · "
+    "factory templates import mine.jsonl --licence CC-BY-4.0 --column name=titel --column steps=ablauf",
+)
+def templates_import(
+    file: File,
+    licence: Annotated[str, typer.Option("--licence", help="The publisher's licence, for rows that name none: Apache-2.0 …")] = "",
+    source: Annotated[str, typer.Option("--source", help="Where it comes from: org/repository@revision. Without it the file's name.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="A column under another name, as often as needed.")
+    ] = None,
+    replaces: Annotated[
+        Path | None, typer.Option("--replaces", metavar="FILE", help="An older import: what has its names supersedes it, one version on.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The Parquet to write; without it FILE.templates.parquet, here.")] = None,
+) -> None:
+    """Other people's templates as rows of ours: all of them kept, in our shape, with licence and source; nothing invented.
+
+    Chapters and sections become tags behind a template's own; spellings of one tag are folded. `Step 3:` before a step, headings and
+    emphasis go; branches (`Method 2`) stay as a mark before each of their steps. Columns go by their usual names (name, tags, description,
+    scope, steps, example; or problem, solution and answer of it), else by --column. What fails the lint is quarantined, the rest accepted.
+
+    Beside the Parquet stand FILE.import.json (what was folded, left out and from where each row comes) and, if there are any, FILE.rejects.parquet.
+    """
+    from factory.schemas import Reject, Template
+    from factory.storage import write_json, write_rows
+    from factory.templates.importing import read_library
+    from factory.templates.lint import settled
+
+    target = out or Path(f"{file.name.split('.')[0] or 'library'}.templates.parquet")
+    if target.suffix != ".parquet":
+        raise DataError(f"--out is {target}: expected a name that ends in .parquet")
+    found = read_library(file, licence, source, _columns(column or []), replaces)
+    findings = _linted(found.templates)
+    rows = settled(found.templates, findings)
+    write_rows(target, Template, rows)
+    write_json(target.with_suffix(".import.json"), found.document(file, licence, source or file.name))
+    if found.rejects:
+        write_rows(target.with_suffix(".rejects.parquet"), Reject, found.rejects)
+    print_table(["what", "how many"], [[name, f"{count:,}"] for name, count in found.table()])
+    accepted = sum(row.status == "accepted" for row in rows)
+    console().print(f"{accepted:,} accepted, {len(rows) - accepted:,} quarantined: factory templates lint {target}", markup=False)
+
+
+def _columns(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        ours, sign, theirs = pair.partition("=")
+        if not sign or not ours or not theirs:
+            raise DataError(f"--column {pair!r}: expected OURS=THEIRS, for example --column name=title")
+        found[ours] = theirs
+    return found
+
+
+def _linted(rows: "Sequence[Template]") -> "list[Finding]":
+    from factory.grading import Grader
+    from factory.templates.lint import lint_library
+
+    with Grader() as grader:
+        return lint_library(rows, grader)
+
+
+@templates.command(
+    "lint",
+    epilog="Examples: factory templates lint · factory templates lint template_library.json --code example · "
+    "factory templates lint mine.templates.parquet --strict",
+)
+def templates_lint(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE|DATASET]", show_default=False, help="A library in any shape that import takes; without it the line's own."),
+    ] = None,
+    code: Annotated[list[str] | None, typer.Option("--code", help="Only findings of this kind, as often as needed.")] = None,
+    warnings: Annotated[bool, typer.Option("--warnings", help="Show the warnings too, not only what quarantines.")] = False,
+    most: Annotated[int, typer.Option("-n", min=1, help="How many findings to show.")] = SHOWN,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a finding quarantines a template.")] = False,
+) -> None:
+    """What is wrong with a template library, each finding with its reason: what quarantines a template, and warnings.
+
+    Looked for are duplicates (with the template that each would merge into), empty steps and headings without a step, references to a
+    textbook or a figure, drafts, examples whose arithmetic does not hold or whose answer does not follow, and what hides a template from its
+    own name and tags. Arithmetic is the grader's, in bounded processes. The numbers in the first column are places in the file, from 0.
+    """
+    from factory.reports.readable import visible
+    from factory.templates.importing import templates_in
+
+    path = _library(name)
+    rows, origins = templates_in(path)
+    findings = _linted(rows)
+    unknown = sorted(set(code or ()) - set(WHAT))
+    if unknown:
+        raise DataError(f"--code {unknown[0]}: expected one of {', '.join(WHAT)}")
+    _summary(rows, findings)
+    shown = [finding for finding in findings if (finding.code in code if code else finding.blocking or warnings)]
+    number = {key: origin.number for key, origin in origins.items()}
+    shown.sort(key=lambda finding: (not finding.blocking, number.get(finding.template_id, 0), finding.name, finding.code))
+    cells = [
+        [str(number.get(finding.template_id, finding.template_id[:8])), visible(finding.name), finding.code, visible(finding.problem)]
+        for finding in shown[:most]
+    ]
+    if cells:
+        print_table(["#", "template", "code", "finding"], cells)
+    if len(shown) > most:
+        console().print(f"… and {len(shown) - most:,} more: -n {len(shown)}", markup=False)
+    if strict and any(finding.blocking for finding in findings):
+        raise typer.Exit(1)
+
+
+def _library(name: str | None) -> Path:
+    """A file, a dataset or table by its name, or the line's own table."""
+    from factory.storage import DATASETS, TABLES
+
+    places = [Path(name), DATASETS / name, TABLES / f"{name}.parquet"] if name else [TABLES / "templates.parquet", DATASETS / "templates"]
+    for place in places:
+        if place.exists():
+            return place
+    if name:
+        raise DataError(f"{name} is no file, and no dataset or table of this line")
+    raise DataError(f"{places[0]} is missing: `dvc repro templates` makes it; or name a file")
+
+
+def _summary(rows: "Sequence[Template]", findings: "Sequence[Finding]") -> None:
+    templates_of: dict[str, set[str]] = {}
+    blocking = {finding.code: finding.blocking for finding in findings}
+    for finding in findings:
+        templates_of.setdefault(finding.code, set()).add(finding.template_id)
+    ordered = sorted(templates_of, key=lambda code: (not blocking[code], -len(templates_of[code]), code))
+    cells = [[code, f"{len(templates_of[code]):,}", "quarantine" if blocking[code] else "warning", WHAT.get(code, "")] for code in ordered]
+    if cells:
+        print_table(["code", "templates", "so", "what"], cells)
+    bad = {finding.template_id for finding in findings if finding.blocking}
+    console().print(f"{len(rows):,} templates: {len(rows) - len(bad):,} pass, {len(bad):,} do not", markup=False)
+
+
+@templates.command(
+    "diff",
+    epilog="Examples: factory templates diff HEAD~1 · factory templates diff v1.0 --file data/tables/templates.parquet · "
+    "factory templates diff old.templates.parquet --file new.templates.parquet",
+)
+def templates_diff(
+    revision: Annotated[str, typer.Argument(metavar="REV|FILE", help="A revision of git, or an older Parquet of templates.")],
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The library as it is now; without it data/tables/templates.parquet.")
+    ] = None,
+) -> None:
+    """The library's changelog since a revision: templates added and removed, changed in which field, moved to another status.
+
+    A newer version is known by the older one's id among its parents (it supersedes it), else by its name. The rows of a revision are those
+    that its dvc.lock names, read from DVC's cache; of a Parquet that git tracks, from git.
+    """
+    from factory.reports.readable import visible
+    from factory.schemas import Template
+    from factory.storage import read_rows
+    from factory.templates.versions import LIBRARY, changelog, rows_at_revision
+
+    now = file or LIBRARY
+    new = read_rows(now, Template)
+    old = read_rows(Path(revision), Template) if Path(revision).is_file() else rows_at_revision(revision, now)
+    log = changelog(old, new)
+    counts = f"{len(log.added):,} added, {len(log.removed):,} removed, {len(log.changed):,} changed, {len(log.statuses):,} moved in status"
+    output = console()
+    output.print(f"{len(new):,} templates, {len(old):,} in {visible(revision)}: {counts}, {log.same:,} the same", markup=False)
+    for line in log.lines():
+        output.print(visible(line), markup=False)
