@@ -4,6 +4,7 @@
                /adoption.json    {"models/qwen": "51aa…"}: the folder or GGUF file of the base, {} for a Hub id at its revision
                /recorded.json    the generator's recorded answers: rollouts and report read them
                /prompts.json     the folders of prompts that are your own
+               /templates.json   the template libraries that are imported
                /generator.json, critic.json, reward_model.json, labeller.json, inference.json: a role's folder, or its recorded answers
 
 DVC cannot name files whose number only the params know. What the line makes itself (data/models) is a dependency of its own. A hash is
@@ -28,7 +29,7 @@ from factory.storage import whole_file, write_json
 FOLDER = Path("data/inputs")
 KNOWN = Path(".factory/hashes.json")
 ROLES = ("generator", "critic", "reward_model", "labeller", "inference")  # the judge is asked by no stage
-OWNERS = ("problems", "adoption", "recorded", "prompts", *ROLES)
+OWNERS = ("problems", "adoption", "recorded", "prompts", "templates", *ROLES)
 SETTLED = 2.0  # seconds: a file that is younger may change again within one tick of its clock, unseen
 
 
@@ -74,6 +75,8 @@ def inputs_of(params: Params) -> Iterator[Input]:
             yield Input("problems", key, source.path, "file")
     for number, path in enumerate(params.problems.benchmarks):
         yield Input("problems", f"problems.benchmarks.{number}", path, "file")
+    for number, item in enumerate(params.templates.imports if params.templates else ()):
+        yield Input("templates", f"templates.imports.{number}.path", item.path, "file")
     for key, model in params.adoption.items():
         if not on_hub(model):
             yield Input("adoption", f"adoption.{key}", model, "file" if is_gguf(model) else "model")

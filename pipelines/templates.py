@@ -1,4 +1,7 @@
-"""Stage `templates`: the labeller's analyses of solved train problems, merged and tried. Run: python -m pipelines.templates"""
+"""Stage `templates`: the labeller's analyses of solved train problems, merged and tried; imported libraries, tried on their own examples.
+
+Run: python -m pipelines.templates
+"""
 
 from factory.engines.select import Engines
 from factory.params import Params
@@ -6,20 +9,23 @@ from factory.schemas import Problem, Rollout, Template
 from factory.storage import TABLES, read_rows, write_rejects, write_rows
 from factory.templates.induce import choose_solved, induce
 from factory.templates.lint import lint_library
+from factory.templates.proving import imported, proven
 from pipelines import stage
 
 
 def main(params: Params) -> None:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     rollouts = read_rows(TABLES / "rollouts_base.parquet", Rollout)
+    library, refused = imported(params, problems)
     sources = choose_solved(problems, rollouts, params.require("templates").problems, params.seed)
     with Engines(params.requests, "templates", params.budget) as engines:
         labeller, inference = engines.engine(params.roles["labeller"], "labeller"), engines.engine(params.roles["inference"], "inference")
         templates, rejects = induce(sources, labeller, inference, params)
+        templates += proven(library, templates, inference, params)
         for finding in lint_library(templates):
             print(f"{'blocking' if finding.blocking else 'warning'}: {finding.name}: {finding.problem}")
         write_rows(TABLES / "templates.parquet", Template, templates)
-        write_rejects("templates", rejects)
+        write_rejects("templates", [*rejects, *refused])
     accepted = sum(template.status == "accepted" for template in templates)
     print(f"templates: {accepted} accepted of {len(templates)}, from {len(sources)} solved problems; {len(rejects)} analyses rejected")
 

@@ -24,8 +24,10 @@ app = typer.Typer(
 app.add_typer(audit.audit, name="audit")
 app.add_typer(profile.profile, name="profile")
 app.add_typer(prompts.prompts, name="prompts")
-assert template_files.templates is templates.templates  # import, lint and diff stand in a file of their own
 app.add_typer(templates.templates, name="templates")
+templates.templates.command("import", epilog=template_files.IMPORT)(template_files.import_)
+templates.templates.command(epilog=template_files.LINT)(template_files.lint)
+templates.templates.command(epilog=template_files.DIFF)(template_files.diff)
 app.add_typer(requests.requests, name="requests")
 app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=estimate.EPILOG)(estimate.estimate)

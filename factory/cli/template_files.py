@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from factory.cli.printing import console, print_table
-from factory.cli.templates import templates
 from factory.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN = 30  # findings, unless -n says more
 WHAT = {
-    "no-steps": "empty steps, or none", "heading": "a heading without a step", "too-long": "more steps or words than a prompt should repeat",
+    "no-steps": "empty steps, or none", "heading": "a heading without a step", "too-long": "more than a prompt should repeat",
     "no-tags": "no tags", "name": "a name that no plan line can hold", "undescribed": "no description or scope",
     "own-number": "steps hold a number of their own example", "book": "refers to an example or textbook that is not there",
     "figure": "needs a figure or table that is not there", "draft": "left in a draft", "example": "the worked example does not follow",
@@ -35,12 +34,13 @@ WHAT = {
 File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="JSON (under any headings), JSONL, CSV, TSV or Parquet.")]
 
 
-@templates.command(
-    "import",
-    epilog="Examples: factory templates import template_library.json --licence Apache-2.0 --source Gen-Verse/ReasonFlux@8980b8b9 · "
-    "factory templates import mine.jsonl --licence CC-BY-4.0 --column name=titel --column steps=ablauf",
+IMPORT = (
+    "Examples: factory templates import template_library.json --licence Apache-2.0 --source Gen-Verse/ReasonFlux@8980b8b9 · "
+    "factory templates import mine.jsonl --licence CC-BY-4.0 --column name=titel --column steps=ablauf"
 )
-def templates_import(
+
+
+def import_(
     file: File,
     licence: Annotated[str, typer.Option("--licence", help="The publisher's licence, for rows that name none: Apache-2.0 …")] = "",
     source: Annotated[str, typer.Option("--source", help="Where it comes from: org/repository@revision. Without it the file's name.")] = "",
@@ -58,7 +58,8 @@ def templates_import(
     emphasis go; branches (`Method 2`) stay as a mark before each of their steps. Columns go by their usual names (name, tags, description,
     scope, steps, example; or problem, solution and answer of it), else by --column. What fails the lint is quarantined, the rest accepted.
 
-    Beside the Parquet stand FILE.import.json (what was folded, left out and from where each row comes) and, if there are any, FILE.rejects.parquet.
+    Beside the Parquet stand FILE.import.json (what was folded, what was left out, where each row comes from) and FILE.rejects.parquet, if
+    there are any.
     """
     from factory.schemas import Reject, Template
     from factory.storage import write_json, write_rows
@@ -98,15 +99,18 @@ def _linted(rows: "Sequence[Template]") -> "list[Finding]":
         return lint_library(rows, grader)
 
 
-@templates.command(
-    "lint",
-    epilog="Examples: factory templates lint · factory templates lint template_library.json --code example · "
-    "factory templates lint mine.templates.parquet --strict",
+LINT = (
+    "Examples: factory templates lint · factory templates lint template_library.json --code example · "
+    "factory templates lint mine.templates.parquet --strict"
 )
-def templates_lint(
+
+
+def lint(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE|DATASET]", show_default=False, help="A library in any shape that import takes; without it the line's own."),
+        typer.Argument(
+            metavar="[FILE|DATASET]", show_default=False, help="A library in any shape that import takes; without it the line's own."
+        ),
     ] = None,
     code: Annotated[list[str] | None, typer.Option("--code", help="Only findings of this kind, as often as needed.")] = None,
     warnings: Annotated[bool, typer.Option("--warnings", help="Show the warnings too, not only what quarantines.")] = False,
@@ -116,8 +120,8 @@ def templates_lint(
     """What is wrong with a template library, each finding with its reason: what quarantines a template, and warnings.
 
     Looked for are duplicates (with the template that each would merge into), empty steps and headings without a step, references to a
-    textbook or a figure, drafts, examples whose arithmetic does not hold or whose answer does not follow, and what hides a template from its
-    own name and tags. Arithmetic is the grader's, in bounded processes. The numbers in the first column are places in the file, from 0.
+    textbook or a figure, drafts, examples whose arithmetic does not hold or whose answer does not follow, and what hides a template from
+    its own name and tags. Arithmetic is the grader's, in bounded processes. The numbers in the first column are places in the file, from 0.
     """
     from factory.reports.readable import visible
     from factory.templates.importing import templates_in
@@ -170,16 +174,15 @@ def _summary(rows: "Sequence[Template]", findings: "Sequence[Finding]") -> None:
     console().print(f"{len(rows):,} templates: {len(rows) - len(bad):,} pass, {len(bad):,} do not", markup=False)
 
 
-@templates.command(
-    "diff",
-    epilog="Examples: factory templates diff HEAD~1 · factory templates diff v1.0 --file data/tables/templates.parquet · "
-    "factory templates diff old.templates.parquet --file new.templates.parquet",
+DIFF = (
+    "Examples: factory templates diff HEAD~1 · factory templates diff v1.0 --file data/tables/templates.parquet · "
+    "factory templates diff old.templates.parquet --file new.templates.parquet"
 )
-def templates_diff(
+
+
+def diff(
     revision: Annotated[str, typer.Argument(metavar="REV|FILE", help="A revision of git, or an older Parquet of templates.")],
-    file: Annotated[
-        Path | None, typer.Option("--file", help="The library as it is now; without it data/tables/templates.parquet.")
-    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="The library as it is now; without it data/tables/templates.parquet.")] = None,
 ) -> None:
     """The library's changelog since a revision: templates added and removed, changed in which field, moved to another status.
 

@@ -17,12 +17,13 @@ from factory.gate.leakage import normalised
 from factory.grading import extract_answer, grade, normalise, parse_number
 from factory.language.conversation import flat
 from factory.language.tokens.control import placed, strays
-from factory.schemas import AnswerKind, Message, Problem
+from factory.schemas import AnswerKind, Message, Problem, Template
 from factory.templates.interplay import plan_lines
 
 Check = Callable[[Any, Background], bool | float]
 
 GIVEN = {"problem", "prompt", "solution", "example_problem", "example_solution"}  # columns that hold no model's steps
+IMPORTED = "import@"  # how the model of an imported row begins
 # Reflections and explorations of each type: (fewest, most).
 MANY = 99
 TYPES = {
@@ -66,7 +67,17 @@ def problem_known(row: Any, background: Background) -> bool:
 
 def split_is_train(row: Any, background: Background) -> bool:
     found = [background.problems.get(key) for key in _problem_ids(row, background)]
+    if not found and _of_import(row, background):
+        return True  # of no problem of the line; `example_from_train` looks at its text
     return bool(found) and all(problem is not None and problem.split == "train" for problem in found)
+
+
+def _of_import(row: Any, background: Background) -> bool:
+    """Whether a template, or all templates among a row's parents, were imported."""
+    if isinstance(row, Template):
+        return row.model.startswith(IMPORTED)
+    templates = [background.templates[key] for key in row.parents if key in background.templates]
+    return bool(templates) and all(template.model.startswith(IMPORTED) for template in templates)
 
 
 def on_one_side(row: Any, background: Background) -> bool:
@@ -274,6 +285,8 @@ def has_tags(row: Any, _: Background) -> bool:
 
 def example_right(row: Any, _: Background) -> bool:
     """The worked example reaches its answer: boxed, or (a source's solution without boxes) anywhere."""
+    if row.status != "accepted" and row.model.startswith(IMPORTED):
+        return True  # kept for people to look at: lint says what is wrong
     if extract_answer(row.example_solution) is None:
         return normalise(row.example_answer) in normalise(row.example_solution)
     kinds: tuple[AnswerKind, ...] = ("text", "math") if parse_number(row.example_answer) is None else ("number",)

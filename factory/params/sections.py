@@ -226,12 +226,23 @@ class Distillation(Strict):
     sampling: Sampling
 
 
+class TemplateImport(Strict):
+    """A published library that joins the line's templates. `columns` maps our names (name, tags, description, scope, steps, example …) to
+    the file's; the usual names need none."""
+
+    path: str  # JSON under any headings, JSONL, CSV, TSV or Parquet
+    licence: str  # the publisher's, on each of its rows: Apache-2.0
+    source: str  # org/repository@revision, on each of its rows
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
 class Templates(Strict):
     problems: int = Field(ge=1)
     min_support: int = Field(ge=1)  # problems whose analyses name the template
     resolve: int = Field(ge=1)  # source problems solved again under it
     min_solve_rate: Fraction  # below it a template is quarantined
     labeller: Sampling
+    imports: list[TemplateImport] = Field(default_factory=list)  # each tried `resolve` times on its own example
 
 
 class Plans(Strict):

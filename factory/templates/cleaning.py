@@ -1,7 +1,7 @@
 """Texts and steps of other people's templates as ours are written: one line a step, no "Step 3:" before it, nothing added.
 
-    steps_of(["Step 1: Choose a method.", "Method 1 (Slopes):", "1. Find k.", "2. Compare.", "Method 2 (Vectors):", "1. Use $\\\\\\\\vec{a}$."], Counter())
-    → ("Choose a method.", "Method 1 (Slopes): Find k.", "Method 1 (Slopes): Compare.", "Method 2 (Vectors): Use $\\\\vec{a}$.")
+    steps_of(["Step 1: Choose a method.", "Method 1 (Slopes):", "1. Find k.", "2. Compare.", "Method 2 (Vectors):", "1. Use a."], Counter())
+    → ("Choose a method.", "Method 1 (Slopes): Find k.", "Method 1 (Slopes): Compare.", "Method 2 (Vectors): Use a.")
 
 A branch is kept as a mark: every step of it begins with its label and a colon. A label is what opens the branch: `Method 2`, `Option 1`,
 `[Slope method]`, a heading without a number; or what qualifies one step, `Step 3 (slope method): …`. Items below a step (indented, bullets,
@@ -131,7 +131,7 @@ def steps_of(lines: Sequence[str], changes: Counter[str]) -> tuple[str, ...]:
 
 
 def _read(line: _Line, reading: _Reading, numbered: bool, alone: bool) -> None:
-    """Put one line where it belongs: a branch's opening, an item of the step before it, or a step. Not `alone`: its items follow at once."""
+    """Put one line where it belongs: a branch's opening, an item of the step before it, or a step. Not `alone`: items follow at once."""
     if not alone and (line.opens or _is_heading(line.rest)):
         reading.close()
         reading.steps.append(f"{line.label}{line.title}: {line.rest}".removesuffix(" ").removeprefix(": "))

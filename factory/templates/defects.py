@@ -40,14 +40,18 @@ _FIGURE = re.compile(
     r"|\bshaded\s(?:area|region|part)\b|\bas\sshown\b|!\[|\bhttps?://\S+\.(?:png|jpe?g|svg|gif)",
     re.IGNORECASE,
 )
-_TABLE = re.compile(r"\bfrom\sthe\s(?:data\s)?(?:table|chart)\b|\b(?:following|below)\s(?:frequency\s|distribution\s)?table\b|\btable\s(?:below|above)\b|\bdata\s(?:below|above)\b", re.IGNORECASE)
+_TABLE = re.compile(
+    r"\bfrom\sthe\s(?:data\s)?(?:table|chart)\b|\b(?:following|below)\s(?:frequency\s|distribution\s)?table\b|\btable\s(?:below|above)\b|\bdata\s(?:below|above)\b",
+    re.IGNORECASE,
+)
 _ANYWHERE = (
     r"\b(?:TODO|FIXME|TBD)\b|\blorem ipsum\b|(?i:\bwait,|\bhmm\b|\blet me (?:re|check|try|think|start|see)"
     r"|\bas an ai\b|\bi (?:cannot|can't|will now|made an?)\b)"
 )
 _DRAFT = re.compile(_ANYWHERE)
 _DRAFT_OF_EXAMPLE = re.compile(
-    _ANYWHERE + r"|(?i:\bneeds?\s(?:to\s)?(?:verify|re-?check|re-?calculate|subtract again|add\b[^.\n]{0,20}\badjust\w*|pairing|correction|verification)\b"
+    _ANYWHERE + r"|(?i:\bneeds?\s(?:to\s)?(?:verify|re-?check|re-?calculate|subtract again|add\b[^.\n]{0,20}\badjust\w*)\b"
+    r"|\bneeds?\s(?:to\s)?(?:pairing|correction|verification)\b"
     r"|\b(?:requir\w+|with)\s(?:an?\s)?adjustment\b|\bcontradiction\s(?:found|arises here)|\bcheck\s(?:the\s)?calculations?\b"
     r"|\bshould\sbe\s(?:re-?checked|corrected|verified|revised|re-?calculated)\b|\bre-?check(?:ed|ing)?\b|\brecalculat\w+"
     r"|\boriginal\s(?:method|answer|solution|result|equation|text)\s(?:was|is|may be|might be)\s(?:incorrect|wrong|inconsistent)"
@@ -78,14 +82,21 @@ def text_defects(template: Template) -> list[Defect]:
     found += _quoted("figure", "needs a figure or table", _figures(template))
     found += _quoted("draft", "was left in a draft", _drafts(template))
     if not template.example_problem.strip():
-        found.append(Defect("no-example", "no worked example" if not template.example_solution.strip() else "its example states no problem", False))
+        found.append(
+            Defect("no-example", "no worked example" if not template.example_solution.strip() else "its example states no problem", False)
+        )
     elif not template.example_solution.strip():
         found.append(Defect("no-example", "its example has no solution", False))
-    elif _OPTION.fullmatch(template.example_answer.strip()) and not _OPTIONS.search(template.example_problem):
+    elif answer_is_option(template):
         found.append(Defect("option", "its example's answer is the letter of an option that its problem does not state", False))
     elif not template.example_answer.strip():
         found.append(Defect("no-answer", "the answer of its example cannot be read", False))
     return found
+
+
+def answer_is_option(template: Template) -> bool:
+    """Whether the example's answer is the letter of an option that its problem does not state."""
+    return bool(_OPTION.fullmatch(template.example_answer.strip())) and not _OPTIONS.search(template.example_problem)
 
 
 def example_defects(template: Template, grader: Grader) -> list[Defect]:

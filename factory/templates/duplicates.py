@@ -2,9 +2,10 @@
 
     duplicates(templates)    → [Merge(gone="1f0c…", kept="07ab…", cosine=1.0, why="the same steps", sure=True), …]
 
-Sure are equal steps under one name or description, and a name of the same words over nearly the same text: such a template is quarantined,
-for a plan cannot say which of the two it means. Equal steps alone may serve two purposes (`share equally`, `cost of one`). Nearly the same text under another name is for a person to judge. Kept is what is accepted, then what solved more of
-its problems, then what says more, then the smaller id.
+Sure are equal steps under one name or description, and a name of the same words over nearly the same text: such a template is
+quarantined, for a plan cannot say which of the two it means. Equal steps alone may serve two purposes (`share equally`, `cost of one`).
+Nearly the same text under another name is for a person to judge. Kept is what is accepted, then what solved more of its problems, then
+what says more, then the smaller id.
 
 The cosine is that of the retrieval, over name, tags, description, scope and steps.
 """
@@ -72,14 +73,14 @@ def _pairs(templates: Sequence[Template]) -> list[tuple[str, str, float, str, bo
         cosine = _cosine(vectors[known[first]], vectors[known[second]])
         found.append((first, second, cosine, "the same steps" if sure else "the same steps under another description", sure))
     for numbers in names.values():
-        for one, other in combinations(numbers, 2):
-            cosine = _cosine(vectors[one], vectors[other])
+        for here, there in combinations(numbers, 2):
+            cosine = _cosine(vectors[here], vectors[there])
             sure = cosine >= SAME
             why = "the same name over nearly the same text" if sure else "the same name over another text"
-            found.append((templates[one].id, templates[other].id, cosine, why, sure))
-    for one, other in _candidates(vectors):
-        if (cosine := _cosine(vectors[one], vectors[other])) >= NEAR:
-            found.append((templates[one].id, templates[other].id, cosine, "nearly the same text", False))
+            found.append((templates[here].id, templates[there].id, cosine, why, sure))
+    for here, there in _candidates(vectors):
+        if (cosine := _cosine(vectors[here], vectors[there])) >= NEAR:
+            found.append((templates[here].id, templates[there].id, cosine, "nearly the same text", False))
     return found
 
 

@@ -17,19 +17,26 @@ from typing import NamedTuple
 from factory.grading import extract
 from factory.templates.cleaning import lines_of, text_of
 
-_PROBLEM = frozenset("example problem, problem, example question, question, title, example, problem statement, statement, task".split(", "))
-_SOLUTION = frozenset(
-    "solution, solution steps, solution process, solving process, solving steps, solution flow, analysis, analysis steps, analysis process, "
-    "analysis and solution, explanation, application process, application steps, template application, application template analysis, "
-    "problem solving steps, application of template steps, using the template to solve, steps, steps to solve, answer steps, step analysis, steps demonstration, "
-    "proof, proof steps, process, calculation, worked solution, response".split(", ")
-)
-_ANSWER = frozenset("answer, answers, final answer, the answer, conclusion".split(", "))
 
-_LABEL = re.compile(r"\s{0,8}(?:\*\*|[\[【#])?\s?(?P<label>[A-Za-z][A-Za-z _-]{1,40}?)\s?(?:\*\*|[\]】])?\s?[:：]\s?(?:\*\*)?\s*(?P<rest>.*)", re.DOTALL)
+def _listed(labels: str) -> frozenset[str]:
+    return frozenset(labels.split(", "))
+
+
+_PROBLEM = _listed("example problem, problem, example question, question, title, example, problem statement, statement, task")
+_SOLUTION = _listed(
+    "solution, solution steps, solution process, solving process, solving steps, problem solving steps, solution flow, analysis, "
+    "analysis steps, analysis process, analysis and solution, explanation, application process, application steps, template application, "
+    "application template analysis, application of template steps, using the template to solve, steps, steps to solve, answer steps, "
+    "step analysis, steps demonstration, proof, proof steps, process, calculation, worked solution, response"
+)
+_ANSWER = _listed("answer, answers, final answer, the answer, conclusion")
+
+_LABEL = re.compile(
+    r"\s{0,8}(?:\*\*|[\[【#])?\s?(?P<label>[A-Za-z][A-Za-z _-]{1,40}?)\s?(?:\*\*|[\]】])?\s?[:：]\s?(?:\*\*)?\s*(?P<rest>.*)", re.DOTALL
+)
 _HEAD = re.compile(
-    r"\s*(?:\*\*|[(（\[【])?(?:(?:based on|taking|using|adapted from|from)\s(?:the\s)?)?(?:textbook\s)?(?:problem|question|example(?:\s(?:problem|question))?)"
-    r"(?:\sin\s(?:the\s)?textbook|\sfrom\s(?:the\s)?textbooks?)?"
+    r"\s*(?:\*\*|[(（\[【])?(?:(?:based on|taking|using|adapted from|from)\s(?:the\s)?)?(?:textbook\s)?"
+    r"(?:problem|question|example(?:\s(?:problem|question))?)(?:\sin\s(?:the\s)?textbook|\sfrom\s(?:the\s)?textbooks?)?"
     r"\s?(?:\d{1,2}(?:\sfrom\s(?:the\s)?textbooks?)?(?:\sas\san\sexample)?)?(?:\s?[(（]\d{1,2}[)）])*\s?[①-⑳]?(?:\*\*|[)）\]])?】?"
     r"(?P<note>(?:\s?[(（][^()（）]*(?:\([^()]*\)[^()（）]*)*[)）]){0,2})(?:\*\*)?"
     r"(?P<kind>\s(?:problem|question))?\s?(?P<colon>[:：]|\n|(?<=】)|(?=\s?[A-Z(\\$]))\s*",
@@ -41,10 +48,16 @@ _ABOUT = re.compile(  # a heading that names what follows and states no problem
     re.IGNORECASE,
 )
 _ENUMERATED = re.compile(r"\s*(?:→\s?)?(?:[\[【*(]{0,2}\s?step\s?\d|[1１]\s?[.)、]\s?\S|①|[\[【]|[-•]\s|method\s1)", re.IGNORECASE)
-_AGAIN = re.compile(r"\n\s*\n\s*(?=(?:\*\*)?(?:example|variation|problem)(?:\s(?:problem|question))?\s?\d{0,2}(?:\s?[(（][^()\n]{1,40}[)）])*\s?[^\n:]{0,30}:)", re.IGNORECASE)
+_AGAIN = re.compile(
+    r"\n\s*\n\s*(?=(?:\*\*)?(?:example|variation|problem)(?:\s(?:problem|question))?\s?\d{0,2}(?:\s?[(（][^()\n]{1,40}[)）])*\s?[^\n:]{0,30}:)",
+    re.IGNORECASE,
+)
 
 
-_SOURCE = re.compile(r"\s?[(（](?:from\s|in\s|adapted\sfrom\s)?(?:(?:the\s)?textbook\b|example\s\d)[^()（）]{0,40}(?:\([^()]{1,4}\)[^()（）]{0,20})?[)）]", re.IGNORECASE)
+_SOURCE = re.compile(
+    r"\s?[(（](?:from\s|in\s|adapted\sfrom\s)?(?:(?:the\s)?textbook\b|example\s\d)[^()（）]{0,40}(?:\([^()]{1,4}\)[^()（）]{0,20})?[)）]",
+    re.IGNORECASE,
+)
 
 
 class Example(NamedTuple):
@@ -186,8 +199,12 @@ _SAID = re.compile(  # `hence the range is {m | m ≤ 4}`, `Final result gives a
     r"result)(?:\sof\s[^.=]{1,40})?\s(?:is|are))\s?[:：]?\s*(?P<answer>(?<=[\s:：])[^.。]{1,100}(?:\.\d+)?)[.。]?",
     re.IGNORECASE,
 )
-_CONCLUSION = re.compile(r"(?:\d{1,2}[.)]\s|step\s\d{1,2}\s?[:.]\s)?(?:final\s)?(?:conclusion|result)\s?[:：]\s*(?P<answer>\S.*)", re.IGNORECASE)
-_ANSWER_LINE = re.compile(r"(?:\*\*|[\[【])?\s?(?:final\s|the\s)?answers?(?:(?:\*\*|\])?\s?[:：]|】\s?[:：]?)\s?(?:\*\*)?\s*(?P<answer>\S.*)", re.IGNORECASE)
+_CONCLUSION = re.compile(
+    r"(?:\d{1,2}[.)]\s|step\s\d{1,2}\s?[:.]\s)?(?:final\s)?(?:conclusion|result)\s?[:：]\s*(?P<answer>\S.*)", re.IGNORECASE
+)
+_ANSWER_LINE = re.compile(
+    r"(?:\*\*|[\[【])?\s?(?:final\s|the\s)?answers?(?:(?:\*\*|\])?\s?[:：]|】\s?[:：]?)\s?(?:\*\*)?\s*(?P<answer>\S.*)", re.IGNORECASE
+)
 
 
 def _answer_in(solution: str) -> tuple[str, str]:

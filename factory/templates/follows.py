@@ -22,7 +22,13 @@ _LEFT = re.compile(rf"{_SIDE}{{1,{LONGEST}}}$")
 _RIGHT = re.compile(rf"{_SIDE}{{1,{LONGEST}}}")
 _CUT = re.compile(r"[⇒→⟹∴∵;；≈<>≤≥≠∪∈⟺⇔\n]|\band\b|\bor\b|\\\\|\\(?:R|r)ightarrow|\\implies|\\to\b")
 _LATEX = ((r"\\[td]?frac\s?\{([^{}]{1,30})\}\s?\{([^{}]{1,30})\}", r"((\1)/(\2))"), (r"\\sqrt\s?\{([^{}]{1,30})\}", r"√(\1)"))
-_PLAIN = ((r"\\times|\\cdot", "×"), (r"\\div", "÷"), (r"\\pi\b", "π"), (r"\\left|\\right|\$|\\[(),;!\[\]]|\*\*", ""), (r"\^\{(-?\d{1,3})\}", r"^(\1)"))
+_PLAIN = (
+    (r"\\times|\\cdot", "×"),
+    (r"\\div", "÷"),
+    (r"\\pi\b", "π"),
+    (r"\\left|\\right|\$|\\[(),;!\[\]]|\*\*", ""),
+    (r"\^\{(-?\d{1,3})\}", r"^(\1)"),
+)
 _SUPPOSED = re.compile(
     r"\b(?:not|contradict\w*|discard\w*|invalid|impossible|wrong|incorrect|false|assum\w*|suppos\w*|verif\w*|check\w*|if|whether|when)\b|[?≠✗×]\s*$",
     re.IGNORECASE,
@@ -42,7 +48,9 @@ def wrong_equations(text: str, grader: Grader) -> list[str]:
         tasks.append(Task(one, other, "math", decimals))
         which.append(f"{left} = {right}")
     grades = grader.grade_answers(tasks)
-    return [equation for equation, grade in zip(which, grades, strict=True) if (grade.verdict, grade.reason) == ("wrong", "different values")]
+    return [
+        equation for equation, grade in zip(which, grades, strict=True) if (grade.verdict, grade.reason) == ("wrong", "different values")
+    ]
 
 
 def _readable(text: str) -> str:
@@ -129,7 +137,9 @@ def _decimals(side: str) -> int | None:
 
 
 _POINT = re.compile(r"\b[A-Z]?\s?\(\s?([^(),\s]{1,12})\s?,\s?([^(),\s]{1,12})\s?\)")
-_THROUGH = re.compile(r"(?:passes|passing|goes|pass)\sthrough\s(?:the\s)?(?:two\s)?(?:points?\s)?((?:[A-Z]?\s?\([^()]{1,30}\)(?:,?\s(?:and\s)?)?){1,3})")
+_THROUGH = re.compile(
+    r"(?:passes|passing|goes|pass)\sthrough\s(?:the\s)?(?:two\s)?(?:points?\s)?((?:[A-Z]?\s?\([^()]{1,30}\)(?:,?\s(?:and\s)?)?){1,3})"
+)
 _CURVE = re.compile(r"[\dxy²+\-*/^()\s.=√]{3,60}")
 
 
@@ -141,12 +151,16 @@ def misses_point(problem: str, answer: str, grader: Grader) -> str:
     for across, up in _POINT.findall(through[1]):
         if not re.fullmatch(r"-?[\d√./]{1,10}", across) or not re.fullmatch(r"-?[\d√./]{1,10}", up):
             continue
-        left, right = (re.sub("[xy]", lambda m: f"({across})" if m[0] == "x" else f"({up})", re.sub(r"(?<=[\d)])(?=[xy(])", "×", side))
-                       for side in curve.split("="))  # fmt: skip
+        left, right = (_at(side, across, up) for side in curve.split("="))
         grade = grader.grade_answer(left, right, "math")
         if (grade.verdict, grade.reason) == ("wrong", "different values"):
             return f"({across}, {up})"
     return ""
+
+
+def _at(side: str, x: str, y: str) -> str:
+    """The side with numbers for x and y: `x²/15` at 3 → `(3)²/15`."""
+    return re.sub(r"(?<=[\d)])(?=[xy(])", "×", side).replace("x", f"({x})").replace("y", f"({y})")
 
 
 _ENDS = re.compile(r"-?\d+(?:\.\d+)?(?:/\d+)?")

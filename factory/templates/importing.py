@@ -1,7 +1,7 @@
 """Other people's template libraries → our rows: all of them kept, in our shape, with licence and source; nothing invented.
 
     found = read_library(Path("template_library.json"), licence="Apache-2.0", source="Gen-Verse/ReasonFlux@8980b8b9")
-    found.templates[0]   → Template(name="Extreme Value Theorem", tags=("basic inequality", …, "basic inequalities", "quadratic functions"), …)
+    found.templates[0]   → Template(name="Extreme Value Theorem", tags=("basic inequality", …, "quadratic functions"), …)
     found.table()        → [("rows in", 420), ("templates", 420), ("rejected", 0), ("steps numbered by hand", 1900), …]
 
 Read are JSONL, JSON arrays, CSV, TSV and Parquet with a template a row under the usual column names (or `columns`: ours → theirs), and JSON
@@ -12,41 +12,42 @@ example lack stays empty: lint says so. All are `quarantined` until something ac
 Source: papers/reasonflux, "The released library".
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from factory.errors import DataError
-from factory.files import MALFORMED, no_rows, row_reader
-from factory.files.unpacking import ending, first_bytes, unpacked
+from factory.files import row_reader
+from factory.files.unpacking import first_bytes
 from factory.identity import hash_files, row_id
 from factory.schemas import Reject, Template, field_types
 from factory.storage import read_rows, reject
 from factory.templates.cleaning import line_of, lines_of, steps_of
 from factory.templates.examples import example_of
 from factory.templates.fields import field_of
+from factory.templates.library_files import Found, records_of
 from factory.templates.tagging import folded, tags_of, vocabulary
 
 STAGE = "templates"
-OURS = ("name", "tags", "description", "scope", "steps", "example", "example_problem", "example_solution", "example_answer", "licence", "source")
+OURS = (
+    "name",
+    "tags",
+    "description",
+    "scope",
+    "steps",
+    "example",
+    "example_problem",
+    "example_solution",
+    "example_answer",
+    "licence",
+    "source",
+)
 LONGEST_NAME = 200  # characters
-DEEPEST = 12  # levels of headings
 _EXAMPLES = ("example", "example application", "worked example", "examples", "example solution and problem")
 _LICENCES = ("licence", "license")
 _LISTED = 40  # columns in a message
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A record of the file: `at` says where, `headings` what stands above it."""
-
-    at: str
-    record: dict[str, Any]
-    headings: tuple[str, ...] = ()
-    broken: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,11 @@ def read_library(
 
     `replaces`: an older import; a template of the same name then has the older one among its parents and the next version."""
     _check(columns or {}, licence)
-    records = list(_records(path))
+    records = list(records_of(path))
     _columns_there(path, records, columns or {})
     changes: Counter[str] = Counter()
     model = f"import@{hash_files([path], path.parent)[:12]}"
-    read: list[tuple[_Found, Template, str, str]] = []
+    read: list[tuple[Found, Template, str, str]] = []
     rejects = []
     for found in records:
         try:
@@ -149,91 +150,7 @@ def _check(columns: Mapping[str, str], licence: str) -> None:
         raise DataError("a licence is one line: Apache-2.0, CC-BY-4.0 or the like")
 
 
-# -- the file
-
-
-def _records(path: Path) -> Iterator[_Found]:
-    document = _document(path)
-    if document is not None:
-        found = list(_nested(document, (), 0))
-        if not found:
-            raise DataError(f"{path} is JSON without a list of templates in it: expected objects with a name and steps, under any headings")
-        yield from found
-        return
-    broken, any_read = None, False
-    count = 0
-    for batch in row_reader(path).batches():
-        for record in batch.records:
-            count += 1
-            if record.broken:
-                broken = broken or record
-                yield _Found(f"line {record.line}", {MALFORMED: str(record.values.get(MALFORMED, ""))[:2000]}, broken=record.broken)
-            else:
-                any_read = True
-                yield _Found(f"line {record.line}", record.values)
-    if not any_read:
-        raise no_rows(str(path), count, broken)
-
-
-def _document(path: Path) -> dict[str, Any] | None:
-    """The file as one JSON object; None for any other kind of file. Raises DataError for broken JSON that spans lines."""
-    if not path.is_file() or first_bytes(path, str(path)).startswith(b"PAR1") or ending(path)[0] not in ("json", ""):
-        return None
-    with unpacked(path, str(path)) as stream:
-        start = stream.read(1 << 16)
-        if not start.lstrip().startswith(b"{"):
-            return None
-        whole = start + stream.read()
-    try:
-        found = json.loads(whole.decode("utf-8", "replace"), object_pairs_hook=_once)
-    except _Twice as error:
-        raise DataError(f"{path} has the heading {error!s} twice in one object, of which JSON keeps one: rename or join them") from None
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data" or b"}\n{" in whole[: 1 << 22] or start.lstrip().split(b"\n", 1)[0].rstrip().endswith(b"}"):
-            return None  # a line an object
-        raise DataError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) and not _is_template(found) else None
-
-
-class _Twice(Exception):
-    pass
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs) and any(isinstance(value, dict | list) for value in found.values()):
-        names = [name for name, _ in pairs]
-        raise _Twice(repr(next(name for name in names if names.count(name) > 1)[:60]))
-    return found
-
-
-def _is_template(value: dict[str, Any]) -> bool:
-    fields = {field_of(str(key)) for key in value}
-    return "name" in fields and bool(fields & {"steps", "description", "scope", "tags"})
-
-
-def _nested(value: Any, headings: tuple[str, ...], depth: int) -> Iterator[_Found]:
-    """Templates in lists under headings; an item of such a list that is no object is a broken row, a text under a heading none at all."""
-    if depth > DEEPEST:
-        raise DataError(f"headings nest deeper than {DEEPEST} levels: is this a library of templates?")
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if isinstance(inner, dict) and _is_template(inner):
-                yield _Found("/".join([*headings, key]), inner, headings)
-            else:
-                yield from _nested(inner, (*headings, str(key)), depth + 1)
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        for number, item in enumerate(value):
-            at = "/".join([*headings, str(number)])
-            if isinstance(item, dict):
-                yield _Found(at, item, headings)
-            else:
-                yield _Found(at, {MALFORMED: str(item)[:2000]}, headings, broken="not a JSON object")
-
-
-def _columns_there(path: Path, records: list[_Found], columns: Mapping[str, str]) -> None:
+def _columns_there(path: Path, records: list[Found], columns: Mapping[str, str]) -> None:
     there = dict.fromkeys(str(key) for found in records if not found.broken for key in found.record)
     for ours, theirs in columns.items():
         if theirs not in there:
@@ -241,7 +158,7 @@ def _columns_there(path: Path, records: list[_Found], columns: Mapping[str, str]
             raise DataError(f"{path} has no column {theirs!r} for {ours}; it has {names}")
 
 
-def _none(path: Path, records: list[_Found], rejects: list[Reject]) -> DataError:
+def _none(path: Path, records: list[Found], rejects: list[Reject]) -> DataError:
     reasons = Counter(row.reason for row in rejects).most_common(2)
     names = ", ".join(sorted({str(key) for found in records[:100] for key in found.record})[:_LISTED])
     why = ", ".join(f"{reason}: {count:,}" for reason, count in reasons)
@@ -254,7 +171,7 @@ def _none(path: Path, records: list[_Found], rejects: list[Reject]) -> DataError
 
 
 def _template(
-    found: _Found, columns: Mapping[str, str], stated: tuple[str, str], model: str, changes: Counter[str]
+    found: Found, columns: Mapping[str, str], stated: tuple[str, str], model: str, changes: Counter[str]
 ) -> tuple[Template, str, str]:
     """(the row without its id, the source's type, what is left out). Raises _NoTemplate."""
     if found.broken:
@@ -296,7 +213,15 @@ def _by_field(record: dict[str, Any], columns: Mapping[str, str]) -> dict[str, A
     found |= {ours: record[ours] for ours in OURS if ours not in found and record.get(ours) is not None}
     for key, value in record.items():
         label = " ".join(str(key).lower().replace("_", " ").split())
-        field = "example" if label in _EXAMPLES else "licence" if label in _LICENCES else "kind" if label.endswith("type") else field_of(str(key))
+        field = (
+            "example"
+            if label in _EXAMPLES
+            else "licence"
+            if label in _LICENCES
+            else "kind"
+            if label.endswith("type")
+            else field_of(str(key))
+        )
         if field and field != "other" and str(key) not in taken and value is not None:
             found.setdefault(field, value)
     return found

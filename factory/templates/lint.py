@@ -1,6 +1,6 @@
 """What is wrong with a template: findings that quarantine it, and warnings for a person.
 
-    Finding(template_id="51aa…", name="put together", problem="steps hold 12, a number of its own example", blocking=True, code="own-number")
+    Finding(template_id="51aa…", name="put together", problem="steps hold 12, a number of its own example", blocking=True, …)
 
 A library that people import carries such defects by the dozen (papers/reasonflux, "Template T"): empty steps, steps that solve one example
 only, duplicate names, entries that their own name and tags do not retrieve.
@@ -43,7 +43,8 @@ _FACTOR = re.compile(
 
 
 _ILLUSTRATION = re.compile(
-    r"[(（](?:e\.g\.|i\.e\.|for (?:example|instance)|such as|like)[^()（）]*(?:\([^()]*\)[^()（）]*)*[)）]|\bfor (?:example|instance)[^;]*?(?:[.;](?=\s|$)|$)",
+    r"[(（](?:e\.g\.|i\.e\.|for (?:example|instance)|such as|like)[^()（）]*(?:\([^()]*\)[^()（）]*)*[)）]"
+    r"|\bfor (?:example|instance)[^;]*?(?:[.;](?=\s|$)|$)",
     re.IGNORECASE,
 )
 _GLUED = re.compile(r"[A-Za-zα-ω√|(]")  # `4ac` is of the formula

@@ -193,8 +193,8 @@ def test_a_stage_depends_on_the_inputs_that_its_code_asks(line: Path) -> None:
     asks = {
         "problems": {"problems"}, "adoption": {"adoption"}, "rollouts": {"recorded", "prompts"}, "report": {"recorded"},
         "plans": {"labeller", "prompts"}, "demonstrations": {"generator", "critic", "reward_model", "prompts"}, "restarts": {"prompts"},
-        "templates": {"labeller", "inference", "prompts"}, "trajectories": {"inference", "prompts"}, "distillation": {"prompts"},
-        "evaluate": {"inference", "prompts"},
+        "templates": {"labeller", "inference", "prompts", "templates"}, "trajectories": {"inference", "prompts"},
+        "distillation": {"prompts"}, "evaluate": {"inference", "prompts"},
     }  # fmt: skip
     for name, stage in checked(line):
         assert {Path(dep).stem for dep in deps(stage) if dep.startswith("data/inputs/")} == asks.get(name, set()), name
