@@ -7,8 +7,8 @@ A branch is kept as a mark: every step of it begins with its label and a colon. 
 `[Slope method]`, a heading without a number; or what qualifies one step, `Step 3 (slope method): …`. Items below a step (indented, bullets,
 or enumerated one level deeper) become one line with it, in their order. `changes` counts the steps that each rule changed.
 
-Text that went through JSON once too often is restored: `\\\\n` in two characters, doubled backslashes, and commands of LaTeX whose backslash
-was read as an escape (a form feed and `rac{1}{2}` is `\\\\frac{1}{2}`).
+Text that went through JSON once too often is restored: `\\n` in two characters, doubled backslashes, commands of LaTeX whose backslash
+was read as an escape (a form feed and `rac{1}{2}` is `\\frac{1}{2}`).
 """
 
 import re

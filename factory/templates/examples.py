@@ -32,7 +32,8 @@ _SOLUTION = _listed(
 _ANSWER = _listed("answer, answers, final answer, the answer, conclusion")
 
 _LABEL = re.compile(
-    r"\s{0,8}(?:\*\*|[\[【#])?\s?(?P<label>[A-Za-z][A-Za-z _-]{1,40}?)\s?(?:\*\*|[\]】])?\s?[:：]\s?(?:\*\*)?\s*(?P<rest>.*)", re.DOTALL
+    r"\s{0,8}(?:\*\*|[\[【#])?\s?(?P<label>[A-Za-z][A-Za-z _-]{1,40}?)\s?(?:\*\*|[\]】])?\s?(?:[:：]|(?<=】))\s?(?:\*\*)?\s*(?P<rest>.*)",
+    re.DOTALL,
 )
 _HEAD = re.compile(
     r"\s*(?:\*\*|[(（\[【])?(?:(?:based on|taking|using|adapted from|from)\s(?:the\s)?)?(?:textbook\s)?"
@@ -49,7 +50,8 @@ _ABOUT = re.compile(  # a heading that names what follows and states no problem
 )
 _ENUMERATED = re.compile(r"\s*(?:→\s?)?(?:[\[【*(]{0,2}\s?step\s?\d|[1１]\s?[.)、]\s?\S|①|[\[【]|[-•]\s|method\s1)", re.IGNORECASE)
 _AGAIN = re.compile(
-    r"\n\s*\n\s*(?=(?:\*\*)?(?:example|variation|problem)(?:\s(?:problem|question))?\s?\d{0,2}(?:\s?[(（][^()\n]{1,40}[)）])*\s?[^\n:]{0,30}:)",
+    r"\n\s*\n\s*(?=(?:\*\*|【)?(?:(?:example|problem)(?:\s(?:problem|question))?\s?(?:[:：】]|[\d(（][^\n:：]{0,50}[:：])"
+    r"|variation[^\n:：]{0,50}[:：]))",
     re.IGNORECASE,
 )
 

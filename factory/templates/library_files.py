@@ -73,7 +73,10 @@ def _document(path: Path) -> dict[str, Any] | None:
         raise DataError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and not _is_template(found) else None
+    alone = b"\n" not in whole.strip()  # perhaps the one row of a JSONL file
+    if not isinstance(found, dict) or _is_template(found) or (alone and not any(_nested(found, (), 0))):
+        return None
+    return found
 
 
 class _Twice(Exception):
