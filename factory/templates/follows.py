@@ -106,7 +106,7 @@ def _right(text: str) -> str:
         return ""
     if after and re.match(r"[A-Za-z](?![A-Za-z])|remainder|[|±:{}]|\\|[°′'∠△αβγθλμ]|(?:sin|cos|tan|log|ln|lg)", after):
         return ""
-    run = re.split(r"[.,:](?:\s|$)|\s\(\D|\s\(\d{1,2}\)\s|\s{2,}", run)[0].strip()
+    run = re.split(r"[.,:](?:\s|$)|\s\(\D|\s\(\d{1,2}\)\s|\s{2,}", run.strip())[0].strip()
     run = run.rstrip("+-*/^·×÷([√ .,:")
     return run if _expression(run) else ""
 
@@ -136,7 +136,7 @@ def _decimals(side: str) -> int | None:
     return len(match[1]) if match else None
 
 
-_POINT = re.compile(r"\b[A-Z]?\s?\(\s?([^(),\s]{1,12})\s?,\s?([^(),\s]{1,12})\s?\)")
+_POINT = re.compile(r"(?:\b[A-Z])?\s?\(\s?([^(),\s]{1,12})\s?,\s?([^(),\s]{1,12})\s?\)")
 _THROUGH = re.compile(
     r"(?:passes|passing|goes|pass)\sthrough\s(?:the\s)?(?:two\s)?(?:points?\s)?((?:[A-Z]?\s?\([^()]{1,30}\)(?:,?\s(?:and\s)?)?){1,3})"
 )
@@ -160,6 +160,8 @@ def misses_point(problem: str, answer: str, grader: Grader) -> str:
 
 def _at(side: str, x: str, y: str) -> str:
     """The side with numbers for x and y: `x²/15` at 3 → `(3)²/15`."""
+    if side in ("x", "y"):
+        return x if side == "x" else y
     return re.sub(r"(?<=[\d)])(?=[xy(])", "×", side).replace("x", f"({x})").replace("y", f"({y})")
 
 

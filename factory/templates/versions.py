@@ -173,7 +173,7 @@ def _digest(lock: str, path: Path, revision: str) -> str:
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
         raise DataError(f"dvc.lock of {revision} cannot be read") from None
     if not found:
-        raise DataError(f"dvc.lock of {revision} has no {path}: that revision's line made no templates")
+        raise DataError(f"git does not track {path} at {revision}, nor does its dvc.lock name it: there is nothing to compare with")
     return found[0]
 
 

@@ -1,0 +1,98 @@
+"""`factory templates import`, `lint` and `diff` as a user meets them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from factory import storage
+from factory.schemas import Template
+
+Run = Callable[..., subprocess.CompletedProcess]
+REAL = Path(os.environ.get("COAT_DATA", Path(__file__).parents[4] / "shared/data")) / "templates/template_library.json"
+ROW = {"name": "Add", "tags": ["sum"], "description": "Add it.", "scope": "A gain.", "steps": ["Add it."], "example": {"problem": "1 + 1?"}}
+BAD = {**ROW, "name": "See the book", "description": "Look.", "steps": ["Do as in Example 2."]}
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"Sums": [ROW, BAD, 7]}), encoding="utf-8")
+    return path
+
+
+def test_import_writes_rows_a_record_and_rejects(mine: Path, run: Run) -> None:
+    answer = run("templates", "import", "mine.json", "--licence", "MIT", "--source", "org/repo@1", cwd=mine.parent)
+    assert answer.returncode == 0, answer.stderr
+    assert "1 accepted, 1 quarantined: factory templates lint mine.templates.parquet" in answer.stdout
+    rows = storage.read_rows(mine.parent / "mine.templates.parquet", Template)
+    assert {row.name: (row.status, row.licence, row.source) for row in rows} == {
+        "Add": ("accepted", "MIT", "org/repo@1"), "See the book": ("quarantined", "MIT", "org/repo@1"),
+    }  # fmt: skip
+    record = json.loads((mine.parent / "mine.templates.import.json").read_text(encoding="utf-8"))
+    assert record["counts"]["rows in"] == record["counts"]["templates"] + record["counts"]["rejected"] == 3
+    assert {entry["at"] for entry in record["templates"].values()} == {"Sums/0", "Sums/1"}
+    assert storage.count_rows(mine.parent / "mine.templates.rejects.parquet") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("mine.json",), "states no licence for 2 of its templates"),
+        (("none.json", "--licence", "MIT"), "none.json is missing"),
+        (("mine.json", "--licence", "MIT", "--column", "name"), "expected OURS=THEIRS"),
+        (("mine.json", "--licence", "MIT", "--out", "x.csv"), "expected a name that ends in .parquet"),
+    ],
+)
+def test_a_mistake_is_one_line(mine: Path, run: Run, words: tuple[str, ...], said: str) -> None:
+    answer = run("templates", "import", *words, cwd=mine.parent)
+    assert answer.returncode == 1
+    assert said in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_lint_shows_what_quarantines_and_fails_only_when_strict(mine: Path, run: Run) -> None:
+    answer = run("templates", "lint", "mine.json", cwd=mine.parent)
+    assert answer.returncode == 0, answer.stderr
+    assert "2 templates: 1 pass, 1 do not" in answer.stdout
+    assert "a step refers to: 'Example 2'" in answer.stdout
+    assert "answer cannot be read" not in answer.stdout
+    assert run("templates", "lint", "mine.json", "--strict", cwd=mine.parent).returncode == 1
+    assert "expected one of no-steps" in run("templates", "lint", "mine.json", "--code", "zzz", cwd=mine.parent).stderr
+    assert "name a file" in run("templates", "lint", cwd=mine.parent).stderr
+
+
+def test_lint_takes_a_table_of_the_line(small_line, run: Run) -> None:
+    answer = run("templates", "lint", "templates", "--warnings", cwd=small_line.root)
+    assert answer.returncode == 0, answer.stderr
+    assert "1 templates: 1 pass, 0 do not" in answer.stdout
+
+
+def test_diff_of_two_files_and_what_has_no_revision(small_line, run: Run) -> None:
+    (row,) = storage.read_rows(storage.TABLES / "templates.parquet", Template)
+    storage.write_rows(Path("new.parquet"), Template, [replace(row, id="n", steps=("Count on.",), parents=(row.id,), version=2)])
+    answer = run("templates", "diff", "data/tables/templates.parquet", "--file", "new.parquet", cwd=small_line.root)
+    assert answer.returncode == 0, answer.stderr
+    assert "1 templates, 1 in data/tables/templates.parquet: 0 added, 0 removed, 1 changed, 0 moved in status" in answer.stdout
+    assert "+ Count on." in answer.stdout
+    assert "v9 is no revision of git here" in run("templates", "diff", "v9", cwd=small_line.root).stderr
+
+
+def test_help_teaches(run: Run, tmp_path: Path) -> None:
+    for command in ("import", "lint", "diff"):
+        answer = run("templates", command, "--help", cwd=tmp_path)
+        assert answer.returncode == 0
+        assert f"factory templates {command}" in answer.stdout.split("Examples:")[1]
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"ReasonFlux's library is not at {REAL} (COAT_DATA)")
+def test_the_published_library(tmp_path: Path, run: Run) -> None:
+    answer = run("templates", "import", str(REAL), "--licence", "Apache-2.0", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    rows = storage.read_rows(tmp_path / "template_library.templates.parquet", Template)
+    assert len(rows) == 420
+    assert 40 < sum(row.status == "quarantined" for row in rows) < 90
