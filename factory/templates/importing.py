@@ -21,6 +21,7 @@ from typing import Any
 from factory.errors import DataError
 from factory.files import row_reader
 from factory.files.unpacking import first_bytes
+from factory.grading import normalise
 from factory.identity import hash_files, row_id
 from factory.schemas import Reject, Template, field_types
 from factory.storage import read_rows, reject
@@ -83,10 +84,13 @@ class Imported:
 
     def document(self, path: Path, licence: str, source: str) -> dict[str, Any]:
         """All that was changed, as JSON: beside the Parquet, for whoever wants to look at it again."""
-        kinds: dict[str, int] = Counter(origin.kind for origin in self.origins.values() if origin.kind)
+        kinds = Counter(origin.kind for origin in self.origins.values() if origin.kind)
+        folded_kinds = vocabulary([normalise(kind)] for kind in kinds.elements())
         return {
-            "file": path.name, "sha256": hash_files([path], path.parent), "licence": licence, "source": source,
-            "counts": dict(self.table()), "kinds": dict(sorted(kinds.items())),
+            "file": path.name, "hash": hash_files([path], path.parent), "licence": licence, "source": source,
+            "counts": dict(self.table()), "kinds": {
+                kind: sorted(written for written in kinds if normalise(written) in spellings) for kind, spellings in folded_kinds.items()
+            },
             "tags": {tag: list(spellings) for tag, spellings in self.tags.items() if spellings != (tag,)},
             "templates": {
                 key: {"number": origin.number, "at": origin.at, **({"kind": origin.kind} if origin.kind else {}),
@@ -201,7 +205,7 @@ def _template(
             licence=" ".join(lines_of(values.get("licence"))).strip() or stated[0],
             status="quarantined", resolved=0, solve_rate=None, version=1,
         ),
-        " ".join(" ".join(lines_of(values.get("kind"))).lower().replace("-", " ").split()).rstrip("s"),
+        " ".join(" ".join(lines_of(values.get("kind"))).split()),
         example.left,
     )  # fmt: skip
 
