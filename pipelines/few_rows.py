@@ -135,6 +135,9 @@ class Few:
             if name == "templates" and section.min_support > 1:
                 few["min_support"] = 1
                 self.notes.append(f"templates.min_support is 1 here, {section.min_support} in params.yaml: few problems agree on little")
+            if name == "templates" and section.imports:
+                few["imports"] = []
+                self.notes.append("templates.imports are left out here: they are asked templates.resolve times for each of their examples")
             return params.model_copy(update={name: section.model_copy(update=few)})
         return self._evaluation() if name == "evaluate" else params
 

@@ -7,13 +7,15 @@ What a model answers decides some counts: how many rollouts are right, how many 
 what is taken for these shares, each a number that a run replaces by its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from factory.evaluation.greedy import models_of
 from factory.params import Params, Role
+from factory.params.sections import TemplateImport
 from factory.planning.questions import CONTINUE
 from factory.planning.samples import Sizes
 
@@ -178,6 +180,14 @@ def _train(sizes: Sizes, wanted: int) -> int:
     return wanted if sizes.train is None else min(wanted, sizes.train)
 
 
+def _imported(imports: Sequence[TemplateImport]) -> int:
+    """How many imported templates have an example that can be graded."""
+    from factory.templates.importing import gradable, read_library
+
+    libraries = (read_library(Path(item.path), item.licence, item.source, item.columns) for item in imports)
+    return sum(gradable(row) for library in libraries for row in library.templates)
+
+
 def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
     labeller, inference = params.roles.get("labeller"), params.roles.get("inference")
     if params.templates and params.trajectories and labeller and inference:
@@ -193,6 +203,13 @@ def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
             "trajectories.inference.max_tokens", problems, "at most",
             f"{problems:,} problems solved again once, where a template wants them ({params.templates.resolve} each)",
         )  # fmt: skip
+        if params.templates.imports:
+            tried, resolve = _imported(params.templates.imports), params.templates.resolve
+            yield Asked(
+                "templates", "inference", inference, inference.prompts, ("guided",), params.trajectories.inference.max_tokens,
+                "trajectories.inference.max_tokens", tried * resolve, "at most",
+                f"{tried:,} imported templates × {resolve} on their own examples",
+            )  # fmt: skip
     if params.plans and labeller:
         problems = _train(sizes, params.plans.problems)
         yield Asked(

@@ -26,6 +26,7 @@ from factory.identity import hash_files, row_id
 from factory.schemas import Reject, Template, field_types
 from factory.storage import read_rows, reject
 from factory.templates.cleaning import line_of, lines_of, steps_of
+from factory.templates.defects import answer_is_option
 from factory.templates.examples import example_of
 from factory.templates.fields import field_of
 from factory.templates.library_files import Found, records_of
@@ -46,6 +47,7 @@ OURS = (
     "source",
 )
 LONGEST_NAME = 200  # characters
+LONGEST_ANSWER, MOST_WORDS = 80, 8  # of an answer that a grade means something for
 _EXAMPLES = ("example", "example application", "worked example", "examples", "example solution and problem")
 _LICENCES = ("licence", "license")
 _LISTED = 40  # columns in a message
@@ -261,6 +263,13 @@ def _identified(template: Template, older: Mapping[str, Template]) -> Template:
 
 def _name(name: str) -> str:
     return " ".join(name.lower().split())
+
+
+def gradable(row: Template) -> bool:
+    """Whether its example has a problem and an answer that a grade means something for: not the letter of an option, not a sentence."""
+    answer = row.example_answer.strip()
+    short = bool(answer) and len(answer) <= LONGEST_ANSWER and len(answer.split()) <= MOST_WORDS
+    return bool(row.example_problem.strip()) and short and not answer_is_option(row)
 
 
 def templates_in(path: Path) -> tuple[list[Template], dict[str, Origin]]:

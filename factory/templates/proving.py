@@ -22,8 +22,7 @@ from factory.language.tokens.control import strays
 from factory.params import Params
 from factory.schemas import Problem, Reject, Template, TemplateStatus
 from factory.storage import reject
-from factory.templates.defects import answer_is_option
-from factory.templates.importing import read_library
+from factory.templates.importing import gradable, read_library
 from factory.templates.interplay import guided_prompt
 from factory.templates.lint import lint_library
 
@@ -97,16 +96,6 @@ def proven(rows: Sequence[Template], others: Sequence[Template], inference: Engi
             ran[row.id].append(grade.correct)
             ids[row.id].append(answer.request_id)
     return [_decided(row, ran.get(row.id, []), ids.get(row.id, []), section.min_solve_rate) for row in rows]
-
-
-def gradable(row: Template) -> bool:
-    """Whether its example has a problem and an answer that a grade means something for: not the letter of an option, not a sentence."""
-    answer = row.example_answer.strip()
-    short = bool(answer) and len(answer) <= LONGEST_ANSWER and len(answer.split()) <= MOST_WORDS
-    return bool(row.example_problem.strip()) and short and not answer_is_option(row)
-
-
-LONGEST_ANSWER, MOST_WORDS = 80, 8
 
 
 def _decided(row: Template, right: Sequence[bool], request_ids: Sequence[str], least: float) -> Template:

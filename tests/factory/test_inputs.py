@@ -10,6 +10,7 @@ import pytest
 from factory import inputs
 from factory.errors import DataError, ParamsError
 from factory.params import Params, Role, Source
+from factory.params.sections import TemplateImport
 
 
 @pytest.fixture
@@ -40,6 +41,16 @@ def model(folder: str, **files: str) -> None:
 
 def test_a_line_without_anything_from_outside_has_empty_files_of_every_owner(params: Params) -> None:
     assert written(params) == {owner: {} for owner in sorted(inputs.OWNERS)}
+
+
+def test_an_imported_library_is_an_input_of_its_own(params: Params) -> None:
+    Path("library.json").write_text("{}", encoding="utf-8")
+    item = TemplateImport(path="library.json", licence="MIT", source="org/repo@1")
+    line = params.model_copy(update={"templates": params.require("templates").model_copy(update={"imports": [item]})})
+    assert list(written(line)["templates"]) == ["library.json"]
+    Path("library.json").unlink()
+    with pytest.raises(DataError, match=r"templates.imports.0.path is library.json: no such file"):
+        written(line)
 
 
 def prompts(folder: str, **files: str) -> None:

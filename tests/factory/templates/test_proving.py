@@ -10,7 +10,8 @@ from factory.gate.release import gather
 from factory.params.sections import TemplateImport
 from factory.schemas import Template
 from factory.storage import to_table
-from factory.templates.proving import gradable, imported, proven
+from factory.templates.importing import gradable
+from factory.templates.proving import imported, proven
 
 ADD = {
     "name": "Join", "tags": ["sum"], "description": "Join amounts.", "scope": "Amounts come together.", "steps": ["Add the next number."],
