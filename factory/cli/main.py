@@ -12,13 +12,9 @@ import sys
 
 import typer
 
-<<<<<<< HEAD
 from factory.cli import (
     audit, check, estimate, grade, preview, profile, prompts, requests, show, solve, status, template_files, templates, timings,
 )  # fmt: skip
-=======
-from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, status, template_files, templates, timings
->>>>>>> 19dcf2c61059a268d55958a1c304f9cf4ddcb991
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
 
