@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, status, templates, timings
+from factory.cli import audit, check, estimate, grade, preview, profile, prompts, requests, show, solve, status, templates, timings
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
 
@@ -30,6 +30,7 @@ app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=estimate.EPILOG)(estimate.estimate)
 app.command(epilog=grade.EPILOG)(grade.grade)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command(epilog=solve.EPILOG)(solve.solve)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=show.EPILOG)(show.show)
 app.command()(timings.timings)

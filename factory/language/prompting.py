@@ -42,6 +42,10 @@ VARIABLES: dict[str, frozenset[str]] = {  # what each question may speak of
     "propose": frozenset({"problem", "templates", "most", "json"}),
     "plan": frozenset({"problem"}),
     "guided": frozenset({"problem", "templates"}),
+    "instantiate": frozenset({"problem", "templates", "template", "steps", "remark"}),
+    "evaluate": frozenset({"problem", "templates", "template", "steps", "json"}),
+    "revise": frozenset({"problem", "templates", "steps", "done", "remark", "candidates", "most", "json"}),
+    "conclude": frozenset({"problem", "templates", "steps"}),
     "judge": frozenset({"problem", "gold", "answer"}),
     "repair": frozenset({"reason"}),
 }
@@ -160,8 +164,9 @@ def _is_space(node: jinja2.nodes.Node) -> bool:
 _TEMPLATE = SimpleNamespace(name="add the parts", tags=("addition",), description="Add.", scope="Parts make a whole.", steps=("Add them.",))
 _EXAMPLE: dict[str, object] = {
     "problem": "What is 12 + 7?", "solution": "12 + 7 = 19", "steps": ("12 + 7 = 18", "So it is 18."), "earlier": ("12 + 7 = 17",),
-    "critique": "In Step 1: 12 + 7 is not 18.", "step": 1, "templates": (_TEMPLATE,), "most": 3, "name": "add the parts",
-    "tags": ("addition",), "gold": "19", "answer": "19", "reason": "no hint",
+    "critique": "In Step 1: 12 + 7 is not 18.", "step": 1, "templates": (_TEMPLATE, _TEMPLATE), "most": 3, "name": "add the parts",
+    "tags": ("addition",), "gold": "19", "answer": "19", "reason": "no hint", "template": _TEMPLATE, "remark": "18 is wrong.",
+    "candidates": (_TEMPLATE,), "done": 1,
 }  # fmt: skip
 _ENVIRONMENT = jinja2.Environment(
     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False

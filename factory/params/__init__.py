@@ -93,7 +93,7 @@ class Problems(Strict):
     max_reject_share: Fraction  # the stage fails above it
 
 
-RoleName = Literal["generator", "critic", "reward_model", "labeller", "inference", "judge"]
+RoleName = Literal["generator", "critic", "reward_model", "labeller", "planner", "inference", "judge"]
 
 
 class Parallel(Strict):

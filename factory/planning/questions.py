@@ -7,6 +7,7 @@ Nothing heavy is imported here: `--help` of the commands reads `ASKS`.
 """
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ ASKS = {  # role → the questions that it is asked
     "generator": ("solve",),
     "critic": ("verify", "critique", "critique_again"),
     "labeller": ("analyse", "propose", "plan", "describe"),
-    "inference": ("guided", "solve"),
+    "planner": ("plan", "evaluate", "revise"),
+    "inference": ("guided", "solve", "instantiate", "conclude"),
     "judge": ("judge",),
 }
+EXAMPLE = SimpleNamespace(name="add the parts", tags=("addition", "total"), steps=("Add the parts.",))  # where no template is released
 CONTINUE = "solve, begun"  # a solution that the generator goes on with: no file of its own
 
 
@@ -54,7 +57,7 @@ def values(problem: "Problem", by: "By", templates: "Sequence[Template]" = ()) -
         "problem": problem.problem, "solution": solution, "steps": steps, "earlier": steps[:1], "step": 1,
         "critique": "In Step 1: this is not what was asked.", "templates": templates, "gold": problem.answer, "answer": problem.answer,
         "name": first.name if first else "add the parts", "tags": first.tags if first else ("addition", "total"),
-        "reason": "no JSON in it", "most": 3,
+        "reason": "no JSON in it", "most": 3, "template": first or EXAMPLE, "candidates": templates, "done": 0, "remark": "",
     }  # fmt: skip
 
 

@@ -1,0 +1,230 @@
+"""`factory solve`: a problem solved with templates, step by step, and what happened on the way.
+
+factory solve "Ann has 12 pens and buys 3 boxes of 4 pens. How many pens has she now?" --answer 24 --page trace.html
+factory solve --problems dev.jsonl --json traces.jsonl
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from factory.cli.printing import coloured, console, print_table
+from factory.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from factory.templates.traces import Trace
+
+LIBRARY = "data/library.duckdb"
+STYLES = {"plain": "bold", "good": "bold green", "bad": "bold yellow"}
+PROBLEM, GOLD = ("problem", "question", "prompt"), ("answer", "gold", "target")
+EPILOG = """
+The planner plans: roles.planner, or with --planner a trained one; else roles.labeller chooses from the templates that fit. roles.inference
+carries the steps out. Every answer is kept in the request store (FACTORY_STORE): a run that was killed goes on where it was.
+
+Exit codes: 0 answered, right or wrong; 1 nothing could be asked; 2 wrong usage; 3 the loop ended without an answer (of one problem).
+
+\b
+Examples:
+  factory solve "Ann has 12 pens and buys 3 boxes of 4 pens. How many pens has she now?" --answer 24
+  factory solve "…" --library data/datasets/templates --rounds 6 --tokens 1200 --page trace.html
+  factory solve "…" --planner data/models/planner_dpo --evaluator critic
+  factory solve --problems dev.jsonl -n 100 --json traces.jsonl
+  factory solve --trace trace.json --page trace.html
+"""
+
+
+def _file(flag: str, words: str) -> Any:
+    return typer.Option(flag, metavar="FILE", help=words, show_default=False)
+
+
+def solve(
+    problem: Annotated[str, typer.Argument(help="The problem in words; - reads it from standard input.", show_default=False)] = "",
+    library: Annotated[
+        str, typer.Option("--library", metavar="PATH", help="A library (.duckdb), a Parquet file or a dataset folder of templates.")
+    ] = LIBRARY,
+    rounds: Annotated[int, typer.Option("--rounds", min=0, help="Steps that are carried out at most, those done again too.")] = 12,
+    tokens: Annotated[int, typer.Option("--tokens", min=8, help="Tokens that are generated at most, for each problem.")] = 3000,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Without it that of params.yaml.", show_default=False)] = None,
+    temperature: Annotated[float, typer.Option("--temperature", min=0, help="0: greedy. What is asked again is sampled.")] = 0.0,
+    planner: Annotated[
+        str, typer.Option("--planner", metavar="MODEL", help="A trained planner: a folder, or a Hub id at a commit.", show_default=False)
+    ] = "",
+    evaluator: Annotated[
+        str, typer.Option("--evaluator", metavar="ROLE", help="The role that evaluates steps: the planner, or critic.", show_default=False)
+    ] = "",
+    answer: Annotated[str, typer.Option("--answer", help="The gold answer, to grade the result.", show_default=False)] = "",
+    kind: Annotated[str, typer.Option("--kind", help="Of the answer: number, math, choice, label, literal, table or text.")] = "math",
+    problems: Annotated[
+        str, _file("--problems", "Many problems: JSONL, CSV or Parquet with a column problem or question, and answer to grade.")
+    ] = "",
+    n: Annotated[int | None, typer.Option("-n", min=1, help="So many of --problems, the first.", show_default=False)] = None,
+    json_: Annotated[str, _file("--json", "The trace as JSON, one a line of many problems. - is standard output, without the view.")] = "",
+    page: Annotated[str, _file("--page", "The trace as one HTML page.")] = "",
+    trace: Annotated[str, _file("--trace", "Show traces that --json wrote, and solve nothing.")] = "",
+) -> None:
+    """Solve a problem with the template library: plan, look up, carry out, evaluate, adjust, answer. Shows what happened.
+
+    A planned step whose template is not in the library is left out; without any the problem is solved directly. Within its rounds and
+    tokens it ends with an answer or with what it lacked.
+    """
+    from factory.schemas import AnswerKind, choices
+
+    if kind not in choices(AnswerKind):
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(choices(AnswerKind))}", param_hint="--kind")
+    if sum(map(bool, (problem, problems, trace))) != 1:
+        raise typer.BadParameter("give one of a problem, --problems FILE and --trace FILE", param_hint="PROBLEM")
+    if trace:
+        found = _saved(Path(trace))
+    else:
+        asked = _rows(problems, n) if problems else [(_words(problem), answer)]
+        found = _solved(asked, library, rounds, tokens, seed, temperature, planner, evaluator, kind)
+    if json_ not in ("", "-"):
+        _write(Path(json_), _lines(found))
+    if page:
+        from factory.reports.traces import page as written
+
+        _write(Path(page), written(found))
+    if json_ == "-":
+        sys.stdout.write(_lines(found))
+    elif len(found) == 1:
+        show(found[0])
+    else:
+        summarise(found)
+    if len(found) == 1 and found[0].ended.how == "failed":
+        raise typer.Exit(3)
+
+
+def _words(problem: str) -> str:
+    text = (sys.stdin.read() if problem == "-" else problem).strip()
+    if not text:
+        raise DataError("the problem has no words: write it in quotes, or give - and the text on standard input")
+    return text
+
+
+def _rows(name: str, n: int | None) -> list[tuple[str, str]]:
+    """(problem, gold answer or "") of the first n rows. Raises DataError for a file without such a column, or with a row that is none."""
+    from factory.files import row_reader
+
+    found: list[tuple[str, str]] = []
+    for batch in row_reader(Path(name)).batches():
+        for record in batch.records:
+            if len(found) == n:
+                return found
+            texts = [str(record.values[key]).strip() for key in PROBLEM if record.values.get(key)]
+            if record.broken or not texts:
+                what = record.broken or f"no column {' or '.join(PROBLEM)} with words in it"
+                raise DataError(f"{name}, row {record.line}: {what}")
+            gold = next((str(record.values[key]) for key in GOLD if record.values.get(key) not in (None, "")), "")
+            found.append((texts[0], gold))
+    if not found:
+        raise DataError(f"{name} has no rows: expected one problem a row")
+    return found
+
+
+def _solved(
+    asked: Sequence[tuple[str, str]], library: str, rounds: int, tokens: int, seed: int | None, temperature: float, planner: str,
+    evaluator: str, kind: Any,
+) -> "list[Trace]":  # fmt: skip
+    from factory.engines.select import Engines
+    from factory.params import load
+    from factory.templates.lookup import Lookup, load_templates
+    from factory.templates.solver import Settings, solver_of
+    from factory.templates.solving import grade_all, solve_all
+
+    params = load()
+    lookup = Lookup(load_templates(Path(library)))
+    settings = Settings(
+        rounds=rounds, tokens=tokens, temperature=temperature, seed=params.seed if seed is None else seed, steps=params.steps,
+        rules=tuple(params.grading.rules), kind=kind,
+    )  # fmt: skip
+    failing = params.requests.model_copy(update={"max_failed_share": 1.0})  # a failed request is stated in its trace
+    with Engines(failing, "solve", params.budget) as engines:
+        solver = solver_of(params, engines, lookup, settings, planner, evaluator)
+        traces = solve_all([problem for problem, _ in asked], solver)
+    return grade_all(traces, [gold for _, gold in asked], kind, params.grading)
+
+
+def _lines(traces: "Sequence[Trace]") -> str:
+    import orjson
+
+    return "".join(orjson.dumps(trace.document()).decode() + "\n" for trace in traces)
+
+
+def _write(path: Path, text: str) -> None:
+    from factory.storage import whole_file
+
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _saved(path: Path) -> "list[Trace]":
+    import orjson
+
+    from factory.templates.traces import read_trace
+
+    if not path.is_file():
+        raise DataError(f"{path} is missing: `factory solve … --json {path}` writes it")
+    found = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(read_trace(orjson.loads(line)))
+            except (orjson.JSONDecodeError, DataError) as error:
+                raise DataError(f"{path}, line {number}: {error}") from None
+    if not found:
+        raise DataError(f"{path} has no trace in it")
+    return found
+
+
+def show(trace: "Trace") -> None:
+    from factory.reports.readable import visible
+    from factory.reports.traces import ended, entries, models, took
+
+    output = console()
+    output.print(coloured(trace.problem))
+    for entry in entries(trace):
+        _print(output, entry.title, STYLES[entry.state])
+        for line in filter(None, (entry.text,)):
+            output.print(coloured("\n".join("  " + part for part in line.split("\n"))))
+        if entry.told:
+            output.print(f"  {entry.told}", style="dim", markup=False)
+    _print(output, ended(trace), STYLES["good" if trace.ended.how == "answered" else "bad"])
+    output.print(visible(f"{took(trace)}\n{models(trace)}"), style="dim", markup=False)
+
+
+def _print(output: "Console", text: str, style: str) -> None:
+    output.print()
+    output.print(text, style=style, markup=False)
+
+
+def summarise(traces: "Sequence[Trace]") -> None:
+    """How many were answered and right, what it took, and why others were not."""
+    from collections import Counter
+
+    from factory.evaluation.statistics import wilson
+    from factory.reports.readable import visible
+
+    n, answered = len(traces), sum(trace.ended.how == "answered" for trace in traces)
+    graded = [trace for trace in traces if trace.grade]
+    right = sum(trace.grade["verdict"] == "correct" for trace in graded)
+    cells = [["problems", f"{n:,}"], ["answered", f"{answered:,}"]]
+    if graded:
+        low, high = wilson(right, len(graded))
+        cells.append([f"correct of {len(graded):,}", f"{right:,}, {right / len(graded):.1%} ({low:.1%} to {high:.1%})"])
+    cells += [
+        ["steps a problem", f"{sum(trace.totals.rounds for trace in traces) / n:.2f}"],
+        ["requests a problem", f"{sum(trace.totals.requests for trace in traces) / n:.2f}"],
+        ["tokens out a problem", f"{sum(trace.totals.tokens for trace in traces) / n:,.1f}"],
+    ]
+    did = Counter(event.choice for trace in traces for event in trace.events if event.kind == "adjust" and event.choice)
+    cells += [[f"adjusted: {visible(choice)}", f"{count:,}"] for choice, count in did.most_common()]
+    notes = Counter(f"{event.question or event.kind}: {event.note}" for trace in traces for event in trace.events if event.note)
+    cells += [[visible(note), f"{count:,}"] for note, count in notes.most_common(8)]
+    failed = Counter(trace.ended.reason for trace in traces if trace.ended.how == "failed")
+    cells += [[f"failed: {visible(reason)}", f"{count:,}"] for reason, count in failed.most_common(8)]
+    print_table(["", ""], cells)
