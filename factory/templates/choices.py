@@ -1,7 +1,8 @@
 """What is said of an instantiated step, read: keep it, do it again, fetch another template, revise the rest of the plan, or stop.
 
     read_choice('{"remark": "3 * 4 is 12.", "choice": "keep"}')          → Evaluation("keep", "3 * 4 is 12.")
-    read_choice("These are groups, not a sum.\\nChoice: fetch another")   → Evaluation("fetch", "These are groups, not a sum.")
+    read_choice("fetch: these are groups, not a sum.")                   → Evaluation("fetch", "these are groups, not a sum.")
+    read_choice("These are groups, not a sum.\\nChoice: fetch another")   → the same, with a capital
     read_choice("12 + 7 is not 18.")                                     → Evaluation("redo", "12 + 7 is not 18."): a verification
     read_choice("Hm.")                                                   → None
 
@@ -37,6 +38,7 @@ _WORDS: dict[Choice, str] = {  # how models write them
     "stop": r"stop|done|finished?",
 }
 _LABEL = re.compile(r"^[\W_]*(?:choice|decision|action|verdict)\b[\W_]*[:=]\s*(?P<word>.+)$", re.IGNORECASE | re.MULTILINE)
+_FIRST = re.compile(r"\A[\W_]*(?P<word>[A-Za-z ]{2,40}?)[*_\s]*(?::|\s[-–—])\s*(?P<remark>\S.*)", re.DOTALL)
 _KEYS = ("choice", "decision", "action", "verdict")
 _REMARKS = ("remark", "reason", "explanation", "comment", "why")
 
@@ -66,7 +68,8 @@ def read_choice(text: str) -> Evaluation | None:
         choice = choices.pop() if len(choices) == 1 else None
         return Evaluation(choice, _short(_LABEL.sub("", text))) if choice else None
     if choice := _choice(text):
-        return Evaluation(choice, "")
+        first = _FIRST.match(text)
+        return Evaluation(choice, _short(first["remark"].splitlines()[0]) if first else "")
     verified = read_verification(text)
     if verified.approves is None:
         return None
@@ -75,7 +78,7 @@ def read_choice(text: str) -> Evaluation | None:
 
 def _choice(words: str) -> Choice | None:
     """The choice that these words name and nothing else; what stands behind a comma or full stop is a reason."""
-    bare = re.split(r"[.,;:(\n–—]| - ", words.strip().strip("*_`\"' ").lower(), maxsplit=1)[0].strip("*_`\"' ")
+    bare = re.split(r"[.,;:(\n–—]|\s-\s", words.strip().strip("*_`\"' ").lower(), maxsplit=1)[0].strip("*_`\"' ")
     return next((choice for choice, pattern in _WORDS.items() if re.fullmatch(pattern, bare)), None)
 
 

@@ -106,15 +106,15 @@ class Requests:
 
     def ask(
         self, kind: Kind, voice: Voice, question: str, most: int, values: dict[str, Any], *, place: int = 0, turn: tuple[int, ...] = (),
-        again: bool = False, schema: str | None = None, lines: bool = False, last: bool = False,
+        again: bool = False, schema: str | None = None, stop: tuple[str, ...] = (), last: bool = False,
     ) -> Flow[Event]:  # fmt: skip
-        """One request and its answer. `turn` tells apart what is asked several times, `again` samples it; `lines`: one line is wanted where
-        steps are lines; `last`: nothing is held back. Raises RequestFailed."""
+        """One request and its answer. `turn` tells apart what is asked several times, `again` samples it; `last`: nothing is held back.
+        Raises RequestFailed."""
         settings = self.settings
         json = bool(schema) and in_json(voice.engine, voice.prompts, question)
         sampling = SamplingParams(
             max_tokens=max(1, min(most, self.left(last=last))), temperature=settings.again if again else settings.temperature,
-            stop=("\n",) if lines and settings.steps == "line" else (),
+            stop=stop,
         )  # fmt: skip
         seed = seed_for(settings.seed, "solve", self.key, question, place, turn)
         prompt = voice.prompts.render(question, **values, json=json)

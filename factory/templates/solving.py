@@ -139,7 +139,7 @@ class Solving(Requests):
         values = {**self._so_far(), "template": step.template, "remark": self.remark}
         event = yield from self.ask(
             "instantiate", self.solver.inference, "instantiate", self.settings.step_tokens, values, place=len(self.steps) + 1,
-            turn=(self.rounds,), again=step.tries > 0, lines=True,
+            turn=(self.rounds,), again=step.tries > 0, stop=self._end(),
         )  # fmt: skip
         self.steps.append(event.text.strip())
 
@@ -152,7 +152,7 @@ class Solving(Requests):
                 break
             event = yield from self.ask(
                 "evaluate", self.solver.evaluator, "evaluate", settings.check_tokens, values, place=place, turn=(self.rounds, attempt),
-                again=attempt > 0, schema=EVALUATION_SCHEMA, lines=True,
+                again=attempt > 0, schema=EVALUATION_SCHEMA,
             )  # fmt: skip
             if event.finish == "stop" and (found := read_choice(event.text)):
                 self.note("", found.choice, found.remark)
@@ -166,6 +166,12 @@ class Solving(Requests):
         question = "conclude" if self.steps else "solve"
         event = yield from self.ask("conclude", self.solver.inference, question, self.settings.answer_tokens, self._so_far(), last=True)
         self.final = event.text.strip()
+
+    def _end(self) -> tuple[str, ...]:
+        """Where a step ends: with its line; of paragraphs, where a small model goes on with the question that it was asked."""
+        if self.settings.steps == "line":
+            return ("\n",)
+        return ("\nNow do step", "\nProblem:", f"\nStep {len(self.steps) + 2}")
 
     def _so_far(self) -> dict[str, Any]:
         return {"problem": self.problem, "templates": [step.template for step in self.plan], "steps": tuple(self.steps)}

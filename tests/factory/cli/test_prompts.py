@@ -63,7 +63,7 @@ def test_a_servers_tokens_are_its_own_so_the_conversation_is_shown(asked: Path) 
 
 
 @pytest.mark.parametrize(("words", "error", "says"), [
-    (("reward_model",), ParamsError, "reward_model is asked nothing: expected generator, critic, labeller, inference, judge"),
+    (("reward_model",), ParamsError, "reward_model is asked nothing: expected generator, critic, labeller, planner, inference, judge"),
     (("judge",), ParamsError, "params.yaml has no roles.judge"),
     (("generator", "--row", "zz"), DataError, "no problem and no row with a prompt has an id that begins with zz"),
 ])  # fmt: skip

@@ -40,8 +40,10 @@ def write(folder: Path, name: str, text: str) -> str:
 def test_every_set_asks_every_question(name: str) -> None:
     prompts = Prompts(name)
     assert set(prompts.files) == set(VARIABLES)
+    others = {name: () for name in ("steps", "templates", "earlier", "tags", "candidates")}
+    others |= {"done": 0, "template": {"name": "add", "tags": (), "steps": ()}}
     for question, variables in VARIABLES.items():
-        values = {variable: () if variable in ("steps", "templates", "earlier", "tags") else f"<{variable}>" for variable in variables}
+        values = {variable: others.get(variable, f"<{variable}>") for variable in variables}
         assert "user" in [message.role for message in prompts.render(question, **values)]
         assert prompts.version(question).startswith((f"{name}/{question}@", f"instruct/{question}@"))
 

@@ -37,6 +37,12 @@ OTHERS: dict[str, dict[str, object]] = {
     "analyse": {"solution": GOLD, "step": 0}, "describe": {"name": "put together", "tags": ("add", "gain")},
     "propose": {"templates": TEMPLATES, "most": 3}, "plan": {}, "guided": {"templates": TEMPLATES},
     "judge": {"gold": "15", "answer": "fifteen"},
+    "instantiate": {"templates": TEMPLATES, "template": TEMPLATES[1], "steps": ("12 + 7 = 19",), "remark": "19 + 4 is not asked for."},
+    "evaluate": {"templates": TEMPLATES, "template": TEMPLATES[1], "steps": ("12 + 7 = 19", "19 - 4 = 15")},
+    "revise": {
+        "templates": TEMPLATES, "steps": ("12 + 7 = 19",), "done": 1, "remark": "He lost 4.", "candidates": TEMPLATES, "most": 3,
+    },
+    "conclude": {"templates": TEMPLATES, "steps": ("12 + 7 = 19", "19 - 4 = 15")},
     "repair": {"reason": "no field step"},
 }  # fmt: skip
 
@@ -67,6 +73,14 @@ def test_questions_for_json_are_what_they_were(name: str) -> None:
     assert written(situation(INSTRUCT, name, json=True)) == (GOLDEN / f"instruct/{name}.json.txt").read_text()
 
 
+def test_the_laptop_is_asked_for_steps_as_it_verifies_follows_and_plans() -> None:
+    steps = situation(LAPTOP, "conclude")
+    assert flat(steps) == flat(situation(LAPTOP, "guided")) + "12 + 7 = 19\n19 - 4 = 15\n"
+    assert flat(situation(LAPTOP, "instantiate")) == flat(situation(LAPTOP, "guided")) + "12 + 7 = 19\n"
+    assert situation(LAPTOP, "evaluate") == LAPTOP.render("verify", problem=PROBLEM, steps=("12 + 7 = 19", "19 - 4 = 15"))
+    assert flat(situation(LAPTOP, "revise")) == flat(situation(LAPTOP, "plan")) + "put together (add, gain)\n"
+
+
 def test_every_golden_file_is_compared() -> None:
     names = {*VARIABLES, *BEGUN, *(f"{name}.json" for name in VARIABLES if INSTRUCT.asks_json(name))}
     assert {path.stem for path in (GOLDEN / "instruct").iterdir()} == names
@@ -95,6 +109,8 @@ def test_no_prompt_of_a_generator_or_a_verification_shows_the_gold_solution(prom
         assert "15" not in flat(situation(prompts, name))
 
 
-def test_only_the_laptop_begins_the_critics_turn() -> None:
-    assert [name for name in VARIABLES if situation(LAPTOP, name)[-1].role == "assistant"] == ["verify"]
+def test_only_the_laptop_begins_the_models_turn() -> None:
+    """It verifies, carries a plan out and goes on with a plan in the words that its base is trained on."""
+    begun_there = [name for name in VARIABLES if situation(LAPTOP, name)[-1].role == "assistant"]
+    assert begun_there == ["verify", "instantiate", "evaluate", "revise", "conclude"]
     assert [name for name in VARIABLES if situation(INSTRUCT, name)[-1].role == "assistant"] == []

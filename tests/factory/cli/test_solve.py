@@ -1,0 +1,136 @@
+"""`factory solve`: the view, the files that it writes, graded results, many problems, and mistakes in one line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from factory.cli.main import app
+from factory.schemas import Template
+from factory.storage import write_rows
+from factory.templates.traces import read_trace
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "templates"))
+from scripted import PROBLEM, ScriptedServer
+
+ROOT = Path(__file__).parents[3]
+EVIL = "<script>alert(1)</script> & \x1b[31m12 apples"
+ANSWERS = {
+    "propose": ["equal groups (multiply, groups)\nzebra (stripes)"], "instantiate": [EVIL], "evaluate": ["keep: it is right."],
+    "conclude": [r"So \boxed{10}."], "solve": [r"It is \boxed{12}."],
+}  # fmt: skip
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer(dict(ANSWERS)) as made:
+        yield made
+
+
+@pytest.fixture
+def project(tmp_path: Path, planner_kit, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params whose every role is the server, and a library."""
+    monkeypatch.chdir(tmp_path)
+    document = yaml.safe_load((ROOT / "pipelines/recorded_gsm8k/params.yaml").read_text(encoding="utf-8"))
+    for name in ("critic", "labeller", "inference"):
+        document["roles"][name] = {"engine": "openai", "model": "m@1", "base_url": server.url}
+    document["requests"] |= {"timeout": 2, "retries": 0}
+    Path("params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    write_rows(Path("library.parquet"), Template, sorted(planner_kit.library(), key=lambda row: row.id))
+    return tmp_path
+
+
+def solve(*words: str, **options: Any) -> Any:
+    return CliRunner().invoke(app, ["solve", "--library", "library.parquet", *words], catch_exceptions=False, **options)
+
+
+def test_a_problem_is_solved_shown_and_written(project: Path) -> None:
+    done = solve(PROBLEM, "--answer", "10", "--json", "out/trace.json", "--page", "trace.html")
+    assert done.exit_code == 0
+    for words in (
+        "step 1 · template\n  equal groups (multiply, groups)\n  score ", "zebra (stripes)\n  no template found: left out",
+        "keep: it is right.",
+        "answer 10, correct (gold 10)", "1 steps carried out, 4 requests", "labeller m@1, inference m@1; library ",
+    ):  # fmt: skip
+        assert words in done.output
+    assert "\x1b[31m" not in done.output
+    trace = read_trace(json.loads((project / "out/trace.json").read_text(encoding="utf-8")))
+    assert (trace.answer, trace.grade) == ("10", {"gold": "10", "verdict": "correct"})
+    assert solve("--trace", "out/trace.json", "--page", "again.html").output == done.output
+    assert (project / "again.html").read_text(encoding="utf-8") == (project / "trace.html").read_text(encoding="utf-8")
+
+
+def test_a_page_stands_alone_escapes_and_knows_the_dark(project: Path) -> None:
+    solve(f"{PROBLEM} <b>", "--page", "trace.html")
+    page = (project / "trace.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; \\x1b[31m12 apples" in page
+    assert "now? &lt;b&gt;" in page
+    assert "prefers-color-scheme: dark" in page
+    assert not any(words in page for words in ("<script", "<b>", "src=", 'href="http', "url(", "\x1b"))
+
+
+def test_json_on_standard_output_and_the_problem_on_standard_input(project: Path) -> None:
+    document = json.loads(solve("-", "--json", "-", input=f"\n{PROBLEM}\n").stdout)
+    assert (document["schema"], document["problem"]) == (1, PROBLEM)
+
+
+def test_many_problems_are_traces_row_by_row_and_nothing_is_asked_twice(project: Path, server: ScriptedServer) -> None:
+    rows = [{"question": f"{PROBLEM} Day {day}.", "answer": gold} for day, gold in enumerate(("10", "11", "10"))]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = solve("--problems", "rows.jsonl", "--json", "traces.jsonl", "-n", "2")
+    first = Path("traces.jsonl").read_bytes()
+    assert [json.loads(line)["problem"][-6:] for line in first.splitlines()] == ["Day 0.", "Day 1."]
+    assert "1, 50.0% (9.5% to 90.5%)" in done.output
+    asked = len(server.asked)
+    solve("--problems", "rows.jsonl", "--json", "again.jsonl", "-n", "2")
+    assert len(server.asked) == asked
+    ids = [[json.loads(line)["id"] for line in Path(name).read_bytes().splitlines()] for name in ("traces.jsonl", "again.jsonl")]
+    assert ids[0] == ids[1]
+    solve("--problems", "rows.jsonl", "--json", "traces.jsonl")
+    assert len(server.asked) == asked * 3 // 2  # the third row alone
+
+
+def test_a_failed_request_is_a_stated_end_and_exit_code_3(project: Path, server: ScriptedServer) -> None:
+    server.answers["instantiate"] = ["!out of order"]
+    done = solve(PROBLEM, "--json", "trace.json")
+    assert done.exit_code == 3
+    assert "no answer: the question 'instantiate' to m@1 failed: " in done.output
+    assert "out of order" in done.output
+    assert json.loads(Path("trace.json").read_text(encoding="utf-8"))["ended"]["how"] == "failed"
+    assert solve("--trace", "trace.json").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("  ",), "the problem has no words: write it in quotes"),
+        (("P?", "--library", "gone.duckdb"), "gone.duckdb is missing: name a library with --library"),
+        (("P?", "--evaluator", "nobody"), "params.yaml has no roles.nobody to evaluate steps: expected planner, "),
+        (("P?", "--planner", "data/models/none"), "data/models/none"),
+        (("--problems", "gone.jsonl"), "gone.jsonl is missing"),
+        (("--problems", "bare.jsonl"), "bare.jsonl, row 2: no column problem or question or prompt with words in it"),
+        (("--trace", "bare.jsonl"), "bare.jsonl, line 1: this is no trace"),
+        (("--trace", "params.yaml"), "params.yaml, line 1: "),
+    ],
+)
+def test_a_mistake_is_one_line(project: Path, run: Callable[..., subprocess.CompletedProcess], words: tuple[str, ...], says: str) -> None:
+    Path("bare.jsonl").write_text('{"problem": "x"}\n{"other": 1}\n', encoding="utf-8")
+    done = run("solve", "--library", "library.parquet", *words, cwd=project)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert "Traceback" not in done.stderr
+
+
+def test_without_params_or_with_two_kinds_of_problem_nothing_runs(project: Path, run: Callable[..., subprocess.CompletedProcess]) -> None:
+    assert run("solve", cwd=project).returncode == 2
+    assert run("solve", "P?", "--problems", "x", cwd=project).returncode == 2
+    assert run("solve", "P?", "--kind", "colour", cwd=project).returncode == 2
+    Path("params.yaml").unlink()
+    assert "params.yaml is missing here" in run("solve", "P?", cwd=project).stderr
