@@ -2,11 +2,11 @@
 
     python benchmarks/interplay.py --n 100
 
-Prints, for each arm, accuracy with its 95 % Wilson interval, the difference to `direct` over the same problems (paired bootstrap), generated
-tokens and requests a problem, and cpu-seconds of this process. Arms: direct (one greedy decode) · guided by the labeller's plan, by SFT, by
-DPO (one decode under the whole plan) · the loop with each of these planners, with and without evaluations of steps. `dev` only: what is
-tuned here is not measured here. Needs params.yaml, data/models/{base,planner_sft,planner_dpo}, data/datasets/templates, data/tables.
-Seconds count what was asked: give a fresh FACTORY_STORE.
+Prints, for each arm, accuracy with its 95 % Wilson interval, the difference to `direct` over the same problems (paired bootstrap),
+generated tokens and requests a problem, and cpu-seconds of this process. Arms: direct (one greedy decode) · guided by the labeller's
+plan, by SFT, by DPO (one decode under the whole plan) · the loop with each of these planners, with and without evaluations of steps.
+`dev` only: what is tuned here is not measured here. Needs params.yaml, data/models/{base,planner_sft,planner_dpo},
+data/datasets/templates and data/tables/problems.parquet. Seconds count what was asked: give a fresh FACTORY_STORE.
 """
 
 import argparse
@@ -14,12 +14,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from factory.engines.select import Engines
 from factory.evaluation.arms import follow, planned, solve
 from factory.evaluation.interplay import interplay
 from factory.evaluation.statistics import paired_bootstrap, wilson
 from factory.grading import Grader
+from factory.identity import seed_for
 from factory.language.prompting import Prompts
 from factory.params import Role, load
 from factory.problems.draw import in_order
@@ -85,21 +87,23 @@ def main() -> None:
         measured("direct", lambda: solve(base.engine, "direct", problems, most, prompts, grader))
         for name in options.planners.split(","):
             planner = base if name == "base" else engine(name)
-            measured(
-                f"guided, {name}",
-                lambda planner=planner: follow(
-                    base.engine, "guided", planned(planner.engine, problems, lookup.templates, PLAN, prompts), most, prompts, grader
-                ),
-            )
+
+            def guided(planner: Voice) -> list[Answer]:
+                plans = planned(planner.engine, problems, lookup.templates, PLAN, prompts)
+                return follow(base.engine, "guided", plans, most, prompts, grader)
+
+            measured(f"guided, {name}", partial(guided, planner))
             traces: list[Trace] = []
+
+            def loop(solver: Solver, kept: list[Trace]) -> list[Answer]:
+                answers, kept[:] = interplay("interplay", problems, solver, grader)
+                return answers
+
             for evaluates in (False, True):
-                solver = Solver(planner, base, base, lookup, replace(settings, evaluates=evaluates), "plan")
-
-                def loop(solver: Solver = solver) -> list[Answer]:
-                    answers, traces[:] = interplay("interplay", problems, solver, grader)
-                    return answers
-
-                measured(f"loop, {name}, {'steps evaluated' if evaluates else 'no evaluation'}", loop)
+                own = replace(settings, evaluates=evaluates, seed=seed_for(params.seed, name, evaluates))  # no answer of another arm's
+                solver = Solver(planner, base, base, lookup, own, "plan")
+                asked = "steps evaluated" if evaluates else "no evaluation"
+                measured(f"loop, {name}, {asked}", partial(loop, solver, traces))
             print(f"  {happened(traces)}", flush=True)
 
 

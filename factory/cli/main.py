@@ -1,4 +1,4 @@
-"""The command `factory`: look at what the line made, change profiles, search templates. `dvc repro` runs the line itself.
+"""The command `factory`: look at what the line made, change profiles, search templates, solve with them. `dvc repro` runs the line itself.
 
     factory status
     factory show restarts_r1 -n 2
@@ -18,7 +18,7 @@ from factory.errors import FactoryError, explained
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Look at what the line made, change profiles, search templates. `dvc repro` runs the line.",
+    help="Look at what the line made, change profiles, search templates, solve with them. `dvc repro` runs the line.",
     epilog="Start with: factory status · factory show demonstrations -n 1 · factory profile list",
 )  # fmt: skip
 app.add_typer(audit.audit, name="audit")

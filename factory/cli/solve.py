@@ -100,7 +100,9 @@ def solve(
 
 
 def _words(problem: str) -> str:
-    text = (sys.stdin.read() if problem == "-" else problem).strip()
+    from factory.engines.bodies import whole
+
+    text = whole(sys.stdin.buffer.read().decode("utf-8", "replace") if problem == "-" else problem).strip()
     if not text:
         raise DataError("the problem has no words: write it in quotes, or give - and the text on standard input")
     return text

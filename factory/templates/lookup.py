@@ -17,7 +17,7 @@ from factory.grading import normalise
 from factory.identity import row_id
 from factory.schemas import Template, field_types
 from factory.storage import read_rows, values_of
-from factory.templates.retrieve import label, postings_sql, scores_sql, similar_texts
+from factory.templates.retrieve import label, postings_sql, scores_sql
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,12 @@ class Lookup:
         self._fitting: dict[tuple[str, int], list[Template]] = {}
         self._ranked: dict[str, list[Found]] = {}
         self._connection = duckdb.connect()
-        self._connection.execute("create table documents (id varchar, text varchar)")
-        if self.templates:
-            self._connection.executemany("insert into documents values (?, ?)", [[item.id, label(item)] for item in self.templates])
-        self._connection.execute(f"create table postings as {postings_sql('documents')}")
+        texts = [(item.id, label(item), " ".join((label(item), item.description, item.scope))) for item in self.templates]
+        self._connection.execute("create table texts (id varchar, label varchar, whole varchar)")
+        if texts:
+            self._connection.executemany("insert into texts values (?, ?, ?)", texts)
+        for name in ("label", "whole"):
+            self._connection.execute(f"create table by_{name} as {postings_sql(f'(select id, {name} as text from texts)')}")
 
     def retrieve(self, name_and_tags: str, without: Collection[str] = ()) -> Found | None:
         """The best template for a planned step whose id is not in `without`; None where nothing is found."""
@@ -77,16 +79,17 @@ class Lookup:
     def fitting(self, problem: str, k: int) -> list[Template]:
         """Up to k templates whose text is most like the problem's; the first k where it shares no word with any."""
         if (problem, k) not in self._fitting:
-            texts = {item.id: " ".join((label(item), item.description, item.scope)) for item in self.templates}
-            found = similar_texts([problem], texts, k)[0] if texts else []
-            self._fitting[problem, k] = [self._by_id[key] for key in found] or self.templates[:k]
+            found = self._scores(problem, "by_whole")[:k]
+            self._fitting[problem, k] = [self._by_id[key] for key, _ in found] or self.templates[:k]
         return self._fitting[problem, k]
 
     def _rank(self, name_and_tags: str) -> list[Found]:
         name = normalise(name_and_tags.rsplit(" (", 1)[0])
-        ranked = self._connection.execute(
-            f"select id, score from ({scores_sql('(select 0 as query, ? as text)', 'postings')}) order by score desc, id", [name_and_tags]
-        ).fetchall()
-        scores = dict(ranked)
+        scores = dict(self._scores(name_and_tags, "by_label"))
         exact = sorted(item.id for item in self.templates if normalise(item.name) == name)
         return [Found(self._by_id[key], round(scores.get(key, 0.0), 6)) for key in dict.fromkeys([*exact, *scores])]
+
+    def _scores(self, text: str, index: str) -> list[tuple[str, float]]:
+        """(id, score) of every template that shares a term with the text, best first."""
+        query = scores_sql("(select 0 as query, ? as text)", index)
+        return self._connection.execute(f"select id, score from ({query}) order by score desc, id", [text]).fetchall()

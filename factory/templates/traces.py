@@ -100,14 +100,18 @@ def read_trace(document: object) -> Trace:
     if document["schema"] != SCHEMA:
         raise DataError(f"this trace has schema {document['schema']!r}, this version reads {SCHEMA}: solve the problem again")
     try:
+        asked = {**document["asked"], **{name: dict(document["asked"][name]) for name in ("models", "library")}}
+        if document["ended"]["how"] not in ("answered", "failed"):
+            raise ValueError(f"ended.how is {document['ended']['how']!r}")
         return Trace(
-            problem=_text(document["problem"]), asked=dict(document["asked"]), plan=tuple(map(_text, document["plan"])),
+            problem=_text(document["problem"]), asked=asked, plan=tuple(map(_text, document["plan"])),
             events=tuple(_made(Event, event) for event in document["events"]), solution=tuple(map(_text, document["solution"])),
             answer=document["answer"] if document["answer"] is None else _text(document["answer"]),
             ended=_made(Ended, document["ended"]), totals=_made(Totals, document["totals"]),
-            grade=dict(document.get("grade") or {}), measured=dict(document.get("measured") or {}),
+            grade={key: _text(value) for key, value in document["grade"].items()},
+            measured={key: float(value) for key, value in document["measured"].items()},
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"this trace cannot be read: {type(error).__name__} {str(error)[:80]}") from None
 
 

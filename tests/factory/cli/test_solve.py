@@ -78,6 +78,9 @@ def test_a_page_stands_alone_escapes_and_knows_the_dark(project: Path) -> None:
 def test_json_on_standard_output_and_the_problem_on_standard_input(project: Path) -> None:
     document = json.loads(solve("-", "--json", "-", input=f"\n{PROBLEM}\n").stdout)
     assert (document["schema"], document["problem"]) == (1, PROBLEM)
+    document = json.loads(solve("-", "--json", "-", input=PROBLEM.encode() + b"\xff").stdout)  # no text of any encoding
+    assert document["problem"] == PROBLEM + "\ufffd"
+    assert solve(PROBLEM + "\udcff").exit_code == 0  # as a shell hands over such a byte
 
 
 def test_many_problems_are_traces_row_by_row_and_nothing_is_asked_twice(project: Path, server: ScriptedServer) -> None:

@@ -40,7 +40,7 @@ def write(folder: Path, name: str, text: str) -> str:
 def test_every_set_asks_every_question(name: str) -> None:
     prompts = Prompts(name)
     assert set(prompts.files) == set(VARIABLES)
-    others = {name: () for name in ("steps", "templates", "earlier", "tags", "candidates")}
+    others = dict.fromkeys(("steps", "templates", "earlier", "tags", "candidates"), ())
     others |= {"done": 0, "template": {"name": "add", "tags": (), "steps": ()}}
     for question, variables in VARIABLES.items():
         values = {variable: others.get(variable, f"<{variable}>") for variable in variables}

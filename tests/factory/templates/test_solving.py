@@ -265,6 +265,8 @@ def test_a_trace_is_read_back_and_another_one_refused(bench: Bench) -> None:
         ({**document, "events": [{"kind": 3}]}, "kind is 3"),
         ({**document, "events": [{"kindred": "plan"}]}, "cannot be read"), ({**document, "problem": None}, "None is no text"),
         ({key: value for key, value in document.items() if key != "totals"}, "'totals'"),
+        ({**document, "measured": {"seconds": "long"}}, "cannot be read"), ({**document, "asked": {"models": 3}}, "cannot be read"),
+        ({**document, "ended": {"how": "well"}}, "'well'"), ({**document, "grade": ["x"]}, "cannot be read"),
     ):  # fmt: skip
         with pytest.raises(DataError, match=says):
             read_trace(broken)
