@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from factory.cli.printing import coloured, console, print_table
+from factory.cli.traces import show, summarise
 from factory.errors import DataError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from factory.templates.traces import Trace
 
 LIBRARY = "data/library.duckdb"
-STYLES = {"plain": "bold", "good": "bold green", "bad": "bold yellow"}
 PROBLEM, GOLD = ("problem", "question", "prompt"), ("answer", "gold", "target")
 EPILOG = """
 The planner plans: roles.planner, or with --planner a trained one; else roles.labeller chooses from the templates that fit. roles.inference
@@ -47,22 +44,36 @@ def solve(
     library: Annotated[
         str, typer.Option("--library", metavar="PATH", help="A library (.duckdb), a Parquet file or a dataset folder of templates.")
     ] = LIBRARY,
-    rounds: Annotated[int, typer.Option("--rounds", min=0, help="Steps that are carried out at most, those done again too.")] = 12,
-    tokens: Annotated[int, typer.Option("--tokens", min=8, help="Tokens that are generated at most, for each problem.")] = 3000,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Without it that of params.yaml.", show_default=False)] = None,
-    temperature: Annotated[float, typer.Option("--temperature", min=0, help="0: greedy. What is asked again is sampled.")] = 0.0,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=0, help="Steps that are carried out at most, those done again too.")
+    ] = 12,
+    tokens: Annotated[
+        int, typer.Option("--tokens", metavar="N", min=8, help="Tokens that are generated at most, for each problem.")
+    ] = 3000,
+    step_tokens: Annotated[
+        int, typer.Option("--step-tokens", metavar="N", min=8, help="Of one plan, step or evaluation; more for a model that thinks.")
+    ] = 200,
+    answer_tokens: Annotated[int, typer.Option("--answer-tokens", metavar="N", min=8, help="Of the final answer.")] = 512,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, help="Without it that of params.yaml.", show_default=False)
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", metavar="T", min=0, help="0: greedy. What is asked again is sampled.")
+    ] = 0.0,
     planner: Annotated[
         str, typer.Option("--planner", metavar="MODEL", help="A trained planner: a folder, or a Hub id at a commit.", show_default=False)
     ] = "",
     evaluator: Annotated[
         str, typer.Option("--evaluator", metavar="ROLE", help="The role that evaluates steps: the planner, or critic.", show_default=False)
     ] = "",
-    answer: Annotated[str, typer.Option("--answer", help="The gold answer, to grade the result.", show_default=False)] = "",
-    kind: Annotated[str, typer.Option("--kind", help="Of the answer: number, math, choice, label, literal, table or text.")] = "math",
+    answer: Annotated[str, typer.Option("--answer", metavar="TEXT", help="The gold answer, to grade the result.", show_default=False)] = "",
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="KIND", help="Of the answer: number, math, choice, label, literal, table or text.")
+    ] = "math",
     problems: Annotated[
         str, _file("--problems", "Many problems: JSONL, CSV or Parquet with a column problem or question, and answer to grade.")
     ] = "",
-    n: Annotated[int | None, typer.Option("-n", min=1, help="So many of --problems, the first.", show_default=False)] = None,
+    n: Annotated[int | None, typer.Option("-n", metavar="N", min=1, help="So many of --problems, the first.", show_default=False)] = None,
     json_: Annotated[str, _file("--json", "The trace as JSON, one a line of many problems. - is standard output, without the view.")] = "",
     page: Annotated[str, _file("--page", "The trace as one HTML page.")] = "",
     trace: Annotated[str, _file("--trace", "Show traces that --json wrote, and solve nothing.")] = "",
@@ -82,7 +93,9 @@ def solve(
         found = _saved(Path(trace))
     else:
         asked = _rows(problems, n) if problems else [(_words(problem), answer)]
-        found = _solved(asked, library, rounds, tokens, seed, temperature, planner, evaluator, kind)
+        bounds = {"rounds": rounds, "tokens": tokens, "temperature": temperature, "answer_tokens": answer_tokens}
+        bounds |= dict.fromkeys(("plan_tokens", "step_tokens", "check_tokens"), step_tokens)
+        found = _solved(asked, library, bounds, seed, planner, evaluator, kind)
     if json_ not in ("", "-"):
         _write(Path(json_), _lines(found))
     if page:
@@ -129,9 +142,8 @@ def _rows(name: str, n: int | None) -> list[tuple[str, str]]:
 
 
 def _solved(
-    asked: Sequence[tuple[str, str]], library: str, rounds: int, tokens: int, seed: int | None, temperature: float, planner: str,
-    evaluator: str, kind: Any,
-) -> "list[Trace]":  # fmt: skip
+    asked: Sequence[tuple[str, str]], library: str, bounds: dict[str, Any], seed: int | None, planner: str, evaluator: str, kind: Any
+) -> "list[Trace]":
     from factory.engines.select import Engines
     from factory.params import load
     from factory.templates.lookup import Lookup, load_templates
@@ -140,10 +152,8 @@ def _solved(
 
     params = load()
     lookup = Lookup(load_templates(Path(library)))
-    settings = Settings(
-        rounds=rounds, tokens=tokens, temperature=temperature, seed=params.seed if seed is None else seed, steps=params.steps,
-        rules=tuple(params.grading.rules), kind=kind,
-    )  # fmt: skip
+    told = params.seed if seed is None else seed
+    settings = Settings(**bounds, seed=told, steps=params.steps, rules=tuple(params.grading.rules), kind=kind)
     failing = params.requests.model_copy(update={"max_failed_share": 1.0})  # a failed request is stated in its trace
     with Engines(failing, "solve", params.budget) as engines:
         solver = solver_of(params, engines, lookup, settings, planner, evaluator)
@@ -181,52 +191,3 @@ def _saved(path: Path) -> "list[Trace]":
     if not found:
         raise DataError(f"{path} has no trace in it")
     return found
-
-
-def show(trace: "Trace") -> None:
-    from factory.reports.readable import visible
-    from factory.reports.traces import ended, entries, models, took
-
-    output = console()
-    output.print(coloured(trace.problem))
-    for entry in entries(trace):
-        _print(output, entry.title, STYLES[entry.state])
-        for line in filter(None, (entry.text,)):
-            output.print(coloured("\n".join("  " + part for part in line.split("\n"))))
-        if entry.told:
-            output.print(f"  {entry.told}", style="dim", markup=False)
-    _print(output, ended(trace), STYLES["good" if trace.ended.how == "answered" else "bad"])
-    output.print(visible(f"{took(trace)}\n{models(trace)}"), style="dim", markup=False)
-
-
-def _print(output: "Console", text: str, style: str) -> None:
-    output.print()
-    output.print(text, style=style, markup=False)
-
-
-def summarise(traces: "Sequence[Trace]") -> None:
-    """How many were answered and right, what it took, and why others were not."""
-    from collections import Counter
-
-    from factory.evaluation.statistics import wilson
-    from factory.reports.readable import visible
-
-    n, answered = len(traces), sum(trace.ended.how == "answered" for trace in traces)
-    graded = [trace for trace in traces if trace.grade]
-    right = sum(trace.grade["verdict"] == "correct" for trace in graded)
-    cells = [["problems", f"{n:,}"], ["answered", f"{answered:,}"]]
-    if graded:
-        low, high = wilson(right, len(graded))
-        cells.append([f"correct of {len(graded):,}", f"{right:,}, {right / len(graded):.1%} ({low:.1%} to {high:.1%})"])
-    cells += [
-        ["steps a problem", f"{sum(trace.totals.rounds for trace in traces) / n:.2f}"],
-        ["requests a problem", f"{sum(trace.totals.requests for trace in traces) / n:.2f}"],
-        ["tokens out a problem", f"{sum(trace.totals.tokens for trace in traces) / n:,.1f}"],
-    ]
-    did = Counter(event.choice for trace in traces for event in trace.events if event.kind == "adjust" and event.choice)
-    cells += [[f"adjusted: {visible(choice)}", f"{count:,}"] for choice, count in did.most_common()]
-    notes = Counter(f"{event.question or event.kind}: {event.note}" for trace in traces for event in trace.events if event.note)
-    cells += [[visible(note), f"{count:,}"] for note, count in notes.most_common(8)]
-    failed = Counter(trace.ended.reason for trace in traces if trace.ended.how == "failed")
-    cells += [[f"failed: {visible(reason)}", f"{count:,}"] for reason, count in failed.most_common(8)]
-    print_table(["", ""], cells)

@@ -99,6 +99,17 @@ def test_many_problems_are_traces_row_by_row_and_nothing_is_asked_twice(project:
     assert len(server.asked) == asked * 3 // 2  # the third row alone
 
 
+def test_a_trained_planner_is_asked_as_in_training_and_another_role_may_evaluate(project: Path, server: ScriptedServer) -> None:
+    document = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    document["roles"]["planner"] = {"engine": "openai", "model": "m@2", "base_url": server.url, "listed_as": "m"}
+    Path("params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    server.answers["plan"] = ["equal groups (multiply, groups)"]
+    done = solve(PROBLEM, "--evaluator", "critic")
+    assert [name for name, _ in server.asked] == ["plan", "instantiate", "evaluate", "conclude"]
+    for words in ("planner · plan · ", "critic · evaluate · ", "planner m@2, critic m@1, inference m@1; "):
+        assert words in done.output
+
+
 def test_a_failed_request_is_a_stated_end_and_exit_code_3(project: Path, server: ScriptedServer) -> None:
     server.answers["instantiate"] = ["!out of order"]
     done = solve(PROBLEM, "--json", "trace.json")

@@ -22,6 +22,7 @@ SETTINGS = Requests(timeout=2, retries=0, max_failed_share=1.0)
 PROBLEM = "Tom has 3 boxes of 4 apples. He eats 2. How many apples has he now?"
 ASKED = {  # a question by its last words
     "Which template solves this problem?": "propose",
+    "Name the thought templates": "plan",
     "Which templates lead to the answer from here?": "revise",
     "What is done after step": "evaluate",
     "Now do step": "instantiate",
