@@ -137,8 +137,9 @@ class Requests:
         self.events[-1] = replace(self.events[-1], note=note, choice=choice, remark=remark)
 
     def left(self, *, last: bool = False) -> int:
-        """Tokens that may be generated."""
-        return self.settings.tokens - self.spent - (0 if last else self.settings.answer_tokens)
+        """Tokens that may be generated. What the final answer may take is held back, or a third of all where that is less."""
+        held = 0 if last else min(self.settings.answer_tokens, self.settings.tokens // 3)
+        return self.settings.tokens - self.spent - held
 
     def affords(self, most: int) -> bool:
         """Whether at least half of such an answer fits; else tokens have run out."""
