@@ -258,7 +258,7 @@ def abstention(index: Index, queries: Sequence[str]) -> None:
 
 
 def synthetic(path: Path, count: int) -> list[str]:
-    """Templates as long as the published ones, words as frequent as in a language (1 / rank). Returns queries: texts of twenty words."""
+    """Templates as long as the published ones, words as frequent as in a language (1 / rank). Returns texts of twenty words to ask."""
     chance = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     vocabulary = np.array(["".join(word) for word in letters[chance.integers(0, 26, (100_000, 7))]])
