@@ -249,8 +249,8 @@ def abstention(index: Index, queries: Sequence[str]) -> None:
         threshold = np.quantile(on[half::2], 0.04)
         off_held, on_held = off[1 - half :: 2], on[1 - half :: 2]
         print(
-            f"  below {threshold:.3f} (4 % of one half's problems): {np.mean(off_held < threshold):.1%} of the other's {len(off_held)} off-topic, "
-            f"{np.mean(on_held < threshold):.1%} of its {len(on_held)} problems"
+            f"  below {threshold:.3f} (4 % of one half): {np.mean(off_held < threshold):.1%} of {len(off_held)} off-topic questions and "
+            f"{np.mean(on_held < threshold):.1%} of {len(on_held)} problems of the other"
         )
 
 
@@ -258,7 +258,7 @@ def abstention(index: Index, queries: Sequence[str]) -> None:
 
 
 def synthetic(path: Path, count: int) -> list[str]:
-    """Templates as long as the published ones, words as frequent as in a language (1 / rank). Returns queries: texts of twenty words."""
+    """Templates as long as the published ones, words as frequent as in a language (1 / rank). Returns texts of twenty words to ask."""
     chance = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     vocabulary = np.array(["".join(word) for word in letters[chance.integers(0, 26, (100_000, 7))]])

@@ -4,7 +4,8 @@ factory templates search "money left" -k 3
 factory templates show "put together"
 """
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,22 +13,48 @@ from factory.cli.printing import console, print_fields, print_table
 from factory.errors import DataError
 
 templates = typer.Typer(no_args_is_help=True, help="The template library, for people.")
+MATCHED = 4  # terms that are shown of a hit
+By = Literal["name", "text", "hybrid"]
 
 
 @templates.command("search", epilog='Example: factory templates search "money left" -k 3')
 def templates_search(
-    query: Annotated[str, typer.Argument(help="Words of a name, tag, description, scope or step.")],
+    query: Annotated[str, typer.Argument(help="A problem, words of a template, or a name as a plan writes it.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 5,
+    by: Annotated[By, typer.Option(help="name: templates of that name first; text: by words; hybrid: by words and embeddings.")] = "text",
+    embeddings: Annotated[str, typer.Option(help="Of a hybrid search: wordllama, a folder, or a name on the Hub.")] = "wordllama",
+    everything: Annotated[bool, typer.Option("--all", help="Show the best even where the search would abstain.")] = False,
+    library: Annotated[Path | None, typer.Option(help="A library's DuckDB file; the last run's by default.")] = None,
 ) -> None:
-    """The templates that fit your words best."""
+    """The templates that fit best, how well, and the words that say so; none where nothing fits well enough."""
     from factory.reports.readable import visible
-    from factory.templates.library import LIBRARY, search
+    from factory.templates.index import CONFIDENT, Index
+    from factory.templates.library import LIBRARY
 
-    hits = search(LIBRARY, query, k)
-    if not hits:
-        raise DataError(f"no template has a word of {query!r}: try other words, or `factory show templates`")
-    cells = [[f"{hit.score:.2f}", visible(hit.name), visible(", ".join(hit.tags)), visible(hit.scope), hit.status] for hit in hits]
-    print_table(["score", "name", "tags", "scope", "status"], cells)
+    encoder = None
+    if by == "hybrid":
+        from factory.engines.embeddings import encoder_of
+
+        encoder = encoder_of(embeddings)
+    with Index.open(library or LIBRARY) as index:
+        find = index.lookup if by == "name" else index.search
+        hits = find(query, k, confident=0, encoder=encoder)
+        if not hits:
+            raise DataError(f"no template has a word of {query[:60]!r}: try other words, or `factory show templates`")
+        if hits[0].confidence < CONFIDENT and not everything:
+            raise DataError(
+                f"nothing fits well: the best, {visible(hits[0].name)!r}, has a confidence of {hits[0].confidence:.2f}, below {CONFIDENT}; "
+                "try other words, or see the best with --all"
+            )
+        found = [(hit, index.template(hit.template_id)) for hit in hits]
+    cells = [
+        [
+            f"{hit.score:.2f}", f"{hit.confidence:.2f}", visible(hit.name), visible(", ".join(template.tags)), template.status,
+            visible(", ".join(f"{term} {part:.1f}" for term, part in hit.why[:MATCHED])),
+        ]
+        for hit, template in found
+    ]  # fmt: skip
+    print_table(["score", "confidence", "name", "tags", "status", "matched"], cells)
 
 
 @templates.command("show", epilog='Example: factory templates show "put together"')

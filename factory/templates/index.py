@@ -45,7 +45,7 @@ POSTINGS = 1_000_000  # read for a query: common terms are left out beyond
 KEPT = 20_000_000  # postings kept in memory, 8 bytes each; those of a larger library are read from its file
 TEXTS = 20_000  # candidates kept in memory, 1 to 2 KB each
 DECIMALS = 9
-NAME = "exact name"
+NAME, EXACT = "exact name", 100.0  # what a hit says of it, and its score and confidence
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,12 @@ class Index:
             reason = f"its tables are of version {version}, expected {VERSION}"
         raise DataError(f"{path} is not a template library: {reason} (`dvc repro library` builds it)")
 
+    def __enter__(self) -> "Index":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         self._connection.close()
 
@@ -145,12 +151,12 @@ class Index:
 
     def search(self, query: str, k: int = 5, *, confident: float = CONFIDENT, encoder: Encoder | None = None) -> list[Hit]:
         """The k best templates for these words, best first; [] where the best is not `confident` enough (0: never abstain)."""
-        hits = self._ranked(query[:READ], k, encoder)
+        hits = self._ranked(_readable(query), k, encoder)
         return hits if hits and hits[0].confidence >= confident else []
 
     def lookup(self, name_and_tags: str, k: int = 1, *, confident: float = CONFIDENT, encoder: Encoder | None = None) -> list[Hit]:
         """What a plan's line names, `name (tag, tag)`: templates of exactly that name first, then those that its words find."""
-        exact = self._named(name_and_tags[:READ])
+        exact = self._named(_readable(name_and_tags))
         if len(exact) >= k:
             return exact[:k]
         known = {hit.template_id for hit in exact}
@@ -167,7 +173,7 @@ class Index:
         if self._hidden is not None:
             best = [place for place in best if place not in self._hidden]
         said = normalise(name_and_tags)
-        hits = self._hits({place: (float("inf"), float("inf"), ((NAME, float("inf")),)) for place in best})
+        hits = self._hits(dict.fromkeys(best, (EXACT, EXACT, ((NAME, EXACT),))))
         if len(hits) < 2:
             return hits
         tags = {hit.template_id: self.template(hit.template_id).tags for hit in hits}
@@ -234,19 +240,20 @@ class Index:
             if total > POSTINGS and chosen:
                 break
             chosen.append(term)
-        chosen.sort()
+        return {term: self._posting(term) for term in sorted(chosen)}
+
+    def _posting(self, term: str) -> _Posting:
+        count, idf, start = self._terms[term]
         if self._all is None:
-            rows = self._connection.execute(
-                "select place, weight from postings where term in (select unnest(?)) order by term, place", [chosen]
-            ).fetchnumpy()
-            places, weights, starts = rows["place"], rows["weight"], np.cumsum([0, *(self._terms[term].templates for term in chosen)])
-        else:
-            (places, weights), starts = self._all, [self._terms[term].start for term in chosen]
-        found = {}
-        for term, start in zip(chosen, starts, strict=False):
-            there = slice(int(start), int(start) + self._terms[term].templates)
-            found[term] = _Posting(self._terms[term].idf, places[there], weights[there])
-        return found
+            rows = self._connection.execute("select place, weight from postings where term = ?", [term]).fetchnumpy()
+            return _Posting(idf, np.asarray(rows["place"]), np.asarray(rows["weight"]))
+        places, weights = self._all
+        return _Posting(idf, places[start : start + count], weights[start : start + count])
+
+
+def _readable(query: str) -> str:
+    """The beginning that counts; half a surrogate pair is no character."""
+    return query[:READ].encode("utf-8", "replace").decode("utf-8")
 
 
 def _best(scores: NDArray[np.float64], most: int) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ SHORTEST = 3  # letters of a word that counts
 STEM = 5  # letters that are kept: multiply and multiplication are one term
 DECIMALS = 9
 BATCH = 50  # queries that are scored at once
+BRACKETS = 8  # up to which a name may end
 KEPT = 4096  # look-ups that are kept for a library
 LIBRARIES = 4  # whose postings are kept
 
@@ -103,7 +104,7 @@ def label(template: Template) -> str:
 
 def names_in(name_and_tags: str) -> list[str]:
     """What may be the name in `name (tag, tag)`, folded as names are compared, the longest first: a name may have a bracket too."""
-    parts = name_and_tags.split(" (")
+    parts = name_and_tags.split(" (", BRACKETS)
     return [normalise(" (".join(parts[:end])) for end in range(len(parts), 0, -1)]
 
 

@@ -1,4 +1,4 @@
-"""The DuckDB library: built from the released folder, searched, and replaced under open readers."""
+"""The DuckDB library: built from the released folder in SQL, asked by people, and replaced under open readers."""
 
 import subprocess
 import sys
@@ -10,7 +10,12 @@ import pytest
 from factory.errors import DataError
 from factory.schemas import Template
 from factory.storage import write_rows
-from factory.templates.library import build_library, search
+from factory.templates.index import Index
+from factory.templates.library import build_library
+from factory.templates.terms import TOKEN, terms, tokens
+
+BUILD = "import sys; from pathlib import Path; from factory.templates.library import build_library as b; b(*map(Path, sys.argv[1:]))"
+READ = "import sys, pathlib, factory.templates.index as i; print(i.Index.open(pathlib.Path(sys.argv[1])).lookup('groups')[0].name)"
 
 
 @pytest.fixture
@@ -20,58 +25,82 @@ def released(tmp_path, planner_kit):
     return folder
 
 
-def test_build_and_search(tmp_path, released):
+def test_build_and_ask_in_sql(tmp_path, released):
     path = tmp_path / "library.duckdb"
     assert build_library(released, path) == 3
-    hits = search(path, "multiply the groups", 5)
-    assert hits[0].name == "equal groups"
-    assert hits[0].tags == ("multiply", "groups")
-    assert hits == sorted(hits, key=lambda hit: -hit.score)
-    assert search(path, "Take away what?", 1)[0].name == "take away"
-    assert search(path, "zebra", 5) == []
     with duckdb.connect(path, read_only=True) as connection:
         assert connection.execute("select count(*) from template_tags where tag = 'add'").fetchone() == (1,)
         assert connection.execute("select templates from tag_counts where tag = 'gain'").fetchone() == (1,)
+        ranked = connection.execute("""
+            select name from postings join terms using (term) join templates using (place)
+            where term in (select term from lexicon where token in ('multiply', 'groups'))
+            group by name order by sum(weight * idf) desc""").fetchall()
+        assert ranked[0] == ("equal groups",)
     assert [file.name for file in tmp_path.iterdir() if "duckdb" in file.name] == ["library.duckdb"]
 
 
-def test_a_query_is_a_value_not_sql(tmp_path, released):
+def test_the_file_answers_as_an_index_in_memory_does(tmp_path, released, planner_kit):
     path = tmp_path / "library.duckdb"
     build_library(released, path)
-    assert search(path, "'; drop table templates; --", 5) == []
-    assert search(path, "groups", 5)
+    for query in ("multiply the groups", "Take away what?", "put together", "zebra"):
+        with Index.open(path) as index:
+            assert index.search(query, confident=0) == Index.of(planner_kit.library()).search(query, confident=0)
+
+
+def test_sql_finds_the_tokens_that_python_finds(tmp_path):
+    texts = [
+        r"Solve \frac{x²+1}{2} ≥ √3, x∈[0,π], f'(x)=2sin2x, P(A∪B), C_5^2, aₙ=a₁+(n-1)d, log₂8, 5!, |x|<∞, //", "",
+        "ÉCOLE Straße Ελλάδα число 数学题", "x²y ½kg Ⅷth İstanbul ﬁne sinus cosα tanx lim(x) since",
+        "a'(b) '' \\ \\\\n 1st 2nd _a_ e^{-x} e^(2)", "🙂 a\u0301bc \u00a0nbsp\ttab",
+    ]  # fmt: skip
+    with duckdb.connect() as connection:
+        for text in texts:
+            assert connection.execute("select regexp_extract_all(lower(?), ?)", [text, TOKEN]).fetchone() == (tokens(text),)
+    assert terms("f'(x) ≥ √2") == ["deriv", "function", "inequ", "root", "radic"]
+    assert terms("multiplied multiplying") == terms("multiplies multiply")
 
 
 def test_an_old_reader_works_on_while_a_new_library_is_put_in_place(tmp_path, released, planner_kit):
     path = tmp_path / "library.duckdb"
     build_library(released, path)
-    old = duckdb.connect(path, read_only=True)
+    old = Index.open(path)
     renamed = [replace(template, name=f"new {template.name}") for template in planner_kit.library()]
     write_rows(released / "data" / "train-00000-of-00001.parquet", Template, renamed)
     build_library(released, path)
-    assert old.execute("select name from templates order by name").fetchone() == ("equal groups",)
-    read = "import sys, pathlib, factory.templates.library as l; print(l.search(pathlib.Path(sys.argv[1]), 'groups')[0].name)"
-    other = subprocess.run([sys.executable, "-c", read, str(path)], capture_output=True, text=True, check=True)
+    assert old.search("equal groups", confident=0)[0].name == "equal groups"
+    assert old.lookup("equal groups")[0].name == "equal groups"
+    other = subprocess.run([sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == "new equal groups"
     old.close()
 
 
-def test_two_builds_in_another_process_while_reading(tmp_path, released):
+def test_a_build_in_another_process_while_reading(tmp_path, released):
     """A writer of a DuckDB file excludes readers; a builder of a new file must not."""
     path = tmp_path / "library.duckdb"
     build_library(released, path)
-    build = "import sys; from pathlib import Path; from factory.templates.library import build_library as b; b(*map(Path, sys.argv[1:]))"
-    with duckdb.connect(path, read_only=True):
-        subprocess.run([sys.executable, "-c", build, str(released), str(path)], check=True)
-    assert len(search(path, "groups", 3)) == 1
+    with Index.open(path) as index:
+        subprocess.run([sys.executable, "-c", BUILD, str(released), str(path)], check=True)
+        assert len(index.search("groups", 3, confident=0)) == 1
 
 
-def test_errors_name_the_remedy(tmp_path):
+def test_a_library_without_templates_finds_nothing(tmp_path):
+    write_rows(tmp_path / "none" / "data" / "train-00000-of-00001.parquet", Template, [])
+    assert build_library(tmp_path / "none", tmp_path / "library.duckdb") == 0
+    with Index.open(tmp_path / "library.duckdb") as index:
+        assert index.search("groups", confident=0) == index.lookup("groups") == []
+
+
+def test_errors_name_the_remedy(tmp_path, released):
     with pytest.raises(DataError, match="is missing: `dvc repro library`"):
-        search(tmp_path / "none.duckdb", "groups")
+        Index.open(tmp_path / "none.duckdb")
     (tmp_path / "junk.duckdb").write_text("no database")
     with pytest.raises(DataError, match="not a template library"):
-        search(tmp_path / "junk.duckdb", "groups")
+        Index.open(tmp_path / "junk.duckdb")
     duckdb.connect(tmp_path / "other.duckdb").close()
     with pytest.raises(DataError, match="not a template library"):
-        search(tmp_path / "other.duckdb", "groups")
+        Index.open(tmp_path / "other.duckdb")
+    build_library(released, tmp_path / "library.duckdb")
+    with duckdb.connect(tmp_path / "library.duckdb") as connection:
+        connection.execute("update collection set version = 1")
+    with pytest.raises(DataError, match=r"of version 1, expected \d+ \(`dvc repro library` builds it\)"):
+        Index.open(tmp_path / "library.duckdb")
