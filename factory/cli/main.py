@@ -13,7 +13,20 @@ import sys
 import typer
 
 from factory.cli import (
-    audit, check, estimate, grade, preview, profile, prompts, requests, show, solve, status, template_files, templates, timings,
+    audit,
+    check,
+    estimate,
+    grade,
+    preview,
+    profile,
+    prompts,
+    requests,
+    show,
+    solve,
+    status,
+    template_files,
+    templates,
+    timings,
 )  # fmt: skip
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
