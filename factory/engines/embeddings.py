@@ -30,7 +30,7 @@ def _packaged() -> Encode:
         import wordllama
     except ImportError as error:
         raise EngineError(f"embeddings {PACKAGED}: {error}; `pip install 'coat-factory[embeddings]'`, or name a folder") from None
-    home = Path(wordllama.__file__).parent  # where the wheel has weights and tokenizer; by itself it looks for them elsewhere
+    home = Path(wordllama.__path__[0])  # where the wheel has weights and tokenizer; by itself it looks for them elsewhere
     model = wordllama.WordLlama.load(cache_dir=home, disable_download=True)
     return lambda texts: _unit(np.asarray(model.embed(list(texts)), np.float32))
 

@@ -216,7 +216,7 @@ class Index:
             if len(self._read) + len(missing) > TEXTS:
                 self._read, missing = {}, places
             rows = self._connection.execute("select place, id, name, text from texts where place in (select unnest(?))", [missing])
-            self._read |= {place: _Candidate(*read, written(read[-1])) for place, *read in rows.fetchall()}
+            self._read |= {place: _Candidate(key, name, text, written(text)) for place, key, name, text in rows.fetchall()}
         return [self._read[place] for place in places]
 
     def _why(self, postings: dict[str, _Posting], place: int) -> tuple[tuple[str, float], ...]:

@@ -67,7 +67,7 @@ class Shapes:
         owner, column = np.divmod(pairs, len(asked))
         norms = K1 * (1 - B + B * np.array([len(text) for text in texts]) / self.average)
         worth = self._idf(asked) * np.where(asked & _FIVE, LONG, 1.0)
-        return np.bincount(owner, worth[column] * counts * (K1 + 1) / (counts + norms[owner]), minlength=len(texts))
+        return np.bincount(owner, worth[column] * counts * (K1 + 1) / (counts + norms[owner]), minlength=len(texts)).astype(np.float64)
 
     def _idf(self, grams: Keys) -> NDArray[np.float64]:
         known = np.append(self.idf, np.float32(self.rarest))  # which stands at -1

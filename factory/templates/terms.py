@@ -69,7 +69,7 @@ _READ = {sign: tuple(words.split()) for words, signs in _SAID.items() for sign i
 
 def tokens(text: str) -> list[str]:
     """What `TOKEN` finds in the text's small letters; DuckDB's regexp_extract_all(lower(text), TOKEN) finds the same."""
-    return _TOKEN.findall(text.lower())
+    return _TOKEN.findall(text.replace("İ", "i").lower())
 
 
 def terms(text: str) -> list[str]:
