@@ -3,6 +3,7 @@
     prompt [user: "Tom has 12 apples. …\\nPlan:\\n"]   chosen "put together (add, total)"   rejected "take away (subtract, left)"
 
     loss = -log σ(β (log π(chosen)/π_ref(chosen) - log π(rejected)/π_ref(rejected)))
+    apo_zero:  1 - σ(β log π(chosen)/π_ref(chosen)) + σ(β log π(rejected)/π_ref(rejected))      (D'Oosterlinck et al. 2024, eq. 7)
 
     python -m pipelines.planner_dpo
 
@@ -40,6 +41,7 @@ class Settings:
     batch: int
     lr: float
     beta: float
+    loss: str = "sigmoid"
     lora: Lora | None = None
 
 
@@ -90,7 +92,9 @@ def prefer(
     trainer = _Tokenised(
         job,
         model=model,
-        args=DPOConfig(**job.arguments(model), beta=settings.beta, precompute_ref_log_probs=True, max_length=None),
+        args=DPOConfig(
+            **job.arguments(model), beta=settings.beta, loss_type=[settings.loss], precompute_ref_log_probs=True, max_length=None
+        ),
         train_dataset=Dataset.from_dict(dict(zip(("prompt_ids", "chosen_ids", "rejected_ids"), map(list, columns), strict=True))),
         processing_class=tokenizer,
     )

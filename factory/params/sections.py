@@ -240,7 +240,7 @@ class Templates(Strict):
     problems: int = Field(ge=1)
     min_support: int = Field(ge=1)  # problems whose analyses name the template
     resolve: int = Field(ge=1)  # source problems solved again under it
-    min_solve_rate: Fraction  # below it a template is quarantined
+    min_solve_rate: Fraction  # quarantined is a template that solved none, or whose rate lies below this with its whole 95 % interval
     labeller: Sampling
     imports: list[TemplateImport] = Field(default_factory=list)  # each tried `resolve` times on its own example
 
@@ -267,6 +267,7 @@ class Dpo(Strict):
     batch: int = Field(ge=1)
     lr: float = Field(gt=0)
     beta: float = Field(gt=0)
+    loss: Literal["sigmoid", "apo_zero"] = "sigmoid"  # apo_zero: the chosen one's own likelihood rises, where DPO lets both fall
     lora: Lora | None = None
 
 

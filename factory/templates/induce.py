@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from factory.engines.asking import in_json, sampling_params
 from factory.engines.protocol import Completion, Engine, Request
+from factory.evaluation.statistics import wilson
 from factory.grading import Grader, Task
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
@@ -188,9 +189,13 @@ def _with_evidence(
 
 
 def _decide(template: Template, attempts: Sequence[tuple[bool, Completion]], min_solve_rate: float) -> Template:
-    """(whether it is right, answer) of every attempt; a failed request is none, and a template without any stays in quarantine."""
+    """(whether it is right, answer) of every attempt; a failed request is none, and a template without any stays in quarantine.
+
+    An attempt fails with any step of its plan that the labeller named wrong, so that failures prove little against a template: it is
+    quarantined where none was right, or where the whole interval of its rate lies below `min_solve_rate`."""
     ran = [(right, answer) for right, answer in attempts if answer.finish_reason != "error"]
-    rate = sum(right for right, _ in ran) / len(ran) if ran else None
-    good = rate is not None and rate >= min_solve_rate and not blocked(template)
+    solved = sum(right for right, _ in ran)
+    rate = solved / len(ran) if ran else None
+    good = solved > 0 and wilson(solved, len(ran))[1] >= min_solve_rate and not blocked(template)
     request_ids = template.request_ids + tuple(answer.request_id for _, answer in ran)
     return replace(template, request_ids=request_ids, resolved=len(ran), solve_rate=rate, status="accepted" if good else "quarantined")

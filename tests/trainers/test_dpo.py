@@ -49,6 +49,17 @@ def test_dpo_starts_at_log_two_against_its_own_start_and_learns(start: Path) -> 
     assert settings.beta * (after - before) == pytest.approx(float(lines[-1]["margin"]), rel=0.2)  # the last batch's mean, before its step
 
 
+def test_apo_zero_raises_the_chosen_plan_itself(start: Path) -> None:
+    rows = trajectory_pairs(24)
+    settings = dpo.Settings(epochs=4, batch=8, lr=1e-3, beta=0.1, loss="apo_zero")
+    dpo.prefer(rows, settings, seed=1, start=start, target=Path("apo"), log=Path("apo.csv"))
+    first = next(csv.DictReader(Path("apo.csv").read_text(encoding="utf-8").splitlines()))
+    assert float(first["loss"]) == pytest.approx(1 - 0.5 + 0.5, abs=1e-6)  # both ratios are 1 at the start
+    row = rows[0]
+    assert logp(Path("apo"), row.prompt, row.chosen) > logp(start, row.prompt, row.chosen) + 1
+    assert logp(Path("apo"), row.prompt, row.rejected) < logp(start, row.prompt, row.rejected) - 1
+
+
 def test_the_logged_log_probability_is_of_completion_and_end_of_turn_given_the_prompt(start: Path) -> None:
     rows = trajectory_pairs(1)
     settings = dpo.Settings(epochs=1, batch=1, lr=1e-3, beta=0.1)
