@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from factory.grading import normalise
 from factory.schemas import Template
-from factory.templates.merging import unit_vectors, written_words
+from factory.templates.merging import having_telling_terms, unit_vectors, written_words
 
 SAME = 0.5  # of two templates whose names have the same words
 NEAR = 0.57  # of two with other names
@@ -93,13 +93,6 @@ def _cosine(one: dict[str, float], other: dict[str, float]) -> float:
 
 
 def _candidates(vectors: Sequence[dict[str, float]]) -> set[tuple[int, int]]:
-    """Pairs that share one of the rare terms which make up the first 1 - NEAR² of a length: without any, a cosine is below NEAR."""
-    having: dict[str, list[int]] = defaultdict(list)
-    for number, vector in enumerate(vectors):
-        length = 0.0
-        for term, share in sorted(vector.items(), key=lambda item: (-item[1], item[0])):
-            having[term].append(number)
-            length += share * share
-            if length > 1 - NEAR**2 + 1e-9:
-                break
+    """Pairs whose cosine may be NEAR or more."""
+    having = having_telling_terms(vectors, NEAR)
     return {pair for numbers in having.values() if len(numbers) <= MANY for pair in combinations(numbers, 2)}

@@ -222,18 +222,24 @@ def _within(every: Sequence[Words]) -> set[tuple[int, int]]:
     return found
 
 
-def _best_of_each_other(labels: Sequence[str]) -> set[tuple[int, int]]:
-    """Pairs of labels that are each other's best, with a cosine of NEAR or more. Compared are those that share one of the rare terms that
-    make up the first 1 - NEAR² of a label's squared length: without any, a cosine is below NEAR."""
-    vectors = unit_vectors(labels)
+def having_telling_terms(vectors: Sequence[dict[str, float]], near: float) -> dict[str, list[int]]:
+    """term → numbers of the unit vectors that have it among the rare terms which make up the first 1 - near² of their squared length: two
+    that share none of these have a cosine below `near`."""
     having: dict[str, list[int]] = defaultdict(list)
     for number, vector in enumerate(vectors):
         length = 0.0
         for term, share in sorted(vector.items(), key=lambda item: (-item[1], item[0])):
             having[term].append(number)
             length += share * share
-            if length > 1 - NEAR**2 + 1e-9:
+            if length > 1 - near**2 + 1e-9:
                 break
+    return having
+
+
+def _best_of_each_other(labels: Sequence[str]) -> set[tuple[int, int]]:
+    """Pairs of labels that are each other's best, with a cosine of NEAR or more."""
+    vectors = unit_vectors(labels)
+    having = having_telling_terms(vectors, NEAR)
     best: list[tuple[float, int]] = [(0.0, -1)] * len(labels)
     for numbers in having.values():
         for place, one in enumerate(numbers):
