@@ -24,10 +24,10 @@ MAX_RANDOM = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """A planned problem. `templates` is () for a malformed plan; `tokens` and `calls` are what the planner spent on it."""
+    """A planned problem. `templates`: () plans nothing, None is malformed; `tokens` and `calls` are what the planner spent on it."""
 
     problem: Problem
-    templates: tuple[Template, ...]
+    templates: tuple[Template, ...] | None
     text: str = ""
     tokens: int = 0
     calls: int = 0
@@ -68,15 +68,15 @@ def as_direct(answers: Sequence[Answer]) -> list[Answer]:
 
 def follow(engine: Engine, arm: str, plans: Sequence[Plan], max_tokens: int, prompts: Prompts, grader: Grader = SHARED) -> list[Answer]:
     """The inference model's answers under each plan. A malformed plan is a wrong answer that cost the planner's call."""
-    followed = [plan for plan in plans if plan.templates]
-    completions = greedy(engine, [guided_prompt(prompts, plan.problem.problem, plan.templates) for plan in followed], max_tokens)
-    verdicts = verdicts_of(grader, [plan.problem for plan in followed], completions)
+    followed = [(plan, plan.templates) for plan in plans if plan.templates is not None]
+    completions = greedy(engine, [guided_prompt(prompts, plan.problem.problem, templates) for plan, templates in followed], max_tokens)
+    verdicts = verdicts_of(grader, [plan.problem for plan, _ in followed], completions)
     rows = [
         answer_row(engine.model, arm, plan.problem, done, verdict, plan)
-        for plan, done, verdict in zip(followed, completions, verdicts, strict=True)
+        for (plan, _), done, verdict in zip(followed, completions, verdicts, strict=True)
     ]
     for plan in plans:
-        if not plan.templates:
+        if plan.templates is None:
             nothing = Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=0, error="malformed plan")
             rows.append(replace(answer_row(engine.model, arm, plan.problem, nothing, "unparsable", plan), calls=plan.calls))
     return rows
@@ -97,10 +97,11 @@ def planned(planner: Engine, problems: Sequence[Problem], templates: Sequence[Te
     plans = []
     completions = greedy(planner, [prompts.render("plan", problem=problem.problem) for problem in problems], max_tokens)
     for problem, completion in zip(problems, completions, strict=True):
+        found: tuple[Template, ...] | None
         try:
             found = tuple(parse_plan(completion.text, templates))
         except PlanError:
-            found = ()
+            found = None
         plans.append(Plan(problem, found, completion.text, completion.tokens, 1))
     return plans
 

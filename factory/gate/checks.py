@@ -239,6 +239,12 @@ def rewards_of_parents(row: Any, background: Background) -> bool:
     return {(row.chosen, row.reward_chosen), (row.rejected, row.reward_rejected)} <= known
 
 
+def interval_of_difference(row: Any, _: Background) -> bool:
+    """The difference of the rewards lies in its interval, and `clear` says whether the interval lies above 0."""
+    apart, (low, high) = row.reward_chosen - row.reward_rejected, row.interval or (1.0, -1.0)
+    return low <= apart <= high and row.clear == (low > 0)
+
+
 def plans_readable(row: Any, background: Background) -> bool:
     return all(_readable_plan(text) for text in (row.chosen, row.rejected))
 
@@ -252,9 +258,10 @@ def plan_readable(row: Any, _: Background) -> bool:
 
 def _readable_plan(text: str) -> bool:
     try:
-        return bool(plan_lines(text))
+        plan_lines(text)
     except DataError:
         return False
+    return True
 
 
 def plan_in_library(row: Any, background: Background) -> bool:
@@ -339,7 +346,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "structure": (*_MADE, describes_template),
     "plans": (*_OF_PROBLEM, plan_readable, plan_in_library),
     "trajectories": _OF_PROBLEM,
-    "trajectory_pairs": (*_OF_PROBLEM, chosen_differs, rewards_differ, rewards_of_parents, plans_readable),
+    "trajectory_pairs": (*_OF_PROBLEM, chosen_differs, rewards_differ, rewards_of_parents, interval_of_difference, plans_readable),
 }
 
 

@@ -251,12 +251,22 @@ class Plans(Strict):
     labeller: Sampling
 
 
+class Final(Strict):
+    """The best `plans` of each problem, and the plan of nothing, are measured on `similar` problems instead of `trajectories.similar`."""
+
+    plans: int = Field(ge=1)
+    similar: int = Field(ge=2)
+
+
 class Trajectories(Strict):
     problems: int = Field(ge=1)
     samples: int = Field(ge=2)
     similar: int = Field(ge=1)  # |X_sim|, the problem included
     decodes: int = Field(ge=1)  # a similar problem
+    nothing: bool = False  # whether the plan of no template is a trajectory of every problem
+    final: Final | None = None
     min_gap: Fraction  # of R between chosen and rejected
+    clear_only: bool = False  # pairs whose interval of the difference lies above 0, no others
     pairs_per_problem: int = Field(ge=1)
     planner: Sampling
     inference: Sampling
@@ -268,6 +278,7 @@ class Dpo(Strict):
     lr: float = Field(gt=0)
     beta: float = Field(gt=0)
     loss: Literal["sigmoid", "apo_zero"] = "sigmoid"  # apo_zero: the chosen one's own likelihood rises, where DPO lets both fall
+    nll: float = Field(default=0.0, ge=0)  # weight of the chosen one's own negative log-likelihood a token (Pang et al. 2024)
     lora: Lora | None = None
 
 
