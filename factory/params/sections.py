@@ -247,6 +247,9 @@ class Templates(Strict):
 
 class Plans(Strict):
     problems: int = Field(ge=1)
+    samples: int = Field(default=1, ge=1)  # proposals a problem
+    tries: int = Field(default=0, ge=0)  # of each different proposal on its problem; 0: the first of the right form is kept
+    min_reward: Fraction = 0.5  # of the tries that solve it, and no fewer than without a plan
     max_templates: int = Field(ge=1)
     labeller: Sampling
 

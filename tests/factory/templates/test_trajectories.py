@@ -123,11 +123,18 @@ def test_the_gap_is_inclusive_in_spite_of_floats(planner_kit):
     assert pairs_of([trajectory(1, 0.1), trajectory(2, 0.3)], 0.21, 9, planner_kit)[1] == ["no gap"]
 
 
-def test_largest_gaps_first_then_ids_up_to_the_quota(planner_kit):
+def test_the_best_plan_is_chosen_over_the_others_largest_gap_first(planner_kit):
     rows = [trajectory(4, 0.0), trajectory(3, 1.0), trajectory(2, 0.5), trajectory(1, 1.0)]
-    assert pairs_of(rows, 0.25, 3, planner_kit)[0] == [("t1", "t4"), ("t3", "t4"), ("t1", "t2")]
+    assert pairs_of(rows, 0.25, 3, planner_kit)[0] == [("t1", "t4"), ("t1", "t2")]
     assert pairs_of(rows[::-1], 0.25, 3, planner_kit) == pairs_of(rows, 0.25, 3, planner_kit)
-    assert len(pairs_of(rows, 0.25, 9, planner_kit)[0]) == 5
+    assert pairs_of(rows, 0.25, 1, planner_kit)[0] == [("t1", "t4")]
+
+
+def test_the_best_plan_is_held_against_the_plan_of_nothing_first(planner_kit):
+    nothing = replace(trajectory(9, 0.5, NOTHING), template_ids=())
+    rows = [trajectory(4, 0.0), trajectory(2, 1.0), nothing]
+    assert pairs_of(rows, 0.25, 2, planner_kit)[0] == [("t2", "t9"), ("t2", "t4")]
+    assert pairs_of([trajectory(4, 0.0), trajectory(2, 0.5), nothing], 0.25, 2, planner_kit)[0] == [("t9", "t4")]  # as good, and it is free
 
 
 def test_equal_plan_texts_never_pair(planner_kit):
