@@ -2,10 +2,11 @@
 
     decide(template, [(True, "4c18…"), (False, "9e02…"), …], 0.05)   → Template(status="accepted", resolved=24, solve_rate=0.08, …)
 
-An induced template is tried on its source problems under their whole plans, an imported one on its own worked example.
+An induced template is tried on its source problems under their whole plans, an imported one on its own worked example. Of a library that
+is to be small (`templates.most`) the best supported stay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from factory.evaluation.statistics import wilson
@@ -25,3 +26,16 @@ def decide(template: Template, attempts: Sequence[tuple[bool, str]], min_solve_r
         template, request_ids=template.request_ids + tuple(request_id for _, request_id in attempts), resolved=len(attempts),
         solve_rate=rate, status="accepted" if good else "quarantined",
     )  # fmt: skip
+
+
+def best_supported(templates: Sequence[Template], problem_ids: Collection[str], most: int | None) -> list[Template]:
+    """The same templates, of which at most `most` stay accepted: those that come from the most problems, of equal ones the one with the
+    higher solve rate. The others are retired; imported ones come from no problem of the line, so that they are so first."""
+    known = frozenset(problem_ids)
+
+    def rank(template: Template) -> tuple[int, float, str]:
+        return -len(known.intersection(template.parents)), -(template.solve_rate or 0.0), template.id
+
+    accepted = sorted((template for template in templates if template.status == "accepted"), key=rank)
+    gone = {template.id for template in accepted[most:]} if most is not None else set()
+    return [replace(template, status="retired") if template.id in gone else template for template in templates]

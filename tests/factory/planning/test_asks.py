@@ -39,7 +39,7 @@ def test_every_stage_of_the_laptop_is_estimated_within_a_half() -> None:
 
 @pytest.mark.parametrize(("similar", "asked_for"), [(1, 8285), (4, 24597), (16, 61341)])
 def test_guided_requests_of_the_laptop_by_the_size_of_x_sim(similar: int, asked_for: int) -> None:
-    """Counted in seed 1's trajectories: 8,285 different plans of 18,000, each pair of a problem and a plan once. Bounds hold all of them."""
+    """Counted in seed 1's trajectories: 8,285 different plans of 18,000, each pair of a problem and a plan once. The bounds hold."""
     params = load(ROOT / "pipelines/profiles/laptop.yaml")
     params = params.model_copy(update={"trajectories": params.require("trajectories").model_copy(update={"similar": similar})})
     found = {(ask.stage, ask.asker): ask for ask in asked(params, LAPTOP, Given())}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from factory.params.sections import TemplateImport
-from factory.templates.evidence import decide
+from factory.templates.evidence import best_supported, decide
 from factory.templates.induce import Solved, induce
 from factory.templates.proving import imported, proven
 
@@ -45,3 +45,15 @@ def test_an_imported_template_is_judged_as_an_induced_one(planner_kit, tmp_path,
     asked.clear()
     (other,) = proven(imported(params, [])[0], [], planner_kit.RuleEngine(once), params)
     assert [(one.status, one.resolved, one.solve_rate) for one in (induced, other)] == [(status, 4, 0.25)] * 2
+
+
+def test_of_a_small_library_the_best_supported_stay_and_the_others_are_retired(planner_kit):
+    few = planner_kit.template("a", parents=("p1", "r1", "r2", "r3"), solve_rate=1.0)
+    many = planner_kit.template("b", parents=("p1", "p2", "p3"), solve_rate=0.25)
+    same = planner_kit.template("c", parents=("p1", "p2", "p4"), solve_rate=0.75)
+    out = planner_kit.template("d", parents=("p1", "p2", "p3", "p4"), status="quarantined")
+    library, problems = [few, many, same, out], {"p1", "p2", "p3", "p4"}
+    assert best_supported(library, problems, None) == best_supported(library, problems, 3) == library
+    found = {row.name: row.status for row in best_supported(library, problems, 1)}
+    assert found == {"a": "retired", "b": "retired", "c": "accepted", "d": "quarantined"}
+    assert [row.name for row in best_supported(library, problems, 2) if row.status == "accepted"] == ["b", "c"]
