@@ -5,17 +5,14 @@ L_struct is on the templates that were trained on and on those that were not, wh
 python -m pipelines.planner_sft
 """
 
-from pathlib import Path
-
 from factory.identity import seed_for
 from factory.params import Params
 from factory.schemas import Example
 from factory.storage import DATASETS, LOGS, MODELS, write_json
-from factory.templates.structure import report, spans_of, split_templates
+from factory.templates.structure import STRUCTURE, report, spans_of, split_templates
 from pipelines import stage, training
 from trainers import likelihood, machine, run, sft
 
-STRUCTURE = Path("data/evaluation/structure.json")
 TARGET = MODELS / "planner_sft"
 
 

@@ -20,7 +20,8 @@ from trainers.machine import ALONE, Machine
 def losses(folder: Path, rows: Sequence[Example], spans: Sequence[tuple[int, ...]], machine: Machine = ALONE) -> list[tuple[float, int]]:
     """`spans`: character offsets (start, end, start, end, …) into each row's completion. One row a pass: they are few. Raises DataError
     for a word that the tokenizer lacks."""
-    model, tokenizer = run.load(folder)
+    loaded, tokenizer = run.load(folder)
+    model: torch.nn.Module = loaded
     model.to(machine.device).eval()
     found = []
     for row, edges, (head, tail) in zip(

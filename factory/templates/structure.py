@@ -11,6 +11,7 @@ Source: papers/reasonflux, "Structure-based fine-tuning"; held-out templates are
 
 from collections.abc import Sequence
 from math import exp
+from pathlib import Path
 from typing import Any
 
 from factory.identity import seed_for
@@ -18,6 +19,7 @@ from factory.language.conversation import flat
 from factory.schemas import Example
 
 Loss = tuple[float, int]  # nats, tokens: of one row
+STRUCTURE = Path("data/evaluation/structure.json")
 LEADS = ("Description: ", "\nScope: ")
 
 
