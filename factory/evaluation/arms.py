@@ -15,6 +15,7 @@ from factory.errors import DataError
 from factory.grading import SHARED, Grader, Task
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
+from factory.params.sections import Retrieval
 from factory.schemas import Answer, Conversation, Problem, Template, Verdict
 from factory.templates.interplay import PlanError, guided_prompt, parse_plan
 from factory.templates.retrieve import find_templates
@@ -92,18 +93,26 @@ def random_plans(problems: Sequence[Problem], templates: Sequence[Template], see
     return plans
 
 
-def planned(planner: Engine, problems: Sequence[Problem], templates: Sequence[Template], max_tokens: int, prompts: Prompts) -> list[Plan]:
-    """What the planner writes for each problem, greedily, with every line's template looked up."""
+def planned(
+    planner: Engine, problems: Sequence[Problem], templates: Sequence[Template], max_tokens: int, prompts: Prompts,
+    retrieval: Retrieval = "nearest",
+) -> list[Plan]:  # fmt: skip
+    """What the planner writes for each problem, greedily, with every line's template looked up as `retrieval` says."""
     plans = []
     completions = greedy(planner, [prompts.render("plan", problem=problem.problem) for problem in problems], max_tokens)
     for problem, completion in zip(problems, completions, strict=True):
         found: tuple[Template, ...] | None
         try:
-            found = tuple(parse_plan(completion.text, templates))
+            found = tuple(parse_plan(completion.text, templates, retrieval=retrieval))
         except PlanError:
             found = None
         plans.append(Plan(problem, found, completion.text, completion.tokens, 1))
     return plans
+
+
+def without_text(templates: Sequence[Template]) -> list[Template]:
+    """The same templates by name and tags alone: what retrieval would have added is left out."""
+    return [replace(template, description="", scope="", steps=()) for template in templates]
 
 
 def oracle_plans(problems: Sequence[Problem], templates: Sequence[Template]) -> list[Plan]:

@@ -22,6 +22,11 @@ Window = Annotated[tuple[Fraction, Fraction], AfterValidator(_rising)]  # of pas
 CORPUS_ROLES = ("solve", "read", "check", "retry", "continue", "verify", "critique", "plan", "follow", "analyse", "compute", "describe")
 
 
+# What a planned name is tied to, in trajectories and in the evaluation: the template of that name, else the nearest by name and tags; the
+# template of exactly that name; none: the inference model reads the planned names and tags alone, and no text of the library
+Retrieval = Literal["nearest", "exact", "none"]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -120,6 +125,13 @@ class Sft(Strict):
     lr: float = Field(gt=0)
     mask_wrong: bool = False  # no loss on wrong steps (demonstrations only)
     lora: Lora | None = None
+
+
+class PlannerSft(Sft):
+    """Of template structure (L_struct) and of problem → plan rows together, under one budget of tokens."""
+
+    structure: bool = True  # False: plans alone, no template is described
+    heldout_templates: Fraction = 0.0  # of the templates that are described: not trained on, so that L_struct can be measured on them
 
 
 class Restarts(Strict):
@@ -243,6 +255,7 @@ class Templates(Strict):
     min_solve_rate: Fraction  # quarantined is a template that solved none, or whose rate lies below this with its whole 95 % interval
     labeller: Sampling
     imports: list[TemplateImport] = Field(default_factory=list)  # each tried `resolve` times on its own example
+    most: int | None = Field(default=None, ge=1)  # accepted templates that stay, those of the most problems; None: all
 
 
 class Plans(Strict):
@@ -271,6 +284,7 @@ class Trajectories(Strict):
     min_gap: Fraction  # of R between chosen and rejected
     clear_only: bool = False  # pairs whose interval of the difference lies above 0, no others
     pairs_per_problem: int = Field(ge=1)
+    retrieval: Retrieval = "nearest"
     planner: Sampling
     inference: Sampling
 

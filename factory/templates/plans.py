@@ -15,14 +15,14 @@ from dataclasses import replace
 from factory.engines.asking import in_json, sampling_params
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
-from factory.grading import Grader, normalise
+from factory.grading import Grader
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.problems.draw import in_order
 from factory.schemas import Example, Problem, Reject, Template
 from factory.storage import reject
-from factory.templates.interplay import NOTHING, PlanError, parse_plan, plan_lines, plan_text
+from factory.templates.interplay import NOTHING, PlanError, parse_plan, plan_text
 from factory.templates.reading import plan_schema
 from factory.templates.retrieve import label, similar_texts
 from factory.templates.trying import Proposal, Trial, share, try_plans
@@ -55,11 +55,7 @@ def draw_train(problems: Sequence[Problem], count: int, *seed: object) -> list[P
 
 def check_form(text: str, templates: Sequence[Template], max_templates: int) -> list[Template]:
     """The plan's templates when its form is right. Raises PlanError: malformed, too long, or a name that the library lacks."""
-    plan = parse_plan(text, templates, max_templates)
-    for (name, _), template in zip(plan_lines(text), plan, strict=True):
-        if normalise(name) != normalise(template.name):
-            raise PlanError("no template of that name")
-    return plan
+    return parse_plan(text, templates, max_templates, "exact")
 
 
 def candidates(problems: Sequence[Problem], templates: Sequence[Template]) -> list[list[Template]]:

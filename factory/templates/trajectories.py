@@ -54,7 +54,7 @@ def propose(
     rejects = []
     for (problem, _), request, completion in zip(asked, requests, planner.generate(requests), strict=True):
         try:
-            plan = tuple(parse_plan(finished_text(completion), templates, max_templates))
+            plan = tuple(parse_plan(finished_text(completion), templates, max_templates, section.retrieval))
         except PlanError as error:
             row = {"problem_id": problem.id, "text": completion.text, "request_id": completion.request_id, "error": completion.error}
             rejects.append(reject("trajectories", row, str(error), problem.id))

@@ -95,7 +95,9 @@ def test_of_several_proposals_stays_the_one_that_solves_the_problem(planner_kit)
 def test_a_plan_that_solves_less_than_no_plan_teaches_nothing(planner_kit):
     problem = planner_kit.problem("Tom has 11 apples. Tom gets 7.", "+")
     labeller = planner_kit.RuleEngine(lambda request: "take away (subtract, loss)")
-    inference = planner_kit.RuleEngine(lambda request: planner_kit.follow(request) if "Templates:" in flat(request.prompt) else "\\boxed{18}")
+    inference = planner_kit.RuleEngine(
+        lambda request: planner_kit.follow(request) if "Templates:" in flat(request.prompt) else "\\boxed{18}"
+    )
     params = planner_kit.params(plans={"problems": 1, "samples": 2, "tries": 2, "min_reward": 0.0})
     rows, rejects = plan_examples([problem], planner_kit.library(), labeller, params, inference)
     assert rows == []
