@@ -1,4 +1,4 @@
-"""`tiny`: a random language model and a reward model that write and read characters, line ends and boxes, each behind a store of its own."""
+"""`tiny`: a random language model and a reward model that write and read characters, line ends and boxes, behind a store."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,8 +86,8 @@ def tiny(folders: tuple[Path, Path], tmp_path: Path) -> Iterator[Callable[[str],
 def problems() -> list[Problem]:
     return [
         Problem(
-            id=f"p{number}", source="test", family="f", group="g", split="dev", instance=str(number), problem=f"What is {number} - {number}?",
-            answer="0", answer_kind="number",
+            id=f"p{number}", source="test", family="f", group="g", split="dev", instance=str(number),
+            problem=f"What is {number} - {number}?", answer="0", answer_kind="number",
         )
         for number in range(8)
     ]  # fmt: skip
