@@ -29,11 +29,11 @@ from factory.engines.select import Engines
 from factory.engines.store import Store
 from factory.errors import DataError, EngineError, ParamsError
 from factory.evaluation.arms import follow, planned, solve
+from factory.evaluation.costs import HEAD, Arm, told
 from factory.evaluation.interplay import interplay
 from factory.evaluation.scaling import Sample, best_of, draw, majority, sampled, scored
 from factory.evaluation.search import Judge, Searcher, search
 from factory.evaluation.search import Settings as SearchSettings
-from factory.evaluation.statistics import paired_bootstrap, wilson
 from factory.grading import Grader
 from factory.language.prompting import Prompts
 from factory.params import Params, load
@@ -46,57 +46,6 @@ from factory.templates.solver import Settings, Solver, solver_of
 
 STEP = {"line": 40, "paragraph": 200}  # tokens of a step, and of an evaluation
 CHECK = {"line": 48, "paragraph": 160}
-RESAMPLES = 2000
-
-
-@dataclass
-class Arm:
-    """`right`: each problem's chance of a right answer. Tokens and calls are means a problem, seconds those of all problems."""
-
-    name: str
-    size: str
-    right: list[float]
-    out: float = 0.0
-    read: float = 0.0
-    calls: float = 0.0
-    passes: float = 0.0  # of the reward model, and what they read
-    pass_tokens: float = 0.0
-    seconds: float = 0.0
-    cpu: float = 0.0
-
-    @property
-    def accuracy(self) -> float:
-        return sum(self.right) / len(self.right)
-
-    def time(self, clock: str) -> float:
-        return self.cpu if clock == "cpu" else self.seconds
-
-    @property
-    def title(self) -> str:
-        return f"{self.name} {self.size}".strip()
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson(sum(self.right), len(self.right))
-
-    def beside(self, other: "Arm") -> str:
-        mean, low, high = paired_bootstrap(self.right, other.right, resamples=RESAMPLES, seed=1)
-        return f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-
-    def row(self, direct: "Arm") -> str:
-        low, high = self.interval
-        passes = f"{self.passes:.1f} ({self.pass_tokens:,.0f})" if self.passes else ""
-        return (
-            f"| {self.name} | {self.size} | {100 * self.accuracy:.1f} % [{100 * low:.1f}, {100 * high:.1f}] | "
-            f"{'' if self is direct else self.beside(direct)} | {self.out:.1f} | {self.read:,.0f} | {self.calls:.1f} | {passes} | "
-            f"{self.seconds:.1f} | {self.cpu:.1f} |"
-        )
-
-
-HEAD = (
-    "| arm | k, or tokens | accuracy [95 %] | beside direct | tokens out | read | requests | reward model: passes (tokens) | seconds | "
-    "cpu-seconds |\n|---|---|---|---|---|---|---|---|---|---|"
-)
 
 
 @dataclass
@@ -133,12 +82,12 @@ class Bench:
         before = [(used.usage.completion_tokens, used.usage.prompt_tokens, used.usage.requests) for used in engines]
         wall, cpu = time.perf_counter(), time.process_time()
         yield
-        arm.seconds += time.perf_counter() - wall
+        arm.wall += time.perf_counter() - wall
         arm.cpu += time.process_time() - cpu
         for used, (out, read, calls) in zip(engines, before, strict=True):
             arm.out += (used.usage.completion_tokens - out) / len(self.problems)
             arm.read += (used.usage.prompt_tokens - read) / len(self.problems)
-            arm.calls += (used.usage.requests - calls) / len(self.problems)
+            arm.requests += (used.usage.requests - calls) / len(self.problems)
 
     def add(self, arm: Arm) -> None:
         self.arms.append(arm)
@@ -170,7 +119,7 @@ def samples_of(bench: Bench, engine: Any, judge: Judge | None, sampling: Samplin
             if judge:
                 with bench.measured(judging):
                     samples = scored(judge.scorer, bench.problems, samples, bench.prompts)
-            times.append((asking.seconds, asking.cpu, judging.seconds, judging.cpu))
+            times.append((asking.wall, asking.cpu, judging.wall, judging.cpu))
     tokens, read = asking.out / most, asking.read / most
     for size, (wall, cpu, _, _) in zip(sizes, times, strict=True):
         right = [majority(row, size) for row in samples]
@@ -202,27 +151,6 @@ def looped(bench: Bench, name: str, solver: Solver) -> Arm:
     return bench.run("interplay", name, lambda: interplay("interplay", bench.problems, solver, bench.grader)[0])
 
 
-def told(arms: Sequence[Arm], clock: str) -> Iterator[str]:
-    """Who is best for no more than an interplay costs, and who is cheapest of those that are at least as good."""
-    for arm in (arm for arm in arms if arm.name == "interplay"):
-        for unit, cost in (("tokens", lambda one: one.out), (f"{clock} seconds", lambda one: one.time(clock))):
-            rivals = [one for one in arms if one.name != "interplay" and cost(one) <= cost(arm)]
-            if not rivals:
-                yield f"{arm.title}: no other arm takes as few {unit}."
-                continue
-            best = max(rivals, key=lambda one: one.accuracy)
-            _, low, high = paired_bootstrap(arm.right, best.right, resamples=RESAMPLES, seed=1)
-            verb = "wins against" if low > 0 else "loses against" if high < 0 else "is not told apart from"
-            yield (
-                f"{arm.title} ({cost(arm):.1f} {unit}) {verb} {best.title} ({cost(best):.1f}), the best arm of no more {unit}: "
-                f"{arm.beside(best)} points."
-            )
-        better = [one for one in arms if one.name != "interplay" and one.accuracy >= arm.accuracy]
-        if better:
-            cheapest = min(better, key=lambda one: one.out)
-            yield f"  At least as good with the fewest tokens: {cheapest.title}, {cheapest.out:.1f} tokens against {arm.out:.1f}."
-
-
 def picture(arms: Sequence[Arm], title: str, clock: str) -> str:
     def points(cost: Callable[[Arm], float]) -> list[Point]:
         return [Point(arm.name, arm.size, cost(arm), arm.accuracy, *arm.interval) for arm in arms]
@@ -231,7 +159,7 @@ def picture(arms: Sequence[Arm], title: str, clock: str) -> str:
     return stacked(
         [
             costs(points(lambda arm: arm.out), "generated tokens a problem", title),
-            costs(points(lambda arm: 1000 * arm.time(clock) / per), f"milliseconds a problem ({clock})", title),
+            costs(points(lambda arm: 1000 * arm.seconds(clock) / per), f"milliseconds a problem ({clock})", title),
         ]
     )
 
@@ -299,7 +227,7 @@ def main() -> None:
         if solver and "interplay" in wanted:
             bench.add(looped(bench, "unevaluated", replace(solver, settings=replace(solver.settings, evaluates=False))))
             bench.add(looped(bench, "evaluated", solver))
-    print("\n" + "\n".join(told(bench.arms, options.clock)))
+    print("\n" + "\n".join(told(bench.arms, "interplay", options.clock)))
     if options.plot:
         with whole_file(Path(options.plot)) as temporary:
             temporary.write_text(

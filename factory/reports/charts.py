@@ -137,7 +137,7 @@ def costs(points: Sequence[Point], axis: str, title: str = "accuracy with 95 % i
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for point, (x, y) in zip(own, places, strict=True):
-            body.append(_line(x, _y(point.low, low, high), x, _y(point.high, low, high), colour))
+            body.append(f'<g opacity="0.4">{_line(x, _y(point.low, low, high), x, _y(point.high, low, high), colour)}</g>')
             body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
             body.append(_text(x + 5, y - 5, point.label, "start"))
     body.append(_text((LEFT + WIDTH) / 2, HEIGHT - BOTTOM + 34, axis))
