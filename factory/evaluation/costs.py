@@ -63,8 +63,8 @@ class Arm:
         difference = "" if self is direct else _points(self.beside(direct))
         passes = f"{self.passes:.1f} ({self.pass_tokens:,.0f})" if self.passes else ""
         return (
-            f"| {self.name} | {self.size} | {accuracy} | {difference} | {self.out:.1f} | {self.read:,.0f} | {self.requests:.1f} | {passes} | "
-            f"{self.wall:.1f} | {self.cpu:.1f} |"
+            f"| {self.name} | {self.size} | {accuracy} | {difference} | {self.out:.1f} | {self.read:,.0f} | {self.requests:.1f} | "
+            f"{passes} | {self.wall:.1f} | {self.cpu:.1f} |"
         )
 
 

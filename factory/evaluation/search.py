@@ -5,7 +5,8 @@ r"""A small Monte Carlo tree search over steps, with a reward model's opinion as
 
     select   the open leaf by PUCT (tree.py)
     expand   `width` sampled next steps of the inference model: a line, or a paragraph that cuts no formula; equal ones are one node
-    value    σ((logit - mean) / std) of the reward model for the path so far; `rollout`: for the path gone on with to its end
+    value    σ((logit - mean) / std) of the reward model for the path gone on with to its end, which is a solution too, or (`path`) for
+             the path as it is, of which a reward model that was trained on whole solutions says little
     back up  each value to the root, until the tokens are used up or the tree is closed
     answer   `chosen` of tree.py; where no path came to an answer, the most visited one is gone on with, greedily
 
@@ -48,8 +49,8 @@ class Settings:
     explore: float = 1.0
     temperature: float = 0.8
     top_p: float = 1.0
-    value: Literal["path", "rollout"] = "path"
-    chooses: Chooses = "visits"
+    value: Literal["rollout", "path"] = "rollout"
+    chooses: Chooses = "vote"
     steps: By = "paragraph"
     rules: tuple[Rule, ...] = BOX  # which find the answer
     seed: int = 1
@@ -106,7 +107,7 @@ class Found:
     ran_out: bool
 
 
-def search_all(problems: Iterable[Problem], searcher: Searcher, title: str = "search") -> list[Found]:
+def search_all(problems: Iterable[Problem], searcher: Searcher, title: str = "tree search") -> list[Found]:
     """In order. Raises EngineError when a model or the store as a whole is unusable."""
     return run((Searching(problem, searcher).flow() for problem in problems), title)
 
@@ -183,7 +184,7 @@ class Searching:
             going = [row for row, room in zip(going, most, strict=True) if room >= 1]
             room = min((room for room in most if room >= 1), default=0)
             sampling = SamplingParams(room, self.settings.temperature, self.settings.top_p, (self._break,))
-            seeds = [seed_for(self.settings.seed, "search", self.problem.id, node.text, row, part) for row in going]
+            seeds = [seed_for(self.settings.seed, "next step", self.problem.id, node.text, row, part) for row in going]
             requests = [Request(begun(self.asked, texts[row]), sampling, seed, row) for row, seed in zip(going, seeds, strict=True)]
             answers = yield from self._ask(requests)
             for row, answer in zip(going, answers, strict=True):

@@ -12,14 +12,14 @@ from factory.engines.protocol import Completion, Request
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.store import Store
 from factory.evaluation.search import Judge, Searcher, Settings, search, search_all
-from factory.grading import Grader
+from factory.grading import Grader, extract
 from factory.identity import row_id
 from factory.language.conversation import flat
 from factory.language.prompting import Prompts
 from factory.schemas import Conversation, Problem
 
 PROMPTS = Prompts("laptop")
-SMALL = Settings(tokens=120, width=3, step_tokens=16, answer_tokens=40, temperature=1.0, steps="line")
+SMALL = Settings(tokens=120, width=3, step_tokens=16, answer_tokens=40, temperature=1.0, value="path", chooses="visits", steps="line")
 
 
 def searcher(opened: tuple[StoredEngine, StoredScorer], **changes: Any) -> Searcher:
@@ -46,7 +46,7 @@ def test_there_is_an_answer_or_the_reason_why_not(tiny: Callable, problems: list
     found = [row for tokens in (8, 120, 400) for row in search_all(problems, searcher(tiny(), tokens=tokens))]
     answered, failed = [row for row in found if row.answer is not None], [row for row in found if row.answer is None]
     assert answered
-    assert all(rf"\boxed{{{row.answer}}}" in row.text and not row.failure for row in answered)
+    assert all(extract(row.text) == (row.answer, "box") and not row.failure for row in answered)
     assert failed
     assert all(not row.text and row.failure.startswith("no path of base@1 came to an answer") for row in failed)
     assert any(row.failure.endswith("within 8 tokens") for row in failed)
@@ -138,7 +138,7 @@ def test_steps_that_are_written_alike_are_one_node(tmp_path: Path, problems: lis
 
     store = Store(tmp_path / "store.sqlite")
     engine, scorer = StoredEngine(Always(), store, "test"), StoredScorer(Sum(), store, "test")
-    settings = Settings(tokens=400, width=4, step_tokens=8, answer_tokens=8, steps="line")
+    settings = Settings(tokens=400, width=4, step_tokens=8, answer_tokens=8, value="path", steps="line")
     (found,) = search_all(problems[:1], Searcher(engine, Judge(scorer), PROMPTS, settings))
     # three digits and a box, one node each behind the root; the tree is closed after 4 × 4 samples of a token
     assert (found.nodes, found.requests, found.tokens, found.judged, found.ran_out) == (5, 16, 16, 4, False)
@@ -154,7 +154,7 @@ def test_a_paragraph_is_not_cut_behind_a_heading(tmp_path: Path, problems: list[
 
     store = Store(tmp_path / "store.sqlite")
     engine, scorer = StoredEngine(Headed(), store, "test"), StoredScorer(Sum(), store, "test")
-    settings = Settings(tokens=400, width=2, step_tokens=40, answer_tokens=40, steps="paragraph")
+    settings = Settings(tokens=400, width=2, step_tokens=40, answer_tokens=40, value="path", steps="paragraph")
     (found,) = search_all(problems[:1], Searcher(engine, Judge(scorer), PROMPTS, settings))
     assert found.text == "**Step 1:**\n\nWe add.\n\n\\boxed{0}"
     assert (found.nodes, found.requests) == (3, 6)  # heading and paragraph are one node, asked for in two turns
