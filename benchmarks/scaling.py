@@ -147,6 +147,10 @@ def searched(bench: Bench, engine: Any, judge: Judge, settings: SearchSettings) 
     return arm
 
 
+def loops(solver: Solver) -> dict[str, Solver]:
+    return {"unevaluated": replace(solver, settings=replace(solver.settings, evaluates=False)), "evaluated": solver}
+
+
 def looped(bench: Bench, name: str, solver: Solver) -> Arm:
     return bench.run("interplay", name, lambda: interplay("interplay", bench.problems, solver, bench.grader)[0])
 
@@ -225,8 +229,8 @@ def main() -> None:
 
             bench.add(bench.run("guided", "", guided))
         if solver and "interplay" in wanted:
-            bench.add(looped(bench, "unevaluated", replace(solver, settings=replace(solver.settings, evaluates=False))))
-            bench.add(looped(bench, "evaluated", solver))
+            for name, loop in loops(solver).items():
+                bench.add(looped(bench, name, loop))
     print("\n" + "\n".join(told(bench.arms, "interplay", options.clock)))
     if options.plot:
         with whole_file(Path(options.plot)) as temporary:
