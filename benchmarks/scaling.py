@@ -148,7 +148,7 @@ def searched(bench: Bench, engine: Any, judge: Judge, settings: SearchSettings) 
 
 
 def loops(solver: Solver) -> dict[str, Solver]:
-    return {"unevaluated": replace(solver, settings=replace(solver.settings, evaluates=False)), "evaluated": solver}
+    return {"plain": replace(solver, settings=replace(solver.settings, evaluates=False)), "evaluated": solver}
 
 
 def looped(bench: Bench, name: str, solver: Solver) -> Arm:
