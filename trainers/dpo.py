@@ -69,7 +69,7 @@ class _Tokenised(Pairwise, DPOTrainer):
         chosen = seen[0][:, -mask.size(1) :].chunk(2)[0]
         return loss - self.nll * ((chosen * mask).sum(1) / mask.sum(1).clamp(min=1)).mean()
 
-    def __init__(self, job: hf.Job, train_dataset: Dataset, nll: float, **options: Any) -> None:
+    def __init__(self, job: hf.Job, train_dataset: Dataset, nll: float = 0.0, **options: Any) -> None:
         self.nll = nll
         super().__init__(job, train_dataset=train_dataset, **options)
         mine, size = processes.share(len(train_dataset)), self.args.per_device_train_batch_size

@@ -89,14 +89,14 @@ def fit(start: Path, here: Machine, lora: Lora | None = None) -> None:
     )
 
 
-def prefer(start: Path, here: Machine, lora: Lora | None = None) -> None:
+def prefer(start: Path, here: Machine, lora: Lora | None = None, name: str = "dpo", nll: float = 0.0) -> None:
     rows = [
         TrajectoryPair(id=str(n), problem_id=str(n), prompt=said("user", p), chosen=right, rejected=wrong, reward_chosen=1.0,
                        reward_rejected=0.0, n_similar=1, n_decodes=1, template_ids=(), **MADE)
         for n, (p, right, wrong) in enumerate(texts()[1:])
     ]  # fmt: skip
-    settings = dpo.Settings(epochs=1, batch=BATCH, lr=1e-3, beta=0.5, lora=lora)
-    dpo.prefer(rows, settings, seed=1, start=start, target=target("dpo", lora), log=log("dpo", lora), machine=here)
+    settings = dpo.Settings(epochs=1, batch=BATCH, lr=1e-3, beta=0.5, nll=nll, lora=lora)
+    dpo.prefer(rows, settings, seed=1, start=start, target=target(name, lora), log=log(name, lora), machine=here)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> No
         torch.save(weights, f"{name}.pt")
 
 
-ALL = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve, "arms": partial(improve, name="arms", alike="refill", online=QUOTAS)}
+ALL = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve}
+ALL |= {"arms": partial(improve, name="arms", alike="refill", online=QUOTAS), "nll": partial(prefer, name="nll", nll=0.7)}
 METHODS = ALL | {f"{name}_lora": partial(train, lora=LORA) for name, train in (("sft", tune), ("orm", fit), ("dpo", prefer))}
 PPO = ("ppo", "arms")
 

@@ -60,6 +60,16 @@ def test_apo_zero_raises_the_chosen_plan_itself(start: Path) -> None:
     assert logp(Path("apo"), row.prompt, row.rejected) < logp(start, row.prompt, row.rejected) - 1
 
 
+def test_the_likelihood_of_the_chosen_plan_is_a_mean_over_its_tokens(start: Path) -> None:
+    rows = trajectory_pairs(3)
+    settings = dpo.Settings(epochs=1, batch=3, lr=1e-3, beta=0.1, nll=2.0)
+    dpo.prefer(rows, settings, seed=1, start=start, target=Path("nll"), log=Path("nll.csv"))
+    (line,) = csv.DictReader(Path("nll.csv").read_text(encoding="utf-8").splitlines())
+    words = run.load(start)[1]
+    each = [-logp(start, row.prompt, row.chosen) / (len(words(row.chosen)["input_ids"]) + 1) for row in rows]
+    assert float(line["loss"]) == pytest.approx(math.log(2) + 2.0 * sum(each) / 3, rel=1e-5)
+
+
 def test_the_logged_log_probability_is_of_completion_and_end_of_turn_given_the_prompt(start: Path) -> None:
     rows = trajectory_pairs(1)
     settings = dpo.Settings(epochs=1, batch=1, lr=1e-3, beta=0.1)

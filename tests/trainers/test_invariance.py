@@ -57,7 +57,7 @@ def whole(request: pytest.FixtureRequest, start: Path, tmp_path_factory: pytest.
 def test_a_short_training_has_uneven_steps(whole: tuple[str, cuts.Outcome]) -> None:
     method, found = whole
     steps = found.log["policy_loss" if method in cuts.PPO else "loss"]
-    assert len(steps) == {"sft": 3, "orm": 3, "dpo": 3, "ppo": 2, "arms": 2}[method]
+    assert len(steps) == {"sft": 3, "orm": 3, "dpo": 3, "nll": 3, "ppo": 2, "arms": 2}[method]
     assert all(torch.isfinite(weight).all() for weight in found.weights.values())
 
 
