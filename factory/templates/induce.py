@@ -16,7 +16,7 @@ from math import ceil
 from factory.engines.asking import in_json, sampling_params
 from factory.engines.protocol import Completion, Engine, Request
 from factory.evaluation.statistics import wilson
-from factory.grading import Grader, Task
+from factory.grading import Grader, Task, normalise
 from factory.identity import seed_for
 from factory.language.conversation import split
 from factory.language.prompting import Prompts
@@ -103,11 +103,19 @@ def analyse(
         analysis, reason = None, _UNFINISHED.get(completion.finish_reason, "")
         if not reason:
             try:
-                analysis = parse_analysis(completion.text)
+                analysis = said_once(parse_analysis(completion.text))
             except AnalysisError as error:
                 reason = f"malformed analysis: {error}"
         found.append(Analysed(source, step, analysis, reason, completion))
     return found
+
+
+def said_once(analysis: Analysis) -> Analysis:
+    """Without steps that say again what one before them says: a model that runs in a circle fills a schema with them."""
+    first: dict[str, str] = {}
+    for step in analysis.steps:
+        first.setdefault(normalise(step).rstrip("."), step)
+    return replace(analysis, steps=tuple(first.values()))
 
 
 def _with_tags(asked: Conversation, tags: Sequence[str]) -> Conversation:

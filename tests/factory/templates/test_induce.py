@@ -11,7 +11,7 @@ from factory.language.conversation import flat
 from factory.problems.manners import PLAIN
 from factory.problems.world import MANNERS
 from factory.schemas import Problem, Rollout
-from factory.templates.induce import AnalysisError, _decide, choose_solved, induce, parse_analysis
+from factory.templates.induce import AnalysisError, _decide, choose_solved, induce, parse_analysis, said_once
 from factory.templates.merging import content_id
 
 TEXT = "Name: Put  Together\nTags: Add, gain\nDescription: Add what comes in.\nScope: There is a gain.\nSteps: Add it. Then check."
@@ -23,6 +23,11 @@ def test_parse_normalises_names_and_splits_steps():
     assert found.steps == ("Add it.", "Then check.")
     assert parse_analysis(TEXT.replace("Steps: Add it. Then check.", "Steps:\nAdd it.\nThen check.")) == found
     assert parse_analysis(TEXT.replace("Put  Together", "Put (Together)")).name == "put (together)"
+
+
+def test_steps_that_say_it_again_go():
+    steps = ("Add it.", "Check it.", "add it", "Check  it.", "Add all.")
+    assert said_once(replace(parse_analysis(TEXT), steps=steps)).steps == ("Add it.", "Check it.", "Add all.")
 
 
 @pytest.mark.parametrize(
