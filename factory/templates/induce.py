@@ -111,10 +111,14 @@ def analyse(
 
 
 def said_once(analysis: Analysis) -> Analysis:
-    """Without steps that say again what one before them says: a model that runs in a circle fills a schema with them."""
+    """Without steps that have no word, or say again what one before them says: a model that runs in a circle fills a schema with them.
+    Raises AnalysisError where none is left."""
     first: dict[str, str] = {}
     for step in analysis.steps:
-        first.setdefault(normalise(step).rstrip("."), step)
+        if any(letter.isalnum() for letter in step):
+            first.setdefault(normalise(step).rstrip("."), step)
+    if not first:
+        raise AnalysisError("no steps")
     return replace(analysis, steps=tuple(first.values()))
 
 

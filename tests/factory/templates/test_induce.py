@@ -26,7 +26,7 @@ def test_parse_normalises_names_and_splits_steps():
 
 
 def test_steps_that_say_it_again_go():
-    steps = ("Add it.", "Check it.", "add it", "Check  it.", "Add all.")
+    steps = ("Add it.", "Check it.", "add it", " , ", "Check  it.", "Add all.")
     assert said_once(replace(parse_analysis(TEXT), steps=steps)).steps == ("Add it.", "Check it.", "Add all.")
 
 
@@ -224,3 +224,11 @@ def test_a_template_that_loses_a_tag_has_the_id_of_what_it_says_then(planner_kit
     assert {template.name: template.tags for template in templates} == {"put together": ("gain", "rare"), "take away": ("subtract", "loss")}
     assert [(merge.kind, merge.gone_name) for merge in merges] == [("single tag", "add")]
     assert all(template.id == content_id(template) for template in templates)
+
+
+def test_an_analysis_whose_steps_have_no_word_is_a_reject(planner_kit):
+    labeller = planner_kit.RuleEngine(
+        lambda request: '{"steps": [",", " . "], "description": "d", "scope": "s", "tags": ["t"], "name": "n"}'
+    )
+    templates, rejects, _ = induce(sources(planner_kit), labeller, planner_kit.RuleEngine(planner_kit.follow), planner_kit.params())
+    assert (templates, {item.reason for item in rejects}) == ([], {"malformed analysis: no steps"})
