@@ -18,6 +18,7 @@ from factory.errors import DataError
 if TYPE_CHECKING:
     from factory.schemas import Template
     from factory.templates.lint import Finding
+    from factory.templates.merges import Merge
 
 SHOWN = 30  # findings, unless -n says more
 WHAT = {
@@ -206,6 +207,10 @@ def diff(
         output.print(visible(line), markup=False)
 
 
+def _became(row: "Merge") -> str:
+    return "dropped" if row.kind == "single tag" else "one" if row.merges else "two"
+
+
 MERGES = "Examples: factory templates merges · factory templates merges --refused -n 100 · factory templates merges template_library.json"
 
 
@@ -239,7 +244,7 @@ def merges(
     shown = sorted((row for row in rows if row.merges or refused), key=lambda row: (not row.merges, row.kind, -row.score, row.id))
     cells = [
         [
-            row.kind, visible(row.gone_name), visible(row.kept_name), "one" if row.merges else "two", row.why, f"{row.score:.2f}",
+            row.kind, visible(row.gone_name), visible(row.kept_name), _became(row), row.why, f"{row.score:.2f}",
             " ".join(row.answers), " ".join(key[:8] for key in row.request_ids),
         ]
         for row in shown[:most]

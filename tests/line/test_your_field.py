@@ -63,17 +63,24 @@ def said(field: Line) -> dict[str, str]:
         if not command or command[0] == "make":
             continue
         done = field.run(*command)
-        fine = (0, NO_ANSWER) if command[1] == "solve" else (0,)
+        fine = (0, NO_ANSWER) if command[:2] == ["factory", "solve"] else (0,)
         assert done.returncode in fine, f"{command}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
         found[" ".join(command[:3])] = done.stdout + done.stderr
         if command[:3] == ["factory", "profile", "use"]:
-            smaller(field.folder / "params.yaml")
+            edit(field.folder / "params.yaml")
+        if command[0] == "cp":
+            (words,) = blocks("jinja")
+            (field.folder / "my_prompts/analyse.j2").write_text(words, encoding="utf-8")
     return found
 
 
-def smaller(path: Path) -> None:
+def edit(path: Path) -> None:
+    """The page's edit, and smaller numbers."""
     assert path.read_bytes() == (ROOT / FOLDER / "field.yaml").read_bytes()
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (words,) = blocks("yaml")
+    for section, values in yaml.safe_load(words).items():
+        document[section] |= values
     document["templates"] |= {"problems": ROWS, "resolve": 1, "min_solve_rate": 0.0}
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
@@ -91,6 +98,7 @@ def test_every_problem_supports_a_template_or_is_a_reject(field: Line, said: dic
     supporting = {parent for row in templates for parent in row.parents}
     assert templates
     assert supporting | {json.loads(row.row)["problem_id"] for row in rejects} == set(problems)
+    assert all(row.prompt_version.startswith("my_prompts/analyse@") for row in templates)
     assert {row.answer_kind for row in problems.values()} == {"label"}
     assert {row.example_solution for row in templates} <= {row.solution for row in problems.values()}  # the user's own, none of the model's
 
