@@ -81,7 +81,7 @@ def edit(path: Path) -> None:
     (words,) = blocks("yaml")
     for section, values in yaml.safe_load(words).items():
         document[section] |= values
-    document["templates"] |= {"problems": ROWS, "resolve": 1, "min_solve_rate": 0.0}
+    document["templates"] |= {"problems": ROWS, "min_solve_rate": 0.0}
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
