@@ -231,11 +231,14 @@ class Trajectory(Made):
     n_similar: int
     n_decodes: int
     interval: tuple[float, ...]
+    gain: float | None = None  # R less the reward of planning nothing over the same X_sim, where that was measured
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryPair(Made):
-    """Two plans of one problem, the chosen one with the higher reward R (ReasonFlux §3.2)."""
+    """Two plans of one problem, the chosen one with the higher reward R (ReasonFlux §3.2).
+
+    `interval` is the 95 % interval of the difference of their rewards; `clear`: it lies above 0 as a whole."""
 
     problem_id: str
     prompt: Conversation
@@ -246,6 +249,8 @@ class TrajectoryPair(Made):
     n_similar: int
     n_decodes: int
     template_ids: tuple[str, ...]
+    interval: tuple[float, ...] = ()
+    clear: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ METRICS = Path("data/evaluation/metrics.json")
 def planner_answers(params: Params, asked: list[Problem], base: list[Answer], grader: Grader) -> list[Answer]:
     max_tokens = params.require("evaluate").max_tokens
     library = [row for row in read_rows(DATASETS / "templates", Template) if row.status == "accepted"]
+    trajectories = params.require("trajectories")
+    library = arms.without_text(library) if trajectories.retrieval == "none" else library
     shared = params.roles["inference"].model == str(MODELS / "base") and params.asked_with("inference") == params.asked_with("generator")
     asking, planning = Prompts.of(params.asked_with("inference")), Prompts.of(params.asked_with("labeller"))
     with Engines(params.requests, "evaluate", params.budget) as engines:
@@ -32,7 +34,7 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
         answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens, asking, grader)
         for arm in ("sft", "dpo"):
             planner = engines.engine(greedy.role_of(params, f"planner_{arm}"), arm)
-            plans = arms.planned(planner, asked, library, params.require("trajectories").planner.max_tokens, planning)
+            plans = arms.planned(planner, asked, library, trajectories.planner.max_tokens, planning, trajectories.retrieval)
             answers += arms.follow(inference, arm, plans, max_tokens, asking, grader)
         if all(problem.strategy for problem in asked):
             answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens, asking, grader)

@@ -14,7 +14,8 @@ def main(params: Params) -> None:
     templates = read_rows(DATASETS / "templates", Template)
     structure = structure_examples(templates, Prompts.of(params.asked_with("labeller")))
     with Engines(params.requests, "plans", params.budget) as engines:
-        plans, rejects = plan_examples(problems, templates, engines.engine(params.roles["labeller"], "labeller"), params)
+        inference = engines.engine(params.roles["inference"], "inference") if params.require("plans").tries else None
+        plans, rejects = plan_examples(problems, templates, engines.engine(params.roles["labeller"], "labeller"), params, inference)
         write_rows(TABLES / "structure.parquet", Example, structure)
         write_rows(TABLES / "plans.parquet", Example, plans)
         write_rejects("plans", rejects)

@@ -7,6 +7,7 @@ from factory.engines.select import Engines
 from factory.params import Params
 from factory.schemas import Problem, Rollout, Template
 from factory.storage import TABLES, read_rows, write_rejects, write_rows
+from factory.templates.evidence import best_supported
 from factory.templates.induce import choose_solved, induce
 from factory.templates.lint import lint_library
 from factory.templates.merges import counted, write_merges
@@ -24,6 +25,7 @@ def main(params: Params) -> None:
         labeller, inference = engines.engine(params.roles["labeller"], "labeller"), engines.engine(params.roles["inference"], "inference")
         templates, rejects, merges = induce(sources, labeller, inference, params, library)
         templates += proven(library, templates, inference, params)
+        templates = best_supported(templates, {problem.id for problem in problems}, params.require("templates").most)
         for finding in lint_library(templates):
             print(f"{'blocking' if finding.blocking else 'warning'}: {finding.name}: {finding.problem}")
         write_rows(TABLES / "templates.parquet", Template, templates)

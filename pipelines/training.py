@@ -4,6 +4,7 @@ settings = sft.Settings(**training.section(params.require("format_tuning")))
 sft.tune(rows, settings, machine=training.machine(params), …)
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,9 +22,9 @@ def machine(params: Params) -> Machine:
     return Machine(**params.training.model_dump())
 
 
-def section(given: BaseModel) -> dict[str, Any]:
-    """The keys of a trainer's section; `lora` as the trainers take it."""
-    values: dict[str, Any] = given.model_dump()
+def section(given: BaseModel, without: Collection[str] = ()) -> dict[str, Any]:
+    """The keys of a trainer's section but for those of the stage itself; `lora` as the trainers take it."""
+    values: dict[str, Any] = given.model_dump(exclude=set(without))
     if values["lora"] is not None:
         values["lora"] = Lora(**values["lora"], tokens=tuple(ACTIONS.values()))
     return values

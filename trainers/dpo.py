@@ -3,6 +3,7 @@
     prompt [user: "Tom has 12 apples. …\\nPlan:\\n"]   chosen "put together (add, total)"   rejected "take away (subtract, left)"
 
     loss = -log σ(β (log π(chosen)/π_ref(chosen) - log π(rejected)/π_ref(rejected)))
+    nll α:  … - α log π(chosen) / |chosen|, of each pair      (Pang et al. 2024, Iterative reasoning preference optimization, eq. 1)
     apo_zero:  1 - σ(β log π(chosen)/π_ref(chosen)) + σ(β log π(rejected)/π_ref(rejected))      (D'Oosterlinck et al. 2024, eq. 7)
 
     python -m pipelines.planner_dpo
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset, concatenate_datasets
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
@@ -42,6 +44,7 @@ class Settings:
     lr: float
     beta: float
     loss: str = "sigmoid"
+    nll: float = 0.0
     lora: Lora | None = None
 
 
@@ -55,7 +58,19 @@ class _Tokenised(Pairwise, DPOTrainer):
         """TRL writes them into a temporary file of the first process, which the others do not find."""
         return dataset
 
-    def __init__(self, job: hf.Job, train_dataset: Dataset, **options: Any) -> None:
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        """TRL's own SFT term is a mean over the tokens of a pass, which depends on how a step is cut into passes; this one is a pair's."""
+        if not self.nll:
+            return super()._compute_loss(model, inputs, return_outputs)
+        seen: list[torch.Tensor] = []
+        with model.register_forward_hook(lambda _, __, outputs: seen.append(outputs.log_probs)):
+            loss = super()._compute_loss(model, inputs, return_outputs=False)
+        mask = inputs["completion_mask"][..., 1:].chunk(2)[0]
+        chosen = seen[0][:, -mask.size(1) :].chunk(2)[0]
+        return loss - self.nll * ((chosen * mask).sum(1) / mask.sum(1).clamp(min=1)).mean()
+
+    def __init__(self, job: hf.Job, train_dataset: Dataset, nll: float, **options: Any) -> None:
+        self.nll = nll
         super().__init__(job, train_dataset=train_dataset, **options)
         mine, size = processes.share(len(train_dataset)), self.args.per_device_train_batch_size
         found: list[tuple[float, float]] = []
@@ -91,6 +106,7 @@ def prefer(
     columns = zip(*taken, strict=True)
     trainer = _Tokenised(
         job,
+        nll=settings.nll,
         model=model,
         args=DPOConfig(
             **job.arguments(model), beta=settings.beta, loss_type=[settings.loss], precompute_ref_log_probs=True, max_length=None

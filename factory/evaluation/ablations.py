@@ -45,13 +45,13 @@ def _accuracies(arms: Mapping[str, str], evidence: Mapping[int, Evidence]) -> st
         for answers, problems in evidence.values():
             found = self_correction([row for row in answers if name_of(row) == name], {problem.id: problem for problem in problems})
             corrected, broken = corrected + found["wrong_to_right"], broken + found["right_to_wrong"]
-        cells = [_accuracy([row for row in rows if row.split == split]) for split in SPLITS]
+        cells = [accuracy([row for row in rows if row.split == split]) for split in SPLITS]
         tokens = sum(row.tokens for row in rows) / max(1, len(rows))
         lines.append(f"| {text} | {' | '.join(cells)} | {tokens:.1f} | {corrected}, {broken} of {len(rows):,} |")
     return "\n".join(lines)
 
 
-def _accuracy(rows: Sequence[Answer]) -> str:
+def accuracy(rows: Sequence[Answer]) -> str:
     correct = sum(row.verdict == "correct" for row in rows)
     low, high = wilson(correct, len(rows))
     return f"{100 * correct / len(rows):.1f} [{100 * low:.1f}, {100 * high:.1f}]" if rows else "–"

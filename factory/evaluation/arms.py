@@ -15,6 +15,7 @@ from factory.errors import DataError
 from factory.grading import SHARED, Grader, Task
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
+from factory.params.sections import Retrieval
 from factory.schemas import Answer, Conversation, Problem, Template, Verdict
 from factory.templates.interplay import PlanError, guided_prompt, parse_plan
 from factory.templates.retrieve import find_templates
@@ -24,10 +25,10 @@ MAX_RANDOM = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """A planned problem. `templates` is () for a malformed plan; `tokens` and `calls` are what the planner spent on it."""
+    """A planned problem. `templates`: () plans nothing, None is malformed; `tokens` and `calls` are what the planner spent on it."""
 
     problem: Problem
-    templates: tuple[Template, ...]
+    templates: tuple[Template, ...] | None
     text: str = ""
     tokens: int = 0
     calls: int = 0
@@ -68,15 +69,15 @@ def as_direct(answers: Sequence[Answer]) -> list[Answer]:
 
 def follow(engine: Engine, arm: str, plans: Sequence[Plan], max_tokens: int, prompts: Prompts, grader: Grader = SHARED) -> list[Answer]:
     """The inference model's answers under each plan. A malformed plan is a wrong answer that cost the planner's call."""
-    followed = [plan for plan in plans if plan.templates]
-    completions = greedy(engine, [guided_prompt(prompts, plan.problem.problem, plan.templates) for plan in followed], max_tokens)
-    verdicts = verdicts_of(grader, [plan.problem for plan in followed], completions)
+    followed = [(plan, plan.templates) for plan in plans if plan.templates is not None]
+    completions = greedy(engine, [guided_prompt(prompts, plan.problem.problem, templates) for plan, templates in followed], max_tokens)
+    verdicts = verdicts_of(grader, [plan.problem for plan, _ in followed], completions)
     rows = [
         answer_row(engine.model, arm, plan.problem, done, verdict, plan)
-        for plan, done, verdict in zip(followed, completions, verdicts, strict=True)
+        for (plan, _), done, verdict in zip(followed, completions, verdicts, strict=True)
     ]
     for plan in plans:
-        if not plan.templates:
+        if plan.templates is None:
             nothing = Completion(text="", token_ids=(), finish_reason="error", prompt_tokens=0, error="malformed plan")
             rows.append(replace(answer_row(engine.model, arm, plan.problem, nothing, "unparsable", plan), calls=plan.calls))
     return rows
@@ -92,17 +93,26 @@ def random_plans(problems: Sequence[Problem], templates: Sequence[Template], see
     return plans
 
 
-def planned(planner: Engine, problems: Sequence[Problem], templates: Sequence[Template], max_tokens: int, prompts: Prompts) -> list[Plan]:
-    """What the planner writes for each problem, greedily, with every line's template looked up."""
+def planned(
+    planner: Engine, problems: Sequence[Problem], templates: Sequence[Template], max_tokens: int, prompts: Prompts,
+    retrieval: Retrieval = "nearest",
+) -> list[Plan]:  # fmt: skip
+    """What the planner writes for each problem, greedily, with every line's template looked up as `retrieval` says."""
     plans = []
     completions = greedy(planner, [prompts.render("plan", problem=problem.problem) for problem in problems], max_tokens)
     for problem, completion in zip(problems, completions, strict=True):
+        found: tuple[Template, ...] | None
         try:
-            found = tuple(parse_plan(completion.text, templates))
+            found = tuple(parse_plan(completion.text, templates, retrieval=retrieval))
         except PlanError:
-            found = ()
+            found = None
         plans.append(Plan(problem, found, completion.text, completion.tokens, 1))
     return plans
+
+
+def without_text(templates: Sequence[Template]) -> list[Template]:
+    """The same templates by name and tags alone: what retrieval would have added is left out."""
+    return [replace(template, description="", scope="", steps=()) for template in templates]
 
 
 def oracle_plans(problems: Sequence[Problem], templates: Sequence[Template]) -> list[Plan]:

@@ -19,7 +19,8 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card says. `lineage`: column → its distinct values and counts; `columns`: name → (type, nullable)."""
+    """What a card says. `licences`: of rows with another licence than the release's, all with their rows; `lineage`: column → its distinct
+    values and counts; `columns`: name → (type, nullable)."""
 
     collection: str
     dataset: str
@@ -27,6 +28,7 @@ class Facts:
     purpose: str
     notice: str
     licence: str
+    licences: dict[str, int]
     split: str
     rows: int
     columns: dict[str, str]
@@ -57,11 +59,17 @@ def card(facts: Facts) -> str:
 def _front(facts: Facts) -> str:
     """The YAML between the two `---`: a name or licence may hold whatever text it likes."""
     matter = {
-        "license": facts.licence, "pretty_name": f"{facts.collection} · {facts.dataset}", "task_categories": ["text-generation"],
+        "license": _identifiers(facts), "pretty_name": f"{facts.collection} · {facts.dataset}", "task_categories": ["text-generation"],
         "language": ["en"], "size_categories": [size_category(facts.rows)], "tags": ["reasoning", "coat", facts.audit.table],
         "configs": [{"config_name": "default", "data_files": [{"split": facts.split, "path": f"data/{facts.split}-*.parquet"}]}],
     }  # fmt: skip
     return yaml.dump(matter, Dumper=_Front, sort_keys=False, allow_unicode=True, width=2**31)
+
+
+def _identifiers(facts: Facts) -> str | list[str]:
+    """The release's licence; of rows that have their own those, each once in the Hub's lower case."""
+    own = sorted({licence.casefold() for licence in facts.licences})
+    return own if len(own) > 1 else own[0] if own else facts.licence
 
 
 class _Front(yaml.SafeDumper):

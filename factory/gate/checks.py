@@ -3,7 +3,8 @@ column of the validation frame, and a suite states what the column must hold.
 
     checks_of("restarts")["prefix_of_parent"](row, background)   → False for a prefix that its parent never wrote
 
-Sources: Satori appendix C (types), algorithm 1 (restarts), section 4.2 (pairs); ReasonFlux section 3.2 (plans, R).
+Those of templates and plans stand in `template_checks`. Sources: Satori appendix C (types), algorithm 1 (restarts), section 4.2 (pairs);
+ReasonFlux section 3.2 (R).
 """
 
 import re
@@ -11,19 +12,28 @@ from collections.abc import Callable
 from typing import Any
 
 from factory.coat.grammar import ACTIONS, REFLECT, action_counts, problems_of, split_steps, unknown_tokens
-from factory.errors import DataError
 from factory.gate.background import Background
 from factory.gate.leakage import normalised
-from factory.grading import extract_answer, grade, normalise, parse_number
+from factory.gate.template_checks import (
+    IMPORTED,
+    describes_template,
+    example_from_train,
+    example_right,
+    has_steps,
+    has_tags,
+    plan_in_library,
+    plan_readable,
+    plans_readable,
+    proven,
+)
+from factory.grading import extract_answer, grade
 from factory.language.conversation import flat
 from factory.language.tokens.control import placed, strays
-from factory.schemas import AnswerKind, Message, Problem, Template
-from factory.templates.interplay import plan_lines
+from factory.schemas import Message, Problem, Template
 
 Check = Callable[[Any, Background], bool | float]
 
 GIVEN = {"problem", "prompt", "solution", "example_problem", "example_solution"}  # columns that hold no model's steps
-IMPORTED = "import@"  # how the model of an imported row begins
 # Reflections and explorations of each type: (fewest, most).
 MANY = 99
 TYPES = {
@@ -239,67 +249,10 @@ def rewards_of_parents(row: Any, background: Background) -> bool:
     return {(row.chosen, row.reward_chosen), (row.rejected, row.reward_rejected)} <= known
 
 
-def plans_readable(row: Any, background: Background) -> bool:
-    return all(_readable_plan(text) for text in (row.chosen, row.rejected))
-
-
-# -- templates, plans
-
-
-def plan_readable(row: Any, _: Background) -> bool:
-    return _readable_plan(row.completion)
-
-
-def _readable_plan(text: str) -> bool:
-    try:
-        return bool(plan_lines(text))
-    except DataError:
-        return False
-
-
-def plan_in_library(row: Any, background: Background) -> bool:
-    """Every line names an accepted template."""
-    accepted = {normalise(template.name) for template in background.templates.values() if template.status == "accepted"}
-    try:
-        return all(normalise(name) in accepted for name, _ in plan_lines(row.completion))
-    except DataError:
-        return False
-
-
-def describes_template(row: Any, background: Background) -> bool:
-    """The completion holds description and scope of an accepted template that the prompt names."""
-    return any(
-        template.name in flat(row.prompt) and template.description in row.completion and template.scope in row.completion
-        for template in background.templates.values()
-        if template.status == "accepted"
-    )
-
-
-def has_steps(row: Any, _: Background) -> bool:
-    return len(row.steps) > 0 and all(step.strip() for step in row.steps)
-
-
-def has_tags(row: Any, _: Background) -> bool:
-    return len(row.tags) > 0 and all(tag.strip() for tag in row.tags)
-
-
-def example_right(row: Any, _: Background) -> bool:
-    """The worked example reaches its answer: boxed, or (a source's solution without boxes) anywhere."""
-    if row.status != "accepted" and row.model.startswith(IMPORTED):
-        return True  # kept for people to look at: lint says what is wrong
-    if extract_answer(row.example_solution) is None:
-        return normalise(row.example_answer) in normalise(row.example_solution)
-    kinds: tuple[AnswerKind, ...] = ("text", "math") if parse_number(row.example_answer) is None else ("number",)
-    return any(grade(row.example_solution, row.example_answer, kind).correct for kind in kinds)
-
-
-def example_from_train(row: Any, background: Background) -> bool:
-    return background.sides.unseen_text(row.example_problem)
-
-
-def proven(row: Any, _: Background) -> bool:
-    """An accepted template has solved at least one of its source problems again."""
-    return row.status != "accepted" or (row.resolved > 0 and (row.solve_rate or 0.0) > 0)
+def interval_of_difference(row: Any, _: Background) -> bool:
+    """The difference of the rewards lies in its interval, and `clear` says whether the interval lies above 0."""
+    apart, (low, high) = row.reward_chosen - row.reward_rejected, row.interval or (1.0, -1.0)
+    return low <= apart <= high and row.clear == (low > 0)
 
 
 # -- problems, corpus
@@ -339,7 +292,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "structure": (*_MADE, describes_template),
     "plans": (*_OF_PROBLEM, plan_readable, plan_in_library),
     "trajectories": _OF_PROBLEM,
-    "trajectory_pairs": (*_OF_PROBLEM, chosen_differs, rewards_differ, rewards_of_parents, plans_readable),
+    "trajectory_pairs": (*_OF_PROBLEM, chosen_differs, rewards_differ, rewards_of_parents, interval_of_difference, plans_readable),
 }
 
 

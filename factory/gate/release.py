@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from factory.errors import GateError
-from factory.gate.background import gather, kind_of
+from factory.gate.background import Background, gather, kind_of
 from factory.gate.card import Facts, card
 from factory.gate.expectations import Audit, validate
 from factory.params import Params
@@ -41,7 +41,7 @@ def release(dataset: str, params: Params) -> Audit:
     row_type = ROW_TYPES[kind_of(dataset)]
     with whole_folder(DATASETS / dataset) as folder:
         rows = conversational(table.select(arrow_schema(row_type).names), row_type)
-        write_dataset(folder, dataset, _with_notice(rows, params), row_type, audit, params)
+        write_dataset(folder, dataset, _with_notice(rows, params), row_type, audit, params, _licences(table, background, params))
     return audit
 
 
@@ -71,8 +71,25 @@ def _with_notice(table: pa.Table, params: Params) -> pa.Table:
     return table.append_column("notice", pa.array([params.release.notice] * table.num_rows, pa.string()))
 
 
-def write_dataset(folder: Path, dataset: str, table: pa.Table, row_type: type[Row], audit: Audit, params: Params) -> None:
-    """Card, shard and manifest; the same bytes for the same table."""
+def _licences(table: pa.Table, background: Background, params: Params) -> dict[str, int]:
+    """Licence → rows that have it of their own, or from the templates that they hold text of; {} where it is the release's for all."""
+    if "licence" in table.column_names:
+        held = [[str(licence)] for licence in table.column("licence").to_pylist()]
+    elif "parents" in table.column_names:
+        parents = (
+            [background.templates[key].licence for key in keys if key in background.templates] for keys in table["parents"].to_pylist()
+        )
+        held = [list(dict.fromkeys(licences)) for licences in parents]
+    else:
+        held = []
+    counts = Counter(licence for licences in held for licence in licences)
+    return {} if set(counts) <= {params.release.licence} else dict(sorted(counts.items()))
+
+
+def write_dataset(
+    folder: Path, dataset: str, table: pa.Table, row_type: type[Row], audit: Audit, params: Params, licences: dict[str, int]
+) -> None:
+    """Card, shard and manifest; the same bytes for the same table. `licences`: of rows, where they are not all the release's."""
     from datasets import Dataset, Features, disable_progress_bars
 
     disable_progress_bars()
@@ -84,7 +101,8 @@ def write_dataset(folder: Path, dataset: str, table: pa.Table, row_type: type[Ro
     about = " ".join(str(row_type.__doc__).split())
     facts = Facts(
         collection=params.release.name, dataset=dataset, about=about, purpose=params.purpose, notice=params.release.notice,
-        licence=params.release.licence, split=split, rows=table.num_rows, columns={field.name: str(field.type) for field in table.schema},
+        licence=params.release.licence, licences=licences, split=split, rows=table.num_rows,
+        columns={field.name: str(field.type) for field in table.schema},
         counts=_counts(table, [name for name, hint in field_types(row_type).items() if choices(hint)]),
         lineage=_counts(table, [name for name in LINEAGE if name in table.column_names]), audit=audit,
     )  # fmt: skip
@@ -102,4 +120,5 @@ def _manifest(facts: Facts, shard: Path) -> dict[str, Any]:
         "name": facts.dataset, "table": facts.audit.table, "collection": facts.collection, "purpose": facts.purpose, "notice": facts.notice,
         "licence": facts.licence, "rows": facts.rows, "split": facts.split, "columns": facts.columns, "lineage": facts.lineage,
         "sha256": hashlib.sha256(shard.read_bytes()).hexdigest(), "gx_version": facts.audit.gx_version,
+        **({"licences": facts.licences} if facts.licences else {}),
     }  # fmt: skip

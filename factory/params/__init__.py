@@ -27,6 +27,7 @@ from factory.params.sections import (
     Fraction,
     Orm,
     OrmPairs,
+    PlannerSft,
     Plans,
     Policy,
     Ppo,
@@ -218,7 +219,7 @@ class Params(Strict):
     distill: Sft | None = None
     templates: Templates | None = None
     plans: Plans | None = None
-    planner_sft: Sft | None = None
+    planner_sft: PlannerSft | None = None
     trajectories: Trajectories | None = None
     planner_dpo: Dpo | None = None
     evaluate: Evaluate | None = None

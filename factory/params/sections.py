@@ -22,6 +22,11 @@ Window = Annotated[tuple[Fraction, Fraction], AfterValidator(_rising)]  # of pas
 CORPUS_ROLES = ("solve", "read", "check", "retry", "continue", "verify", "critique", "plan", "follow", "analyse", "compute", "describe")
 
 
+# What a planned name is tied to, in trajectories and in the evaluation: the template of that name, else the nearest by name and tags; the
+# template of exactly that name; none: the inference model reads the planned names and tags alone, and no text of the library
+Retrieval = Literal["nearest", "exact", "none"]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -120,6 +125,13 @@ class Sft(Strict):
     lr: float = Field(gt=0)
     mask_wrong: bool = False  # no loss on wrong steps (demonstrations only)
     lora: Lora | None = None
+
+
+class PlannerSft(Sft):
+    """Of template structure (L_struct) and of problem → plan rows together, under one budget of tokens."""
+
+    structure: bool = True  # False: plans alone, no template is described
+    heldout_templates: Fraction = 0.0  # of the templates that are described: not trained on, so that L_struct can be measured on them
 
 
 class Restarts(Strict):
@@ -263,12 +275,23 @@ class Templates(Strict):
     merge: Merging = Merging()
     tags: Tags = Tags()
     imports: list[TemplateImport] = Field(default_factory=list)  # each tried `resolve` times on its own example
+    most: int | None = Field(default=None, ge=1)  # accepted templates that stay, those of the most problems; None: all
 
 
 class Plans(Strict):
     problems: int = Field(ge=1)
+    samples: int = Field(default=1, ge=1)  # proposals a problem
+    tries: int = Field(default=0, ge=0)  # of each different proposal on its problem; 0: the first of the right form is kept
+    min_reward: Fraction = 0.5  # of the tries that solve it, and no fewer than without a plan
     max_templates: int = Field(ge=1)
     labeller: Sampling
+
+
+class Final(Strict):
+    """The best `plans` of each problem, and the plan of nothing, are measured on `similar` problems instead of `trajectories.similar`."""
+
+    plans: int = Field(ge=1)
+    similar: int = Field(ge=2)
 
 
 class Trajectories(Strict):
@@ -276,8 +299,12 @@ class Trajectories(Strict):
     samples: int = Field(ge=2)
     similar: int = Field(ge=1)  # |X_sim|, the problem included
     decodes: int = Field(ge=1)  # a similar problem
+    nothing: bool = False  # whether the plan of no template is a trajectory of every problem
+    final: Final | None = None
     min_gap: Fraction  # of R between chosen and rejected
+    clear_only: bool = False  # pairs whose interval of the difference lies above 0, no others
     pairs_per_problem: int = Field(ge=1)
+    retrieval: Retrieval = "nearest"
     planner: Sampling
     inference: Sampling
 
@@ -288,6 +315,7 @@ class Dpo(Strict):
     lr: float = Field(gt=0)
     beta: float = Field(gt=0)
     loss: Literal["sigmoid", "apo_zero"] = "sigmoid"  # apo_zero: the chosen one's own likelihood rises, where DPO lets both fall
+    nll: float = Field(default=0.0, ge=0)  # weight of the chosen one's own negative log-likelihood a token (Pang et al. 2024)
     lora: Lora | None = None
 
 

@@ -26,13 +26,14 @@ RANDOM_AND_PLANNED = ("random_template", "sft", "dpo")  # arms that the inferenc
 
 @dataclass(frozen=True)
 class Given:
-    """Shares that only a run knows. The laptop's, of the run in docs/benchmarks.md: .38, .62, .71, .45, .60, 1.7."""
+    """Shares that only a run knows. The laptop's, of the run in docs/benchmarks.md: .38, .62, .71, .45, .46, .78, 1.7."""
 
     right: float = 0.5  # rollouts with the right answer; over problems they spread as Beta(right, 1 - right)
     verified: float = 0.7  # verifications that may be used
     criticised: float = 0.65  # critiques that may be used
     continued: float = 0.45  # continuations that end in the right answer
-    distinct: float = 0.6  # of a problem's sampled plans
+    distinct: float = 0.5  # of a problem's sampled plans
+    shared: float = 0.75  # a plan is asked of |X_sim| to this power: problems that are alike share plans, and each pair is asked once
     unread: float = 0.1  # a critic's answers that cannot be read and are asked for again, where `repairs` allows it
     analysed: float = 1.0  # strategies of a solution that are asked for one by one
 
@@ -246,11 +247,13 @@ def _trajectories(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]
         "trajectories", "planner", _of(inference, "planner_sft"), params.asked_with("labeller"), ("plan",), section.planner.max_tokens,
         "trajectories.planner.max_tokens", plans, _exactly(sizes), f"{problems:,} problems × {section.samples} plans",
     )  # fmt: skip
-    most = plans * section.similar * section.decodes
+    different, most = plans * given.distinct, plans * section.similar * section.decodes
+    each, least = section.similar**given.shared, problems * section.decodes
     yield Asked(
         "trajectories", "inference", inference, inference.prompts, ("guided",), section.inference.max_tokens,
-        "trajectories.inference.max_tokens", most * given.distinct, "about",
-        f"{plans * given.distinct:,.0f} different plans × {section.similar} problems × {section.decodes} decodes, at most {most:,}",
+        "trajectories.inference.max_tokens", different * each * section.decodes, "about",
+        f"{different:,.0f} different plans × {each:.1f} of {section.similar} problems × {section.decodes} decodes, "
+        f"from {least:,} (all plans alike) to {most:,}",
     )  # fmt: skip
 
 

@@ -124,6 +124,7 @@ def told(params: Params, shares: Given) -> dict[str, str]:
         }
     if params.trajectories:
         found["distinct"] = f"{shares.distinct:.0%} of a problem's sampled plans are different"
+        found["shared"] = f"a plan is asked of |X_sim| to the power of {shares.shared:g}, since problems that are alike share plans"
     return found
 
 

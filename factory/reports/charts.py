@@ -3,13 +3,16 @@
 bars([Bar("base", "heldout", 0.41, 0.38, 0.44), …])      → "<svg …>": one bar a series within each label, whiskers for the interval
 curves({"policy_r1": [(1, -0.2), (2, -0.18), …]})        → "<svg …>"
 histogram([0.0, 0.25, 1.0, …])                           → "<svg …>": shares of ten equal bins of [0, 1]
+costs([Point("majority", "4", 148.0, 0.52, 0.48, 0.56), …], "tokens a problem")    → "<svg …>": a line a series, x logarithmic
+stacked(["<svg …>", …])                                  → a picture of its own, one chart under the other
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#2c6fbb", "#e08a2e", "#3f9b6c", "#a3486b", "#6b6b6b")
+COLOURS = ("#2c6fbb", "#e08a2e", "#3f9b6c", "#a3486b", "#6b6b6b", "#7d5ba6")
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 260, 46, 28, 52
 
 
@@ -18,6 +21,18 @@ class Bar:
     label: str
     series: str
     value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """`label` stands beside it; `x` > 0; `low` and `high` are the ends of the interval of `y`."""
+
+    series: str
+    label: str
+    x: float
+    y: float
     low: float
     high: float
 
@@ -52,7 +67,7 @@ def _frame(title: str, low: float, high: float, body: Sequence[str], series: Seq
         y = _y(value, low, high)
         parts += [_line(LEFT, y, WIDTH - 8, y, "#ddd"), _text(LEFT - 6, y + 4, _short(value, high - low), "end")]
     for number, name in enumerate(series):
-        x = LEFT + 130 * number
+        x = LEFT + min(130.0, (WIDTH - LEFT - 8) / len(series)) * number
         parts += [_box(x, 6, 10, 10, number), _text(x + 15, 15, name, "start")]
     return "".join([*parts, *body, "</svg>"])
 
@@ -98,3 +113,49 @@ def histogram(values: Sequence[float], title: str = "distribution", bins: int = 
         body.append(_box(LEFT + slot * number + 2, y, slot - 4, _y(0, 0, top) - y, 0))
         body.append(_text(LEFT + slot * (number + 0.5), HEIGHT - BOTTOM + 18, f"{number / bins:.1f}-{(number + 1) / bins:.1f}"))
     return _frame(title, 0, top, body, ())
+
+
+def costs(points: Sequence[Point], axis: str, title: str = "accuracy with 95 % intervals") -> str:
+    """What accuracy costs: the points of a series in order of x. Raises ValueError without a point, or for one whose x is not above 0."""
+    if not points or min(point.x for point in points) <= 0:
+        raise ValueError("a chart of costs needs points, each with a cost above 0")
+    series = list(dict.fromkeys(point.series for point in points))
+    low, high = min(point.low for point in points), max(point.high for point in points)
+    low, high = math.floor(low * 20) / 20, math.ceil(high * 20) / 20
+    first, last = math.log10(min(point.x for point in points)) - 0.05, math.log10(max(point.x for point in points)) + 0.1
+    scale = (WIDTH - LEFT - 16) / (last - first)
+
+    def across(x: float) -> float:
+        return LEFT + (math.log10(x) - first) * scale
+
+    body = []
+    for tick in _ticks(10**first, 10**last):
+        body += [_line(across(tick), TOP, across(tick), HEIGHT - BOTTOM, "#eee"), _text(across(tick), HEIGHT - BOTTOM + 16, f"{tick:g}")]
+    for number, name in enumerate(series):
+        colour, own = COLOURS[number % len(COLOURS)], sorted((point for point in points if point.series == name), key=lambda point: point.x)
+        places = [(across(point.x), _y(point.y, low, high)) for point in own]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for point, (x, y) in zip(own, places, strict=True):
+            body.append(f'<g opacity="0.4">{_line(x, _y(point.low, low, high), x, _y(point.high, low, high), colour)}</g>')
+            body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
+            body.append(_text(x + 5, y - 5, point.label, "start"))
+    body.append(_text((LEFT + WIDTH) / 2, HEIGHT - BOTTOM + 34, axis))
+    return _frame(title, low, high, body, series)
+
+
+def _ticks(first: float, last: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten between the two."""
+    powers = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
+    return [tick for power in powers for tick in (10.0**power, 2 * 10.0**power, 5 * 10.0**power) if first <= tick <= last]
+
+
+def stacked(charts: Sequence[str]) -> str:
+    """A file that a browser shows without the report's page around it."""
+    placed = [
+        chart.replace("<svg ", f'<svg y="{HEIGHT * place}" width="{WIDTH}" height="{HEIGHT}" ', 1) for place, chart in enumerate(charts)
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT * len(charts)}" font-family="sans-serif" font-size="11">'
+        f'<rect width="{WIDTH}" height="{HEIGHT * len(charts)}" fill="white"/>{"".join(placed)}</svg>\n'
+    )

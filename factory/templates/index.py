@@ -15,7 +15,7 @@ Source: papers/reasonflux, "Retrieval" and "Inference scaling" step 2; figures i
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from factory.errors import DataError
 from factory.grading import normalise
-from factory.schemas import Template, field_types
-from factory.storage import to_table, values_of
-from factory.templates.library import VERSION, fill
+from factory.schemas import Template
+from factory.storage import to_table
+from factory.templates.library import VERSION, fill, rows_of
 from factory.templates.retrieve import names_in
 from factory.templates.shapes import Shapes, written
 from factory.templates.terms import terms
@@ -142,12 +142,10 @@ class Index:
 
     def template(self, template_id: str) -> Template:
         """Raises DataError for an id that the library lacks."""
-        names = [field.name for field in fields(Template)]
-        row = self._connection.execute(f"select {', '.join(names)} from templates where id = ?", [template_id]).fetchone()
-        if row is None:
+        found = rows_of(self._connection, template_id)
+        if not found:
             raise DataError(f"the library has no template {template_id}: `factory templates search` shows which it has")
-        types = field_types(Template)
-        return Template(**{name: next(iter(values_of([value], types[name]))) for name, value in zip(names, row, strict=True)})
+        return found[0]
 
     def search(self, query: str, k: int = 5, *, confident: float = CONFIDENT, encoder: Encoder | None = None) -> list[Hit]:
         """The k best templates for these words, best first; [] where the best is not `confident` enough (0: never abstain)."""

@@ -15,7 +15,6 @@ from math import ceil
 
 from factory.engines.asking import in_json, sampling_params
 from factory.engines.protocol import Completion, Engine, Request
-from factory.evaluation.statistics import wilson
 from factory.grading import Grader, Task, normalise
 from factory.identity import seed_for
 from factory.language.conversation import split
@@ -25,8 +24,8 @@ from factory.problems.draw import in_order
 from factory.problems.manners import manners_of
 from factory.schemas import Conversation, Message, Problem, Reject, Rollout, Template
 from factory.storage import reject
+from factory.templates.evidence import decide
 from factory.templates.interplay import guided_prompt
-from factory.templates.lint import blocked
 from factory.templates.merges import Merge
 from factory.templates.merging import content_id, merge
 from factory.templates.patterns import Named, united_patterns
@@ -239,19 +238,5 @@ def _with_evidence(
     with Grader.of(params.grading) as grader:
         tasks = [Task.of(problem, answers[problem.id].text) for problem in problems]
         right = {problem_id: grade.correct for problem_id, grade in zip(asked, grader.grade_many(tasks), strict=True)}
-    return [
-        _decide(template, [(right[i], answers[i]) for i in tried[name]], section.min_solve_rate) for name, template in templates.items()
-    ]
-
-
-def _decide(template: Template, attempts: Sequence[tuple[bool, Completion]], min_solve_rate: float) -> Template:
-    """(whether it is right, answer) of every attempt; a failed request is none, and a template without any stays in quarantine.
-
-    An attempt fails with any step of its plan that the labeller named wrong, so that failures prove little against a template: it is
-    quarantined where none was right, or where the whole interval of its rate lies below `min_solve_rate`."""
-    ran = [(right, answer) for right, answer in attempts if answer.finish_reason != "error"]
-    solved = sum(right for right, _ in ran)
-    rate = solved / len(ran) if ran else None
-    good = solved > 0 and wilson(solved, len(ran))[1] >= min_solve_rate and not blocked(template)
-    request_ids = template.request_ids + tuple(answer.request_id for _, answer in ran)
-    return replace(template, request_ids=request_ids, resolved=len(ran), solve_rate=rate, status="accepted" if good else "quarantined")
+    ran = {i: (right[i], answers[i].request_id) for i in asked if answers[i].finish_reason != "error"}
+    return [decide(template, [ran[i] for i in tried[name] if i in ran], section.min_solve_rate) for name, template in templates.items()]

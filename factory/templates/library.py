@@ -20,8 +20,8 @@ Run: python -m pipelines.library. Source: papers/reasonflux, "Retrieval"; the we
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.schemas import Template, arrow_schema
-from factory.storage import shards, whole_file
+from factory.schemas import Template, arrow_schema, field_types
+from factory.storage import shards, values_of, whole_file
 from factory.templates.shapes import Shapes, written
 from factory.templates.terms import TOKEN, read
 
@@ -70,6 +70,15 @@ def fill(connection: "duckdb.DuckDBPyConnection", rows: str) -> int:
     _make_postings(connection, count)
     _make_shapes(connection, count)
     return count
+
+
+def rows_of(connection: "duckdb.DuckDBPyConnection", template_id: str | None = None) -> list[Template]:
+    """The templates of a library by id, or the one of this id: [] where there is none."""
+    types = field_types(Template)
+    where, values = ("where id = ?", [template_id]) if template_id is not None else ("", [])
+    rows = connection.execute(f"select {', '.join(types)} from templates {where} order by id", values).fetchall()
+    columns = [values_of([row[place] for row in rows], hint) for place, hint in enumerate(types.values())]
+    return [Template(**dict(zip(types, row))) for row in zip(*columns, strict=True)]
 
 
 def _count_tokens(connection: "duckdb.DuckDBPyConnection", count: int) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from factory.errors import DataError
 from factory.identity import row_id
-from factory.schemas import Template, field_types
-from factory.storage import read_rows, values_of
+from factory.schemas import Template
+from factory.storage import read_rows
 from factory.templates.index import Index
+from factory.templates.library import rows_of
 
 RANKED = 10  # templates that are ranked for a planned step: as many may be refused before it has none
 
@@ -42,14 +43,11 @@ def load_templates(path: Path) -> list[Template]:
 def _of_database(path: Path) -> list[Template]:
     import duckdb
 
-    types = field_types(Template)
     try:
         with duckdb.connect(path, read_only=True) as connection:
-            rows = connection.execute(f"select {', '.join(types)} from templates order by id").fetchall()
+            return rows_of(connection)
     except duckdb.Error as error:
         raise DataError(f"{path} is not a template library: {str(error).splitlines()[0]} (`dvc repro library` builds it)") from None
-    columns = [values_of([row[place] for row in rows], hint) for place, hint in enumerate(types.values())]
-    return [Template(**dict(zip(types, values))) for values in zip(*columns, strict=True)]
 
 
 class Lookup:

@@ -3,6 +3,8 @@
     plan_lines("put together (add, total)\\ngive away (subtract, left)")    → [("put together", ("add", "total")), ("give away", …)]
     plan_lines("Here is my plan:\\n1. **Give away** (tags: subtract, left) - three are lost")    → [("Give away", ("subtract", "left"))]
 
+    plan_lines("none")    → []: the plan of no template
+
 The last parentheses hold the tags, since a name may have its own: `Roots (real) (algebra, roots)`. Only an item of a list may lack them.
 
 Source: papers/reasonflux, "Inference scaling" step 1.
@@ -19,10 +21,13 @@ from factory.templates.reading import balanced, unquoted
 
 Line = tuple[str, tuple[str, ...]]  # name, tags
 
+NOTHING = "none"  # the plan of a problem that is better solved without templates
+
 LONGEST_ITEM = 2_000  # characters: an item that is longer names no template
 LONGEST_SENTENCE = 6  # words of a name without tags that ends like a sentence
 SHORTEST_SENTENCE = 3  # words: `Put together.` may be a name
 
+_NOTHING = re.compile(r"\W*(?:none|nothing|no (?:plan|templates?)(?: needed)?)\W*", re.IGNORECASE)
 _EXACT = re.compile(r"(?P<name>[^\n]*[^(\s]) \((?P<tags>[^()\n]+)\)")
 _ITEM = re.compile(
     r"(?P<indent>\s*)[>#*_\s]{0,20}?"
@@ -42,10 +47,14 @@ class PlanError(DataError):
 
 
 def plan_lines(text: str) -> list[Line]:
-    """(name, tags) of every template of a plan, in order. Raises PlanError on an empty plan or one with anything else among its lines.
+    """(name, tags) of every template of a plan, in order; [] of a plan that says in a word that it has none.
+
+    Raises PlanError on an empty text or one with anything else among its lines.
     Sentences before, between and after the items of a list are passed over; without a list, those apart from the plan by a blank line."""
     if not text.strip():
         raise PlanError("empty plan")
+    if len(text) < LONGEST_ITEM and _NOTHING.fullmatch(text):
+        return []
     lines = [line for line in text.strip().splitlines() if line.strip() and not line.lstrip().startswith(("```", "~~~", "---"))]
     found = _of_documents(text) or _of_items(lines) or _of_lines(text)
     if not found or not all(line and all(line[1]) for line in found):

@@ -10,7 +10,6 @@ a finding that blocks it, it stays in quarantine: it is in the library for peopl
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from factory.engines.asking import sampling_params
@@ -20,8 +19,9 @@ from factory.identity import seed_for
 from factory.language.prompting import Prompts
 from factory.language.tokens.control import strays
 from factory.params import Params
-from factory.schemas import Problem, Reject, Template, TemplateStatus
+from factory.schemas import Problem, Reject, Template
 from factory.storage import reject
+from factory.templates.evidence import decide
 from factory.templates.importing import gradable, read_library
 from factory.templates.interplay import guided_prompt
 from factory.templates.lint import lint_library
@@ -89,18 +89,8 @@ def proven(rows: Sequence[Template], others: Sequence[Template], inference: Engi
             for (row, _), answer in zip(asked, answers, strict=True)
         ]
         grades = grader.grade_many(tasks)
-    ran: dict[str, list[bool]] = {row.id: [] for row in tried}
-    ids: dict[str, list[str]] = {row.id: [] for row in tried}
+    ran: dict[str, list[tuple[bool, str]]] = {row.id: [] for row in rows}
     for (row, _), answer, grade in zip(asked, answers, grades, strict=True):
         if answer.finish_reason != "error":
-            ran[row.id].append(grade.correct)
-            ids[row.id].append(answer.request_id)
-    return [_decided(row, ran.get(row.id, []), ids.get(row.id, []), section.min_solve_rate) for row in rows]
-
-
-def _decided(row: Template, right: Sequence[bool], request_ids: Sequence[str], least: float) -> Template:
-    if not right:
-        return row
-    rate = sum(right) / len(right)
-    status: TemplateStatus = "accepted" if rate >= least and rate > 0 else "quarantined"
-    return replace(row, status=status, resolved=len(right), solve_rate=rate, request_ids=tuple(request_ids))
+            ran[row.id].append((grade.correct, answer.request_id))
+    return [decide(row, ran[row.id], section.min_solve_rate) for row in rows]

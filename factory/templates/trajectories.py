@@ -4,48 +4,40 @@
                decodes=("correct", "wrong", …), reward=0.625, n_similar=4, n_decodes=2, interval=(0.31, 0.86), …)
 
 What the paper leaves open, defined here: X_sim is the problem and the train problems most like it in words (BM25, numbers dropped), of size
-`similar`; every one is solved `decodes` times under the plan; `decodes` lists the verdicts, problem by problem; anything but "correct"
-counts 0; equal plans of one problem collapse into one row that lists their requests; a pair needs R(T+) - R(T-) ≥ `min_gap` and > 0, so
-ties never pair. Source: papers/reasonflux, "Trajectory preference learning".
+`similar`; every one is tried `decodes` times under the plan; `decodes` lists the verdicts, problem by problem; anything but "correct"
+counts 0; equal plans of one problem collapse into one row that lists their requests.
+
+With `nothing` the plan of no template, under which a problem is tried as it is, is a trajectory of every problem: a planner that hurts can
+learn to leave it, and `gain` is R less its reward. With `final` the best `final.plans` of each problem and the plan of nothing are measured
+over `final.similar` problems: the best of many small samples is best by luck as a rule. Pairs: factory/templates/pairing.py.
+Source: papers/reasonflux, "Trajectory preference learning".
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from factory.engines.asking import sampling_params
-from factory.engines.protocol import Completion, Engine, Request
+from factory.engines.protocol import Engine, Request
 from factory.evaluation.statistics import wilson
-from factory.grading import Grader, Task
+from factory.grading import Grader
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.schemas import Problem, Reject, Template, Trajectory, TrajectoryPair
 from factory.storage import reject
-from factory.templates.interplay import PlanError, guided_prompt, parse_plan, plan_text
+from factory.templates.interplay import NOTHING, PlanError, parse_plan, plan_text
+from factory.templates.pairing import make_pairs
 from factory.templates.plans import draw_train, finished_text
 from factory.templates.retrieve import similar_texts
-
-ROUNDING = 1e-9  # R is a ratio of small integers: a gap of exactly `min_gap` must not fall to a float's last bit
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A plan of one problem and the planner's requests that proposed it."""
-
-    problem: Problem
-    templates: tuple[Template, ...]
-    request_ids: tuple[str, ...]
-    seed: int
-
-    @property
-    def text(self) -> str:
-        return plan_text(self.templates)
+from factory.templates.trying import Proposal, Trial, Tried, share, try_plans
 
 
 def propose(
     problems: Sequence[Problem], templates: Sequence[Template], planner: Engine, params: Params
 ) -> tuple[list[Proposal], list[Reject]]:
-    """Sample `samples` plans a problem, all in one call; equal plans collapse. Every sample is part of a proposal or a reject."""
+    """Sample `samples` plans a problem, all in one call; equal plans collapse. Every sample is part of a proposal or a reject.
+
+    With `nothing` each problem has the plan of no template besides, whether it was sampled or not."""
     section, max_templates = params.require("trajectories"), params.require("plans").max_templates
     prompts = Prompts.of(params.asked_with("labeller"))  # plans were learned as the labeller is asked for them
     asked = [(problem, ordinal) for problem in problems for ordinal in range(section.samples)]
@@ -56,11 +48,13 @@ def propose(
         )
         for problem, ordinal in asked
     ]  # fmt: skip
-    proposals: dict[tuple[str, str], Proposal] = {}
+    proposals = {}
+    if section.nothing:
+        proposals = {(problem.id, NOTHING): Proposal(problem, (), (), params.seed) for problem in problems}
     rejects = []
     for (problem, _), request, completion in zip(asked, requests, planner.generate(requests), strict=True):
         try:
-            plan = tuple(parse_plan(finished_text(completion), templates, max_templates))
+            plan = tuple(parse_plan(finished_text(completion), templates, max_templates, section.retrieval))
         except PlanError as error:
             row = {"problem_id": problem.id, "text": completion.text, "request_id": completion.request_id, "error": completion.error}
             rejects.append(reject("trajectories", row, str(error), problem.id))
@@ -79,49 +73,27 @@ def similar_problems(problems: Sequence[Problem], train: Sequence[Problem], size
     return {problem.id: [problem, *(by_id[i] for i in ids if i != problem.id)][:size] for problem, ids in zip(problems, found, strict=True)}
 
 
-def solve_guided(
-    proposals: Sequence[Proposal], similar: dict[str, list[Problem]], inference: Engine, params: Params
-) -> dict[tuple[str, str], list[Completion]]:
-    """(problem id, plan) → `decodes` completions; neighbours share problems and plans, and each combination is asked once."""
-    section, prompts = params.require("trajectories"), Prompts.of(params.asked_with("inference"))
-    jobs = {
-        (problem.id, proposal.text): (problem, proposal.templates) for proposal in proposals for problem in similar[proposal.problem.id]
-    }
-    requests = [
-        Request(
-            guided_prompt(prompts, problem.problem, templates), sampling_params(section.inference),
-            seed=seed_for(params.seed, "trajectories", "guided", problem_id, plan, ordinal), ordinal=ordinal,
-        )
-        for (problem_id, plan), (problem, templates) in jobs.items()
-        for ordinal in range(section.decodes)
-    ]  # fmt: skip
-    answers = inference.generate(requests)
-    assert len(answers) == len(requests)
-    return {key: answers[index * section.decodes : (index + 1) * section.decodes] for index, key in enumerate(jobs)}
-
-
-def reward_trajectory(
-    proposal: Proposal, similar: Sequence[Problem], solved: dict[tuple[str, str], list[Completion]], model: str, grader: Grader,
-    prompts: Prompts,
-) -> Trajectory | None:  # fmt: skip
-    """The row of a proposal; None when a guided request failed: an error is no wrong answer."""
+def reward_trajectory(proposal: Proposal, similar: Sequence[Problem], tried: Tried, model: str, prompts: Prompts) -> Trajectory | None:
+    """The row of a proposal; None when a guided request failed."""
     text = proposal.text
-    attempts = [(problem, completion) for problem in similar for completion in solved[problem.id, text]]
-    if any(completion.finish_reason == "error" for _, completion in attempts):
+    attempts = [attempt for problem in similar for attempt in tried[problem.id, text]]
+    unguided = [attempt for problem in similar for attempt in tried.get((problem.id, NOTHING), [])]
+    verdicts = tuple(attempt.verdict for attempt in attempts if attempt.verdict)
+    if len(verdicts) < len(attempts):
         return None
-    graded = grader.grade_many(Task.of(problem, completion.text) for problem, completion in attempts)
-    verdicts = tuple(grade.verdict for grade in graded)
-    own = solved[proposal.problem.id, text]
-    right = verdicts.count("correct")
+    own = [attempt.completion for attempt in tried[proposal.problem.id, text]]
+    reward = share(attempts)
+    measured = len(unguided) == len(attempts) and all(attempt.verdict for attempt in unguided)
     return Trajectory(
         id=row_id("trajectory", proposal.problem.id, text, proposal.request_ids),
-        model=model, request_ids=(*proposal.request_ids, *(completion.request_id for _, completion in attempts)),
+        model=model, request_ids=(*proposal.request_ids, *(attempt.completion.request_id for attempt in attempts)),
         prompt_version=prompts.version("plan"), seed=proposal.seed, round="base",
         parents=(proposal.problem.id, *dict.fromkeys(template.id for template in proposal.templates)),
         problem_id=proposal.problem.id, prompt=prompts.render("plan", problem=proposal.problem.problem), plan=text,
         template_ids=tuple(template.id for template in proposal.templates), similar_ids=tuple(problem.id for problem in similar),
-        instantiations=tuple(completion.text for completion in own), decodes=verdicts, reward=right / len(verdicts),
-        n_similar=len(similar), n_decodes=len(own), interval=wilson(right, len(verdicts)),
+        instantiations=tuple(completion.text for completion in own), decodes=verdicts, reward=reward,
+        n_similar=len(similar), n_decodes=len(own), interval=wilson(verdicts.count("correct"), len(verdicts)),
+        gain=reward - share(unguided) if measured else None,
     )  # fmt: skip
 
 
@@ -134,51 +106,34 @@ def make_trajectories(
     chosen = draw_train(train, section.problems, params.seed, "trajectories")
     accepted = [template for template in templates if template.status == "accepted"]
     proposals, rejects = propose(chosen, accepted, planner, params)
-    similar = similar_problems(chosen, train, section.similar)
-    solved = solve_guided(proposals, similar, inference, params)
+    final = section.final
+    similar = similar_problems(chosen, train, max(section.similar, final.similar if final else 0))
+    over = [(proposal, similar[proposal.problem.id][: section.similar]) for proposal in proposals]
     with Grader.of(params.grading) as grader:
-        asked = Prompts.of(params.asked_with("labeller"))
-        rewarded = [
-            reward_trajectory(proposal, similar[proposal.problem.id], solved, planner.model, grader, asked) for proposal in proposals
-        ]
+        trial = Trial(inference, grader, Prompts.of(params.asked_with("inference")), section.inference, section.decodes, params.seed)
+        tried = try_plans(over, {}, trial)
+        if final:
+            last = finalists(over, tried, final.plans)
+            over = [(proposal, similar[proposal.problem.id] if proposal in last else few) for proposal, few in over]
+            tried = try_plans(over, tried, trial)
+    asked = Prompts.of(params.asked_with("labeller"))
     trajectories = []
-    for proposal, trajectory in zip(proposals, rewarded, strict=True):
-        if trajectory:
+    for proposal, measured_on in over:
+        if trajectory := reward_trajectory(proposal, measured_on, tried, planner.model, asked):
             trajectories.append(trajectory)
         else:
             row = {"problem_id": proposal.problem.id, "plan": proposal.text, "request_ids": proposal.request_ids}
             rejects.append(reject("trajectories", row, "a guided request failed", proposal.problem.id))
-    pairs, without = make_pairs(chosen, trajectories, section.min_gap, section.pairs_per_problem)
+    pairs, without = make_pairs(chosen, trajectories, section)
     return trajectories, pairs, rejects + without
 
 
-def make_pairs(
-    problems: Sequence[Problem], trajectories: Sequence[Trajectory], min_gap: float, per_problem: int
-) -> tuple[list[TrajectoryPair], list[Reject]]:
-    """Up to `per_problem` pairs a problem, the largest gap first, then by ids; a problem without one is a reject."""
-    pairs, rejects = [], []
-    for problem in problems:
-        own = sorted((trajectory for trajectory in trajectories if trajectory.problem_id == problem.id), key=lambda t: t.id)
-        found = [
-            (better, worse)
-            for better in own
-            for worse in own
-            if better.reward > worse.reward and better.reward - worse.reward >= min_gap - ROUNDING and better.plan != worse.plan
-        ]
-        found.sort(key=lambda pair: (round(pair[1].reward - pair[0].reward, 9), pair[0].id, pair[1].id))
-        pairs += [_pair(better, worse) for better, worse in found[:per_problem]]
-        if not found:
-            row = {"problem_id": problem.id, "rewards": {trajectory.plan: trajectory.reward for trajectory in own}}
-            rejects.append(reject("trajectories", row, "no gap", problem.id))
-    assert len({pair.problem_id for pair in pairs}) + len(rejects) == len(problems)
-    return pairs, rejects
-
-
-def _pair(better: Trajectory, worse: Trajectory) -> TrajectoryPair:
-    return TrajectoryPair(
-        id=row_id("trajectory_pair", better.id, worse.id), model=better.model,
-        request_ids=(better.request_ids[0], worse.request_ids[0]), prompt_version=better.prompt_version, seed=better.seed,
-        round=better.round, parents=(better.id, worse.id), problem_id=better.problem_id, prompt=better.prompt, chosen=better.plan,
-        rejected=worse.plan, reward_chosen=better.reward, reward_rejected=worse.reward, n_similar=better.n_similar,
-        n_decodes=better.n_decodes, template_ids=tuple(dict.fromkeys(better.template_ids + worse.template_ids)),
-    )  # fmt: skip
+def finalists(over: Iterable[tuple[Proposal, Sequence[Problem]]], tried: Tried, most: int) -> set[Proposal]:
+    """The `most` plans of each problem with the highest reward (of equals the first by text), and the plan of nothing."""
+    by_problem: dict[str, list[tuple[float, str, Proposal]]] = defaultdict(list)
+    for proposal, similar in over:
+        reward = share([attempt for problem in similar for attempt in tried[problem.id, proposal.text]])
+        by_problem[proposal.problem.id].append((-reward, proposal.text, proposal))
+    ranked = [sorted(own, key=lambda item: item[:2]) for own in by_problem.values()]
+    best = {proposal for own in ranked for _, _, proposal in [item for item in own if item[2].templates][:most]}
+    return best | {proposal for own in ranked for _, _, proposal in own if not proposal.templates}

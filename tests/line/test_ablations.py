@@ -1,4 +1,4 @@
-"""Two arms of an ablation as DVC experiments, on what the tiny line has made."""
+"""Arms of both halves of the ablations as DVC experiments, on what the tiny line has made."""
 
 import shutil
 from pathlib import Path
@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 ARMS = {
-    "full": {"text": "the whole", "model": "policy_r1"},
-    "short": {"text": "two iterations", "model": "policy_r1", "set": ["ppo.iterations=2"]},
+    "policies": {
+        "full": {"text": "the whole", "model": "policy_r1"},
+        "short": {"text": "two iterations", "model": "policy_r1", "set": ["ppo.iterations=2"]},
+    },
+    "planner": {
+        "recipe": {"text": "the planner"},
+        "heldout": {"text": "held out", "set": ["++planner_sft.heldout_templates=0.3"]},
+        "names": {"text": "names alone", "set": ["++trajectories.retrieval=none"]},
+        "small": {"text": "two templates", "set": ["++templates.most=2"]},
+    },
 }
 
 
@@ -22,9 +30,7 @@ def test_arms_run_share_what_they_can_and_are_judged_together(line: Any, tmp_pat
     (project.folder / "pipelines/ablations/arms.yaml").write_text(yaml.safe_dump(ARMS, sort_keys=False), encoding="utf-8")
     (project.folder / "data").mkdir()
     assert project.run("git", "init", "-q").returncode == 0
-    done = project.run("python", "-m", "pipelines.ablate", "1")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    ran = [text for text in done.stdout.splitlines() if text.startswith("Running stage")]
+    ran = ablate(project, "policies")
     assert sum("ppo@r1" in text for text in ran) == 1, "the first arm's policy is in the cache"
     assert sum("score@policy_r1" in text for text in ran) == 2
     assert not any("pretraining" in text or "format_tuning" in text for text in ran)
@@ -34,3 +40,24 @@ def test_arms_run_share_what_they_can_and_are_judged_together(line: Any, tmp_pat
     shown = type(line)(copy).dvc("exp", "list", "--name-only")
     assert {"seed1-full", "seed1-short"} <= set(shown.split())
     assert yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))["ppo"]["iterations"] == 2
+    ran = [text for text in ablate(project, "planner") if "inputs" not in text]
+    assert not any(name in text for text in ran for name in ("ppo", "orm", "demonstrations", "format_tuning", "evaluate'"))
+    counts = {name: sum(f"{name}'" in text for text in ran) for name in ("planner_arms", "templates", "planner_sft", "trajectories")}
+    assert counts["planner_arms"] == 4
+    assert counts["templates"] == 1, "only the small library's are others than the line's"
+    assert counts["planner_sft"] == 2, "held out, and of a small library"
+    text = (project.folder / "data/evaluation/ablations_planner.md").read_text(encoding="utf-8")
+    templates = {row[0]: row[1:] for row in (line.strip("| ").split(" | ") for line in text.splitlines()) if row[0] in TEXTS}
+    assert templates["two templates"][:2] == ["2", "2"]
+    assert "→" in templates["held out"][-1]
+    assert templates["names alone"][-1] == "–"
+
+
+TEXTS = [arm["text"] for arm in ARMS["planner"].values()]
+
+
+def ablate(project: Any, half: str) -> list[str]:
+    """The stages that it ran."""
+    done = project.run("env", f"ARMS={half}", "python", "-m", "pipelines.ablate", "1")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return [text for text in done.stdout.splitlines() if text.startswith("Running stage")]

@@ -1,5 +1,7 @@
 """The card's front matter is YAML whatever the params hold, and its body stays Markdown."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,9 @@ import yaml
 from huggingface_hub import DatasetCard
 
 from factory import storage
+from factory.errors import GateError
 from factory.gate.release import release
+from factory.schemas import Example, Template
 
 NASTY = [
     "My licence: all rights reserved", 'the "best" licence', "it's, {a}: [b] # c", "line one\nline two", "a\n---\nb", "a\r\n---\r\nb",
@@ -46,3 +50,45 @@ def test_a_card_with_a_nasty_licence_loads_with_datasets(small_line, tmp_path: P
 
     card_of(small_line, licence="a: 'b'\n---\n- \"c\"", notice="x: [")
     assert len(load_dataset(str(storage.DATASETS / "corpus"), split="train", cache_dir=str(tmp_path / "cache"))) > 0
+
+
+def licensed(line, *licences: str) -> None:
+    """The library's rows under these licences, in turn."""
+    rows = storage.read_rows(storage.TABLES / "templates.parquet", Template)
+    rows += [replace(rows[0], id=f"z{number}", name=f"another {number}") for number in range(len(licences))]
+    rows = [replace(row, licence=licences[place % len(licences)]) for place, row in enumerate(sorted(rows, key=lambda row: row.id))]
+    storage.write_rows(storage.TABLES / "templates.parquet", Template, rows)
+
+
+def test_a_library_of_mixed_licences_shows_all_with_their_rows(small_line) -> None:
+    licensed(small_line, "apache-2.0", "MIT", "CC-BY-4.0")
+    rows = storage.read_rows(storage.TABLES / "templates.parquet", Template)
+    release("templates", small_line.params)
+    folder = storage.DATASETS / "templates"
+    assert len(storage.read_rows(folder, Template)) == len(rows), "no row is left out for its licence"
+    assert DatasetCard.load(folder / "README.md").data.to_dict()["license"] == ["apache-2.0", "cc-by-4.0", "mit"]
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    counts = {name: sum(row.licence == name for row in rows) for name in ("CC-BY-4.0", "MIT", "apache-2.0")}
+    assert "\n".join(f"| `{name}` | {count} |" for name, count in counts.items()) in text
+    assert json.loads((folder / "manifest.json").read_text())["licences"] == counts
+
+
+def test_descriptions_carry_the_licences_of_their_templates(small_line) -> None:
+    licensed(small_line, "MIT")
+    release("structure", small_line.params)
+    text = (storage.DATASETS / "structure/README.md").read_text(encoding="utf-8")
+    assert yaml.safe_load(text.split("---\n")[1])["license"] == "mit"
+    assert f"| `MIT` | {len(storage.read_rows(storage.DATASETS / 'structure', Example))} |" in text
+
+
+def test_a_library_under_the_release_s_own_licence_shows_no_table(small_line) -> None:
+    licensed(small_line, small_line.params.release.licence)
+    release("templates", small_line.params)
+    assert "## Licences" not in (storage.DATASETS / "templates/README.md").read_text(encoding="utf-8")
+    assert "licences" not in json.loads((storage.DATASETS / "templates/manifest.json").read_text())
+
+
+def test_a_template_without_a_licence_stops_the_release(small_line) -> None:
+    licensed(small_line, "MIT", "")
+    with pytest.raises(GateError, match="every template has a licence"):
+        release("templates", small_line.params)

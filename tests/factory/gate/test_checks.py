@@ -54,6 +54,18 @@ def test_a_check_sees_its_corruption_and_nothing_in_sound_rows(small_line, datas
     assert not check(replace(rows[0], **breaks[name]), background)
 
 
+@pytest.mark.parametrize(("status", "resolved", "rate", "proven"), [
+    ("accepted", 8, 0.125, True), ("accepted", 8, 0.0, False), ("accepted", 0, None, False), ("accepted", 3, None, False),
+    ("accepted", 0, 0.5, False), ("quarantined", 8, 0.0, True), ("quarantined", 0, None, True), ("quarantined", 0, 0.5, False),
+    ("retired", 4, 0.25, True), ("quarantined", 4, 0.3, False),
+])  # fmt: skip
+def test_what_is_accepted_was_tried_and_solved_something(
+    small_line, planner_kit, status: str, resolved: int, rate: float | None, proven: bool
+) -> None:
+    row = planner_kit.template(status=status, resolved=resolved, solve_rate=rate)
+    assert checks.proven(row, gather("templates", small_line.params)) == proven
+
+
 @pytest.mark.parametrize(("name", "breaks"), [
     ("rate_of_counts", {"right": 3}), ("rate_of_counts", {"right": -1}), ("rate_of_counts", {"pass_rate": 0.75}),
     ("rate_of_counts", {"samples": 0, "right": 0}), ("rate_of_counts", {"pass_low": 0.6}), ("rate_of_counts", {"pass_high": 0.4}),

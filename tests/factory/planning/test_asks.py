@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,19 @@ def test_every_stage_of_the_laptop_is_estimated_within_a_half() -> None:
     assert set(found) == set(ASKED)
     ratios = {stage: found[stage] / requests for stage, requests in ASKED.items()}
     assert all(1 / 1.5 < ratio < 1.5 for ratio in ratios.values()), ratios
+
+
+@pytest.mark.parametrize(("similar", "asked_for"), [(1, 8285), (4, 24597), (16, 61341)])
+def test_guided_requests_of_the_laptop_by_the_size_of_x_sim(similar: int, asked_for: int) -> None:
+    """Counted in seed 1's trajectories: 8,285 different plans of 18,000, each pair of a problem and a plan once. The bounds hold."""
+    params = load(ROOT / "pipelines/profiles/laptop.yaml")
+    params = params.model_copy(update={"trajectories": params.require("trajectories").model_copy(update={"similar": similar})})
+    found = {(ask.stage, ask.asker): ask for ask in asked(params, LAPTOP, Given())}
+    ask = found["trajectories", "inference"]
+    assert 1 / 1.2 < ask.requests / asked_for < 1.2
+    least, most = (int(number.replace(",", "")) for number in re.findall(r"(?:from|to) ([\d,]+)", ask.why))
+    assert (ask.how, least, most) == ("about", 1500, 18_000 * similar)
+    assert least <= asked_for <= most
 
 
 def test_what_the_params_decide_is_exact() -> None:

@@ -18,7 +18,7 @@ from factory.grading import grade
 from factory.identity import row_id
 from factory.problems.world import spaces
 from factory.reports.agreement import Share, critic_records, graded
-from factory.reports.charts import Bar, bars, curves, histogram
+from factory.reports.charts import Bar, Point, bars, costs, curves, histogram, stacked
 from factory.reports.page import Figure, Prose, Sample, Section, Table, html, markdown
 from factory.reports.readable import fields_of, visible
 from factory.reports.report import sections_of
@@ -143,6 +143,22 @@ def test_charts_are_well_formed_and_to_scale() -> None:
     assert boxes[0] == max(boxes)
     assert boxes[9] > 0 == boxes[5]
     ET.fromstring(histogram([]))
+
+
+def test_a_chart_of_costs_is_logarithmic_and_has_intervals() -> None:
+    points = [Point("a<b", str(x), x, y, y - 0.1, y + 0.1) for x, y in ((10, 0.2), (1000, 0.8), (100, 0.5))]
+    chart = ET.fromstring(costs([*points, Point("one", "1", 50, 0.3, 0.2, 0.4)], "tokens"))
+    path, alone = (line.attrib["points"].split() for line in chart.iter("polyline"))
+    (x1, y1), (x2, y2), (x3, y3) = ([float(part) for part in place.split(",")] for place in path)
+    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)  # 10, 100, 1000
+    assert y1 - y2 == pytest.approx(y2 - y3, abs=0.2)
+    assert len(alone) == 1
+    assert len(list(chart.iter("circle"))) == 4
+    assert {"10", "20", "50", "100", "1000", "tokens", "a<b"} <= {text.text for text in chart.iter("text")}
+    with pytest.raises(ValueError, match="a cost above 0"):
+        costs([Point("free", "", 0, 0.5, 0.4, 0.6)], "tokens")
+    both = ET.fromstring(stacked([costs(points, "tokens"), costs(points, "seconds")]))
+    assert [panel.attrib["y"] for panel in both if panel.tag.endswith("svg")] == ["0", "260"]
 
 
 def test_control_characters_are_shown_not_sent() -> None:

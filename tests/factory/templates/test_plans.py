@@ -76,3 +76,30 @@ def test_the_gold_strategy_and_the_answer_change_nothing(planner_kit):
     engine, params = planner_kit.RuleEngine(lambda request: "put together (add, gain)"), planner_kit.params()
     assert plan_examples([problem], planner_kit.library(), engine, params) == plan_examples([other], planner_kit.library(), engine, params)
     assert len({request.seed for request in engine.asked}) == 1
+
+
+def test_of_several_proposals_stays_the_one_that_solves_the_problem(planner_kit):
+    """Rejection sampling: the proposal that came most often is wrong, one of four is right."""
+    problems = [planner_kit.problem(f"Tom has {n} apples. Tom gets 7.", "+") for n in (11, 12)]
+    plans = ["take away (subtract, loss)", "take away (subtract, loss)", "put together (add, gain)", "zebra (stripes)"]
+    labeller = planner_kit.RuleEngine(lambda request: plans[request.ordinal])
+    inference = planner_kit.RuleEngine(lambda request: planner_kit.follow(request) if "Templates:" in flat(request.prompt) else "no idea")
+    params = planner_kit.params(plans={"problems": 2, "samples": 4, "tries": 3, "min_reward": 0.5})
+    rows, rejects = plan_examples(problems, planner_kit.library(), labeller, params, inference)
+    assert [row.completion for row in rows] == ["put together (add, gain)"] * 2
+    assert len(inference.asked) == 2 * 3 * 3  # two different plans and none, three times each, on two problems
+    assert all(len(row.request_ids) == 1 + 3 for row in rows)  # the proposal and its tries
+    assert Counter(item.reason for item in rejects) == {"no template retrieved": 2}
+
+
+def test_a_plan_that_solves_less_than_no_plan_teaches_nothing(planner_kit):
+    problem = planner_kit.problem("Tom has 11 apples. Tom gets 7.", "+")
+    labeller = planner_kit.RuleEngine(lambda request: "take away (subtract, loss)")
+    inference = planner_kit.RuleEngine(
+        lambda request: planner_kit.follow(request) if "Templates:" in flat(request.prompt) else "\\boxed{18}"
+    )
+    params = planner_kit.params(plans={"problems": 1, "samples": 2, "tries": 2, "min_reward": 0.0})
+    rows, rejects = plan_examples([problem], planner_kit.library(), labeller, params, inference)
+    assert rows == []
+    assert [(item.reason, item.parent_id) for item in rejects] == [("no plan solves it", problem.id)]
+    assert '"without a plan": 1.0' in rejects[0].row
