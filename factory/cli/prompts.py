@@ -11,7 +11,7 @@ import typer
 
 from factory.cli.printing import console, print_fields
 from factory.errors import DataError, EngineError, ParamsError
-from factory.planning.questions import ASKS, asked, example, library, values
+from factory.planning.questions import ASKS, OF_TEMPLATES, asked, example, library, values
 
 if TYPE_CHECKING:
     from factory.params import Role
@@ -29,6 +29,7 @@ def prompts_show(
     from factory.engines.dialect import holds_schemas
     from factory.language.prompting import Prompts
     from factory.params import load
+    from factory.templates.questions import QUESTIONS
 
     params = load()
     if role not in ASKS:
@@ -43,6 +44,8 @@ def prompts_show(
     given = values(_problem(row), params.steps, library()[:3])
     json = holds_schemas(params.roles[role])  # then questions that can ask for JSON do
     questions = [(f"{name}  {asking.version(name)}  {asking.files[name]}", asked(asking, name, given, json=json)) for name in ASKS[role]]
+    if role == "labeller":
+        questions += [(f"{name}  {QUESTIONS.version(name)}", asked(asking, name, given, json=json)) for name in OF_TEMPLATES]
     _print(params.roles[role], questions)
 
 

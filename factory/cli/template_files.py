@@ -1,8 +1,9 @@
-"""`factory templates import`, `lint` and `diff`: other people's libraries, what is wrong with one, how one changed.
+"""`factory templates import`, `lint`, `diff`, `merges`: other people's libraries, what is wrong with one, how one changed, what is one.
 
 factory templates import template_library.json --licence Apache-2.0 --source Gen-Verse/ReasonFlux@8980b8b9
 factory templates lint template_library.templates.parquet
 factory templates diff HEAD~1
+factory templates merges --refused
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from factory.errors import DataError
 if TYPE_CHECKING:
     from factory.schemas import Template
     from factory.templates.lint import Finding
+    from factory.templates.merges import Merge
 
 SHOWN = 30  # findings, unless -n says more
 WHAT = {
@@ -203,3 +205,52 @@ def diff(
     output.print(f"{len(new):,} templates, {len(old):,} in {visible(revision)}: {counts}, {log.same:,} the same", markup=False)
     for line in log.lines():
         output.print(visible(line), markup=False)
+
+
+def _became(row: "Merge") -> str:
+    return "dropped" if row.kind == "single tag" else "one" if row.merges else "two"
+
+
+MERGES = "Examples: factory templates merges · factory templates merges --refused -n 100 · factory templates merges template_library.json"
+
+
+def merges(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE|DATASET]", show_default=False, help="A published library; without it what the last run of the line merged."
+        ),
+    ] = None,
+    refused: Annotated[bool, typer.Option("--refused", help="Show the pairs that stayed two as well.")] = False,
+    most: Annotated[int, typer.Option("-n", min=1, help="How many to show, the likest first.")] = SHOWN,
+) -> None:
+    """Which templates and tags became one, by whose word, and which pairs stayed two.
+
+    Of the line's own templates it shows what was answered, both ways round, and the ids of these requests (`factory requests`). Of a
+    published library it shows which templates would merge: nobody is asked.
+    """
+    from factory.reports.readable import visible
+    from factory.templates.duplicates import duplicates
+    from factory.templates.importing import templates_in
+    from factory.templates.merges import MERGES as TABLE
+    from factory.templates.merges import counted, read_merges
+
+    if name:
+        rows = duplicates(templates_in(_library(name))[0])
+    elif TABLE.exists():
+        rows = read_merges()
+    else:
+        raise DataError(f"{TABLE} is missing: `dvc repro templates` makes it; or name a library")
+    shown = sorted((row for row in rows if row.merges or refused), key=lambda row: (not row.merges, row.kind, -row.score, row.id))
+    cells = [
+        [
+            row.kind, visible(row.gone_name), visible(row.kept_name), _became(row), row.why, f"{row.score:.2f}",
+            " ".join(row.answers), " ".join(key[:8] for key in row.request_ids),
+        ]
+        for row in shown[:most]
+    ]  # fmt: skip
+    if cells:
+        print_table(["kind", "this", "and that", "are", "why", "score", "answers", "requests"], cells)
+    if len(shown) > most:
+        console().print(f"… and {len(shown) - most:,} more: -n {len(shown)}", markup=False)
+    console().print(counted(rows) if not name else f"{len(rows):,} templates may be another again", markup=False)

@@ -248,12 +248,32 @@ class TemplateImport(Strict):
     columns: dict[str, str] = Field(default_factory=dict)
 
 
+class Merging(Strict):
+    """Which analyses are one template: those of one name, and with `labeller` those of the pairs of names that it calls one pattern."""
+
+    by: Literal["names", "labeller"] = "names"
+    candidates: int = Field(default=5, ge=1)  # the best of the library's index for each name (of tags: the likest) that are asked about
+    orders: Literal[1, 2] = 2  # 2: asked both ways round, and one only with yes twice
+
+
+class Tags(Strict):
+    """The vocabulary of the labeller's tags."""
+
+    shown: int = Field(default=0, ge=0)  # the most used ones, of imports and of the first analyses, that it is shown; 0: it finds its own
+    first: Fraction = 0.25  # of the problems: analysed without being shown any
+    synonyms: Literal["none", "stems", "labeller"] = "none"  # united to the most used: never, of the same stems, also by its word
+    once: Fraction = 1.0  # of the vocabulary may occur once; beyond it tags are dropped where a template keeps two others
+
+
 class Templates(Strict):
     problems: int = Field(ge=1)
+    solutions: Literal["rollouts", "gold"] = "rollouts"  # which of a problem's solutions is analysed, where it has both
     min_support: int = Field(ge=1)  # problems whose analyses name the template
     resolve: int = Field(ge=1)  # source problems solved again under it
     min_solve_rate: Fraction  # quarantined is a template that solved none, or whose rate lies below this with its whole 95 % interval
     labeller: Sampling
+    merge: Merging = Merging()
+    tags: Tags = Tags()
     imports: list[TemplateImport] = Field(default_factory=list)  # each tried `resolve` times on its own example
     most: int | None = Field(default=None, ge=1)  # accepted templates that stay, those of the most problems; None: all
 

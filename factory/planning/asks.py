@@ -20,6 +20,7 @@ from factory.planning.questions import CONTINUE
 from factory.planning.samples import Sizes
 
 How = Literal["exactly", "at most", "about", "unknown"]
+TAGS = 3  # new ones of an analysis, of the two to five that it has
 RANDOM_AND_PLANNED = ("random_template", "sft", "dpo")  # arms that the inference model follows
 
 
@@ -204,6 +205,7 @@ def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
             "trajectories.inference.max_tokens", problems, "at most",
             f"{problems:,} problems solved again once, where a template wants them ({params.templates.resolve} each)",
         )  # fmt: skip
+        yield from _of_pairs(params, problems * given.analysed, labeller)
         if params.templates.imports:
             tried, resolve = _imported(params.templates.imports), params.templates.resolve
             yield Asked(
@@ -216,6 +218,22 @@ def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
         yield Asked(
             "plans", "labeller", labeller, labeller.prompts, ("propose",), params.plans.labeller.max_tokens, "plans.labeller.max_tokens",
             problems, _exactly(sizes), f"{problems:,} problems",
+        )  # fmt: skip
+
+
+def _of_pairs(params: Params, analyses: float, labeller: Role) -> Iterator[Asked]:
+    """Whether two are one: of templates at most a pair for each candidate of each analysis, of tags as many as three an analysis."""
+    section = params.require("templates")
+    merge, limit = section.merge, "templates.labeller.max_tokens"
+    if merge.by == "labeller":
+        yield Asked(
+            "templates", "labeller", labeller, labeller.prompts, ("same",), section.labeller.max_tokens, limit,
+            analyses * merge.candidates * merge.orders, "at most", f"{merge.candidates} likely pairs an analysis × {merge.orders} orders",
+        )  # fmt: skip
+    if section.tags.synonyms == "labeller":
+        yield Asked(
+            "templates", "labeller", labeller, labeller.prompts, ("same_tag",), section.labeller.max_tokens, limit,
+            analyses * TAGS * merge.candidates * 2, "at most", f"{merge.candidates} like tags for each of {TAGS} an analysis × 2 orders",
         )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ class Prompter:
         from factory.language.prompting import Prompts
 
         prompts = Prompts.of(ask.prompts)
-        json_ = holds_schemas(ask.role) and prompts.asks_json(question.split(",")[0])
+        json_ = holds_schemas(ask.role) and questions.asks_json(prompts, question)
         found = []
         for values in self._values:
             most = values["most"] if question == "guided" else PROPOSED

@@ -23,7 +23,10 @@ ASKS = {  # role → the questions that it is asked
     "inference": ("guided", "solve", "instantiate", "conclude"),
     "judge": ("judge",),
 }
-EXAMPLE = SimpleNamespace(name="add the parts", tags=("addition", "total"), steps=("Add the parts.",))  # where no template is released
+EXAMPLE = SimpleNamespace(  # where no template is released
+    name="add the parts", tags=("addition", "total"), steps=("Add the parts.",), scope="Parts make a whole.",
+)  # fmt: skip
+OF_TEMPLATES = ("same", "same_tag")  # what a labeller is asked of pairs, where the params say so: factory/templates/prompts
 CONTINUE = "solve, begun"  # a solution that the generator goes on with: no file of its own
 
 
@@ -36,6 +39,10 @@ def example() -> "Problem":
         problem="Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?",
         solution="12 + 7 = 19\n19 - 4 = 15\n\\boxed{15}",
     )  # fmt: skip
+
+
+def asks_json(prompts: "Prompts", question: str) -> bool:
+    return question in OF_TEMPLATES or prompts.asks_json(question.split(",")[0])
 
 
 def library() -> "list[Template]":
@@ -67,6 +74,11 @@ def asked(prompts: "Prompts", question: str, given: dict[str, Any], *, json: boo
 
     if question == CONTINUE:
         return begun(prompts.render("solve", **given, json=json), given["solution"] + "\n")
+    if question in OF_TEMPLATES:
+        from factory.templates.questions import QUESTIONS
+
+        two = [*given["templates"], given["template"], given["template"]][:2]
+        return QUESTIONS.render(question, templates=two, tags=[*given["tags"], "addition"][:2], json=json)
     return prompts.render(question, **given, json=json)
 
 

@@ -1,6 +1,6 @@
 """Which templates of a library are one: each with the template that it would merge into, and why.
 
-    duplicates(templates)    → [Merge(gone="1f0c…", kept="07ab…", cosine=1.0, why="the same steps", sure=True), …]
+    duplicates(templates)    → [Merge(kind="template", gone="1f0c…", kept="07ab…", score=1.0, why="the same steps", merges=True, …), …]
 
 Sure are equal steps under one name or description, and a name of the same words over nearly the same text: such a template is
 quarantined, for a plan cannot say which of the two it means. Equal steps alone may serve two purposes (`share equally`, `cost of one`).
@@ -14,23 +14,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 from math import fsum
-from typing import NamedTuple
 
 from factory.grading import normalise
 from factory.schemas import Template
+from factory.templates.merges import Merge, record
 from factory.templates.merging import having_telling_terms, unit_vectors, written_words
 
 SAME = 0.5  # of two templates whose names have the same words
 NEAR = 0.57  # of two with other names
 MANY = 2_000  # templates that share a term: it tells too little to look for pairs by it
-
-
-class Merge(NamedTuple):
-    gone: str
-    kept: str
-    cosine: float
-    why: str
-    sure: bool
 
 
 def duplicates(templates: Sequence[Template]) -> list[Merge]:
@@ -40,11 +32,11 @@ def duplicates(templates: Sequence[Template]) -> list[Merge]:
     pairs: dict[tuple[str, str], Merge] = {}
     for first, second, cosine, why, sure in _pairs(best_first):
         kept, gone = sorted((first, second), key=place.__getitem__)
-        merge = Merge(gone, kept, round(cosine, 2), why, sure)
-        if (gone, kept) not in pairs or (sure and not pairs[gone, kept].sure):
-            pairs[gone, kept] = merge
+        if (gone, kept) not in pairs or (sure and not pairs[gone, kept].merges):
+            names = [best_first[place[key]].name for key in (gone, kept)]
+            pairs[gone, kept] = record("template", (gone, names[0]), (kept, names[1]), sure, why, round(cosine, 2))
     chosen: dict[str, Merge] = {}
-    for merge in sorted(pairs.values(), key=lambda merge: (not merge.sure, -merge.cosine, place[merge.kept], merge.gone)):
+    for merge in sorted(pairs.values(), key=lambda merge: (not merge.merges, -merge.score, place[merge.kept], merge.gone)):
         chosen.setdefault(merge.gone, merge)
     return [chosen[key] for key in sorted(chosen)]
 

@@ -8,24 +8,30 @@ by step, and a plan, the sequence of names, repeats a name as often as it was us
 for JSON, the analysis is a document, else lines. Source: papers/reasonflux, "Template T".
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 from factory.engines.asking import in_json, sampling_params
 from factory.engines.protocol import Completion, Engine, Request
-from factory.grading import Grader, Task
-from factory.identity import row_id, seed_for
+from factory.grading import Grader, Task, normalise
+from factory.identity import seed_for
+from factory.language.conversation import split
 from factory.language.prompting import Prompts
 from factory.params import Params, Sampling
 from factory.problems.draw import in_order
 from factory.problems.manners import manners_of
-from factory.schemas import Problem, Reject, Rollout, Template
+from factory.schemas import Conversation, Message, Problem, Reject, Rollout, Template
 from factory.storage import reject
 from factory.templates.evidence import decide
 from factory.templates.interplay import guided_prompt
-from factory.templates.merging import merge, unite
+from factory.templates.merges import Merge
+from factory.templates.merging import content_id, merge
+from factory.templates.patterns import Named, united_patterns
+from factory.templates.questions import QUESTIONS
 from factory.templates.reading import ANALYSIS_SCHEMA, Analysis, AnalysisError, parse_analysis
+from factory.templates.vocabulary import budgeted, in_use, united_tags
 
 _UNFINISHED = {"error": "request failed", "length": "truncated analysis"}
 
@@ -50,9 +56,11 @@ class Analysed:
     completion: Completion
 
 
-def choose_solved(problems: Sequence[Problem], rollouts: Iterable[Rollout], count: int, seed: int) -> list[Solved]:
+def choose_solved(
+    problems: Sequence[Problem], rollouts: Iterable[Rollout], count: int, seed: int, solutions: str = "rollouts"
+) -> list[Solved]:
     """`count` train problems, those that were sampled first (by their weights already), each with one of the base's right rollouts, else
-    its gold solution.
+    its gold solution; with `solutions` gold the other way round.
 
     Problems that the base never solves stay in, or the hard families would have no templates; those without any solution do not.
     """
@@ -68,20 +76,22 @@ def choose_solved(problems: Sequence[Problem], rollouts: Iterable[Rollout], coun
     others = in_order((problem for problem in solvable if problem.id not in sampled), seed, "templates")
     chosen = []
     for problem in [*first, *others][:count]:
-        if problem.id in right:
+        if problem.id in right and not (solutions == "gold" and problem.solution):
             chosen.append(Solved(problem, right[problem.id].completion, (problem.id, right[problem.id].id)))
         else:
             chosen.append(Solved(problem, problem.solution or "", (problem.id,)))
     return chosen
 
 
-def analyse(sources: Sequence[Solved], labeller: Engine, prompts: Prompts, sampling: Sampling, seed: int) -> list[Analysed]:
-    """Ask the labeller for every analysed step of every solution, all at once."""
+def analyse(
+    sources: Sequence[Solved], labeller: Engine, prompts: Prompts, sampling: Sampling, seed: int, tags: Sequence[str] = ()
+) -> list[Analysed]:
+    """Ask the labeller for every analysed step of every solution, all at once. `tags`: those in use, to be shown to it."""
     asked = [(source, step) for source in sources for step in manners_of(source.problem).analysed_steps(source.problem, source.solution)]
     json = in_json(labeller, prompts, "analyse")
     requests = [
         Request(
-            prompts.render("analyse", problem=source.problem.problem, solution=source.solution, step=step, json=json),
+            _with_tags(prompts.render("analyse", problem=source.problem.problem, solution=source.solution, step=step, json=json), tags),
             sampling_params(sampling), seed=seed_for(seed, "templates", source.problem.id, step),
             schema=ANALYSIS_SCHEMA if json else None,
         )
@@ -92,18 +102,43 @@ def analyse(sources: Sequence[Solved], labeller: Engine, prompts: Prompts, sampl
         analysis, reason = None, _UNFINISHED.get(completion.finish_reason, "")
         if not reason:
             try:
-                analysis = parse_analysis(completion.text)
+                analysis = said_once(parse_analysis(completion.text))
             except AnalysisError as error:
                 reason = f"malformed analysis: {error}"
         found.append(Analysed(source, step, analysis, reason, completion))
     return found
 
 
-def induce(sources: Sequence[Solved], labeller: Engine, inference: Engine, params: Params) -> tuple[list[Template], list[Reject]]:
-    """The whole stage: analyse, merge, re-solve, decide. Every analysis supports a template or is a reject."""
+def said_once(analysis: Analysis) -> Analysis:
+    """Without steps that have no word, or say again what one before them says: a model that runs in a circle fills a schema with them.
+    Raises AnalysisError where none is left."""
+    first: dict[str, str] = {}
+    for step in analysis.steps:
+        if any(letter.isalnum() for letter in step):
+            first.setdefault(normalise(step).rstrip("."), step)
+    if not first:
+        raise AnalysisError("no steps")
+    return replace(analysis, steps=tuple(first.values()))
+
+
+def _with_tags(asked: Conversation, tags: Sequence[str]) -> Conversation:
+    """The question with the tags at the end of its last turn, the user's."""
+    turns, begun = split(asked)
+    if not tags:
+        return asked
+    (said,) = QUESTIONS.render("known_tags", tags=tags)
+    last = Message(turns[-1].role, f"{turns[-1].content}\n\n{said.content}")
+    return (*turns[:-1], last, *([Message("assistant", begun)] if begun else []))
+
+
+def induce(
+    sources: Sequence[Solved], labeller: Engine, inference: Engine, params: Params, imported: Sequence[Template] = ()
+) -> tuple[list[Template], list[Reject], list[Merge]]:
+    """The whole stage: analyse, merge, re-solve, decide. Every analysis supports a template or is a reject. `imported`: published
+    templates, whose tags are in use; they are not changed."""
     section = params.require("templates")
     asking, guiding = Prompts.of(params.asked_with("labeller")), Prompts.of(params.asked_with("inference"))
-    analysed = _united(analyse(sources, labeller, asking, section.labeller, params.seed))
+    analysed, merges = _united(_analysed(sources, labeller, asking, imported, params), labeller, params)
     supporters: dict[str, list[Analysed]] = defaultdict(list)
     rejects = []
     for item in analysed:
@@ -115,16 +150,38 @@ def induce(sources: Sequence[Solved], labeller: Engine, inference: Engine, param
         if len({item.source.problem.id for item in supporters[name]}) < section.min_support:
             rejects += [_reject(item, "too little support") for item in supporters.pop(name)]
     templates = {name: _template(items, labeller.model, asking.version("analyse"), params) for name, items in supporters.items()}
+    if section.tags.once < 1:
+        uses = Counter(tag for item in analysed if item.analysis for tag in item.analysis.tags)
+        templates, dropped = budgeted(templates, uses, section.tags.once)
+        templates = {name: replace(template, id=content_id(template)) for name, template in templates.items()}
+        merges += dropped
     plans = _plans(analysed, templates)
     decided = _with_evidence(templates, plans, inference, guiding, params)
     assert len(analysed) == sum(len(items) for items in supporters.values()) + len(rejects)
-    return decided, rejects
+    return decided, rejects, merges
 
 
-def _united(analysed: Sequence[Analysed]) -> list[Analysed]:
-    """The same, with one name for all analyses of one template."""
-    united = iter(unite([item.analysis for item in analysed if item.analysis]))
-    return [replace(item, analysis=next(united)) if item.analysis else item for item in analysed]
+def _analysed(
+    sources: Sequence[Solved], labeller: Engine, prompts: Prompts, imported: Sequence[Template], params: Params
+) -> list[Analysed]:
+    """All analyses; where tags are shown, the first share of the sources names them together with the imported templates."""
+    section = params.require("templates")
+    if not section.tags.shown:
+        return analyse(sources, labeller, prompts, section.labeller, params.seed)
+    first = ceil(section.tags.first * len(sources))
+    found = analyse(sources[:first], labeller, prompts, section.labeller, params.seed)
+    tagged = [row.tags for row in imported] + [item.analysis.tags for item in found if item.analysis]
+    return found + analyse(sources[first:], labeller, prompts, section.labeller, params.seed, in_use(tagged, section.tags.shown))
+
+
+def _united(analysed: Sequence[Analysed], labeller: Engine, params: Params) -> tuple[list[Analysed], list[Merge]]:
+    """The same, with one name for all analyses of one template and one tag for all synonyms; and what was merged and refused."""
+    read = [(item.analysis, item.source.problem.id) for item in analysed if item.analysis]
+    tagged, of_tags = united_tags([analysis for analysis, _ in read], labeller, params)
+    named = [Named(analysis, problem_id) for analysis, (_, problem_id) in zip(tagged, read, strict=True)]
+    analyses, of_patterns = united_patterns(named, labeller, params)
+    united = iter(analyses)
+    return [replace(item, analysis=next(united)) if item.analysis else item for item in analysed], [*of_patterns, *of_tags]
 
 
 def _reject(item: Analysed, reason: str) -> Reject:
@@ -140,8 +197,7 @@ def _template(items: Sequence[Analysed], model: str, prompt_version: str, params
     sources = {item.source.problem.id: item.source for item in items}
     example = min(sources.values(), key=lambda s: (len(manners_of(s.problem).analysed_steps(s.problem, s.solution)), s.problem.id))
     return Template(
-        id=row_id("template", merged.name, merged.tags, merged.description, merged.scope, merged.steps),
-        model=model, request_ids=tuple(item.completion.request_id for item in items), prompt_version=prompt_version,
+        id=content_id(merged), model=model, request_ids=tuple(item.completion.request_id for item in items), prompt_version=prompt_version,
         seed=params.seed, round="base", parents=tuple(sorted({parent for source in sources.values() for parent in source.parents})),
         name=merged.name, tags=merged.tags, description=merged.description, scope=merged.scope, steps=merged.steps,
         example_problem=example.problem.problem, example_solution=example.solution, example_answer=example.problem.answer,

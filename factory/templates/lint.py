@@ -131,10 +131,10 @@ def lint_library(templates: Sequence[Template], grader: Grader | None = None) ->
     merged = set()
     for merge in duplicates(ordered):
         kept = known[merge.kept]
-        says = f"{merge.why} (cosine {merge.cosine:.2f}): would merge into {kept.name} ({kept.id})"
+        says = f"{merge.why} (cosine {merge.score:.2f}): would merge into {kept.name} ({kept.id})"
         merged.add((merge.gone, merge.kept))
-        code = "duplicate" if merge.sure else "near-duplicate"
-        found.append(Finding(merge.gone, known[merge.gone].name, says, merge.sure, code, kept.id))
+        code = "duplicate" if merge.merges else "near-duplicate"
+        found.append(Finding(merge.gone, known[merge.gone].name, says, merge.merges, code, kept.id))
     names = [normalise(template.name) for template in ordered]
     for index, template in enumerate(ordered):
         for other, name in zip(ordered[:index], names[:index], strict=True):

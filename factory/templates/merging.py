@@ -22,6 +22,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from math import fsum, sqrt
 
+from factory.identity import row_id
+from factory.schemas import Template
 from factory.templates.reading import Analysis
 from factory.templates.retrieve import DECIMALS, postings_sql
 
@@ -271,6 +273,11 @@ def most_frequent(values: Iterable[str]) -> str:
     """The smaller one of two that are as frequent."""
     counts = Counter(values)
     return min(counts, key=lambda value: (-counts[value], value))
+
+
+def content_id(row: Analysis | Template) -> str:
+    """A template's id: a hash of what it says."""
+    return row_id("template", row.name, row.tags, row.description, row.scope, row.steps)
 
 
 def merge(analyses: Sequence[Analysis]) -> Analysis:

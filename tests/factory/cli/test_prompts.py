@@ -44,7 +44,7 @@ def test_a_question_is_shown_as_the_model_gets_it_with_its_version(asked: Path) 
 
 def test_every_question_of_a_role_is_shown(asked: Path) -> None:
     output = show("labeller")
-    for name in ("laptop/analyse@", "laptop/propose@", "laptop/plan@", "laptop/describe@"):
+    for name in ("laptop/analyse@", "laptop/propose@", "laptop/plan@", "laptop/describe@", "templates/same@", "templates/same_tag@"):
         assert name in output
 
 

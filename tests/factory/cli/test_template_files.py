@@ -1,4 +1,4 @@
-"""`factory templates import`, `lint` and `diff` as a user meets them."""
+"""`factory templates import`, `lint`, `diff` and `merges` as a user meets them."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import pytest
 
 from factory import storage
 from factory.schemas import Template
+from factory.templates.merges import record, write_merges
 
 Run = Callable[..., subprocess.CompletedProcess]
 REAL = Path(os.environ.get("COAT_DATA", Path(__file__).parents[4] / "shared/data")) / "templates/template_library.json"
@@ -96,3 +97,31 @@ def test_the_published_library(tmp_path: Path, run: Run) -> None:
     rows = storage.read_rows(tmp_path / "template_library.templates.parquet", Template)
     assert len(rows) == 420
     assert 40 < sum(row.status == "quarantined" for row in rows) < 90
+
+
+def test_merges_of_the_line_and_of_a_published_library(small_line, mine: Path, run: Run) -> None:
+    assert "`dvc repro templates` makes it; or name a library" in run("templates", "merges", cwd=small_line.root).stderr
+    asked = {
+        "answers": ("yes", "no"),
+        "request_ids": ("9f0c11112222", "51aa33334444"),
+        "model": "m@1",
+        "prompt_version": "templates/same@1",
+    }
+    write_merges([
+        record("template", ("a", "join"), ("b", "put together"), True, "names", 0.0),
+        record("template", ("c", "take \x1b[31maway"), ("b", "put together"), False, "labeller", 7.5, **asked),
+        record("tag", ("", "adding"), ("", "add"), True, "the same stems", 100.0),
+    ])  # fmt: skip
+    answer = run("templates", "merges", cwd=small_line.root)
+    assert answer.returncode == 0, answer.stderr
+    assert "1 merged by their names; 1 pairs asked, 0 merged, 0 answers unreadable; 1 tags united, 0 dropped" in " ".join(
+        answer.stdout.split()
+    )
+    assert "yes no" not in answer.stdout
+    refused = run("templates", "merges", "--refused", cwd=small_line.root).stdout
+    assert all(words in refused for words in ("yes no", "9f0c1111", "7.50"))
+    assert "\x1b[31m" not in refused
+    mine.write_text(json.dumps({"Sums": [ROW, {**ROW, "name": "Add up", "example": {"problem": "2 + 2?"}}]}), encoding="utf-8")
+    answer = run("templates", "merges", "mine.json", cwd=mine.parent)
+    assert "the same steps" in answer.stdout
+    assert "1 templates may be another again" in answer.stdout

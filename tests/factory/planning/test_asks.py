@@ -85,6 +85,16 @@ def test_a_part_that_the_train_split_cannot_fill_is_cut(project: Path, document:
     assert found["evaluate", "base"].requests == 2  # without a world no earlier base
 
 
+def test_pairs_that_a_labeller_is_asked_of_are_bounded_by_the_candidates(project: Path, document: dict[str, Any]) -> None:
+    plain = sum(ask.requests for ask in asked(parse(document), LAPTOP, Given(analysed=2.0)) if ask.stage == "templates")
+    document["templates"] |= {"merge": {"by": "labeller", "candidates": 4, "orders": 1}, "tags": {"synonyms": "labeller"}}
+    found = {ask.questions: ask for ask in asked(parse(document), LAPTOP, Given(analysed=2.0)) if ask.stage == "templates"}
+    analyses = 2.0 * document["templates"]["problems"]
+    assert (found["same",].requests, found["same",].how) == (analyses * 4, "at most")
+    assert found["same_tag",].requests == analyses * 3 * 4 * 2
+    assert sum(ask.requests for ask in found.values()) == plain + analyses * (4 + 24)
+
+
 def test_rollouts_check_steps_and_repairs_ask_again(project: Path, document: dict[str, Any]) -> None:
     plain = {ask.asker: ask for ask in asked(parse(document), LAPTOP, Given()) if ask.stage == "demonstrations"}
     document["demonstrations"] |= {"step_check": "rollouts", "step_rollouts": 3, "repairs": 1}

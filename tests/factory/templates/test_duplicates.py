@@ -7,7 +7,7 @@ OTHER = {"steps": ("Divide by the count.",), "description": "Split evenly among 
 
 def test_equal_steps_under_one_name_or_description_are_one(planner_kit):
     rows = [planner_kit.template(id="b"), planner_kit.template(id="a", name="join"), planner_kit.template(id="c", name="other", **OTHER)]
-    assert [(m.gone, m.kept, m.sure, m.why) for m in duplicates(rows)] == [("b", "a", True, "the same steps")]
+    assert [(m.gone, m.kept, m.merges, m.why) for m in duplicates(rows)] == [("b", "a", True, "the same steps")]
 
 
 def test_equal_steps_for_two_purposes_stay_two(planner_kit):
@@ -15,12 +15,12 @@ def test_equal_steps_for_two_purposes_stay_two(planner_kit):
         planner_kit.template(id="a"),
         planner_kit.template(id="b", name="undo a loss", description="Give back.", scope="Before a loss.", tags=("back",)),
     ]
-    assert [(m.sure, m.why) for m in duplicates(rows)] == [(False, "the same steps under another description")]
+    assert [(m.merges, m.why) for m in duplicates(rows)] == [(False, "the same steps under another description")]
 
 
 def test_the_same_name_over_another_text_is_for_a_person(planner_kit):
     rows = [planner_kit.template(id="a"), planner_kit.template(id="b", **OTHER)]
-    assert [(m.gone, m.sure, m.why) for m in duplicates(rows)] == [("a", False, "the same name over another text")]
+    assert [(m.gone, m.merges, m.why) for m in duplicates(rows)] == [("a", False, "the same name over another text")]
 
 
 def test_kept_is_what_is_accepted_then_what_solved_more_then_what_says_more(planner_kit):
