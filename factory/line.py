@@ -73,6 +73,10 @@ def _planner(params: "Params") -> Iterator[Stage]:
         yield Stage("trajectories", ("trajectories", "trajectory_pairs"), "trajectories")
     if params.planner_dpo:
         yield Stage("planner_dpo")
+    if params.adjustments:
+        yield Stage("adjustments", ("adjustments",), "adjustments")
+    if params.planner_adjust:
+        yield Stage("planner_adjust")
 
 
 def _ends(params: "Params") -> Iterator[Stage]:

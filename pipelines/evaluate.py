@@ -10,7 +10,8 @@ from pathlib import Path
 
 from factory.engines.select import Engines
 from factory.evaluation import arms, greedy
-from factory.evaluation.metrics import compute, settling
+from factory.evaluation.interplay import interplay, stepwise
+from factory.evaluation.metrics import SPLITS, compute, settling
 from factory.grading import Grader
 from factory.language.prompting import Prompts
 from factory.params import Params
@@ -41,6 +42,20 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
     return answers
 
 
+def interplay_answers(params: Params, asked: list[Problem], grader: Grader) -> list[Answer]:
+    """The first `evaluate.interplay` problems of each split through the loop with the planner by DPO: every step kept, and adjusted."""
+    count, answers = params.require("evaluate").interplay, list[Answer]()
+    few = [problem for split in SPLITS for problem in [row for row in asked if row.split == split][:count]]
+    library = [row for row in read_rows(DATASETS / "templates", Template) if row.status == "accepted"]
+    for arm, evaluator in (("interplay", ""), ("interplay_adjusted", "planner_adjust")):
+        with Engines(params.requests, "evaluate", params.budget) as engines:
+            prompts = {"prompts": params.asked_with("labeller")}
+            planner, watching = (greedy.role_of(params, name).model_copy(update=prompts) for name in ("planner_dpo", evaluator))
+            solver = stepwise(params, engines, library, planner, watching if evaluator else None)
+            answers += interplay(arm, few, solver, grader)[0]
+    return answers
+
+
 def settled(params: Params, problems: list[Problem], grader: Grader) -> dict[str, object]:
     """What the level end of the base's pretraining added, on `dev`: a base that was cut short would still be rising. {} for a Hub's."""
     asked = [problem for problem in problems if problem.split == "dev"]
@@ -62,8 +77,10 @@ def main(params: Params) -> None:
             answers += found
         if params.planner_sft and params.planner_dpo:
             answers += planner_answers(params, asked, answers[: len(asked)], grader)
+        assert len(answers) % len(asked) == 0, f"{len(answers)} answers to {len(asked)} questions: every question of every arm is a row"
+        if params.planner_adjust and section.interplay:
+            answers += interplay_answers(params, asked, grader)
         settling_of_base = settled(params, problems, grader)
-    assert len(answers) % len(asked) == 0, f"{len(answers)} answers to {len(asked)} questions: every question of every arm is a row"
     write_rows(TABLES / "answers.parquet", Answer, answers)
     metrics = compute(answers, problems, resamples=section.bootstrap, seed=params.seed)
     write_json(METRICS, {**metrics, "settling": settling_of_base})

@@ -189,6 +189,8 @@ class Few:
         planner = [MODELS / "planner_sft", MODELS / "planner_dpo", DATASETS / "templates"]
         if params.planner_sft and (absent := [path.name for path in planner if not path.exists()]):
             changes["planner_sft"], lacking = None, [*lacking, *absent]
+        if params.planner_adjust and (changes.get("planner_sft", params.planner_sft) is None or not (MODELS / "planner_adjust").exists()):
+            changes["planner_adjust"], lacking = None, [*lacking, "planner_adjust"]
         if lacking:
             self.notes.append(f"not evaluated, because `dvc repro` has not made it yet: {', '.join(lacking)}")
         rows = read_rows(PROBLEMS, Problem)

@@ -18,8 +18,9 @@ from factory.engines.listening import listening
 from factory.errors import EngineError, FactoryError, explained
 from factory.line import Stage
 from factory.params import load
-from factory.schemas import Problem, Reject, Row, table_of
+from factory.schemas import Problem, Reject, Row
 from factory.storage import REJECTS, TABLES, read_rows
+from factory.tables import table_of
 from pipelines import stage
 from pipelines.few_rows import PROBLEMS, Few
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from factory.errors import DataError, FactoryError
 from factory.problems.world import WRONG
-from factory.schemas import Message, Row, table_of
+from factory.schemas import Message, Row
 from factory.storage import TABLES, count_rows, iter_rows, whole_file
+from factory.tables import table_of
 from pipelines.claims import RESULT
 from pipelines.evaluate import METRICS
 
@@ -32,12 +33,14 @@ FIELDS = {
     "structure": ("prompt", "completion"),
     "plans": ("prompt", "completion"),
     "trajectory_pairs": ("prompt", "chosen", "rejected", "reward_chosen", "reward_rejected"),
+    "adjustments": ("prompt", "completion", "value_keep", "value_revise", "value_fetch", "value_stop", "gain", "interval"),
 }
 TELLING: dict[str, Callable[[Any], bool]] = {  # a row that shows what the dataset is for; of the others one serves as well as another
     "corpus": lambda row: row.role == "verify",
     "demonstrations": lambda row: row.type == "III-I" and WRONG in row.completion,
     "restarts_r1": lambda row: row.buffer == "-",
     "templates": lambda row: row.status == "accepted" and len(row.steps) > 1,
+    "adjustments": lambda row: row.choice == "revise",
 }
 MODELS = ("base", "cot_control", "policy_cot", "format_tuned", "policy_r1", "distilled_r1", "policy_r2")
 
@@ -93,8 +96,10 @@ def _table(head: str, measured: Mapping[str, Any]) -> str:
     groups = sorted({group for found in measured.values() for group in found["heldout"]["groups"]})
     columns = ["held-out", "unseen families", *(f"held-out {group}" for group in groups)]
     lines = [f"| {head} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    most = max(found["heldout"]["n"] for found in measured.values())
     for name, found in measured.items():
-        own = found["heldout"]["groups"]
+        own, n = found["heldout"]["groups"], found["heldout"]["n"]
+        name += "" if n == most else f" (n {n})"
         cells = [_percent(cell) for cell in (found["heldout"], found["unseen"])]
         cells += [_percent(own[group]) if group in own else "" for group in groups]
         lines.append(f"| {name} | {' | '.join(cells)} |")

@@ -17,6 +17,8 @@ from factory.identity import row_id
 from factory.language.prompting import Prompts
 from factory.params import Params, parse
 from factory.schemas import CorpusText, Demonstration, Example, OrmPair, Problem, Restart, Rollout, Template, Trajectory, TrajectoryPair
+from factory.tables import Adjustment
+from factory.templates.adjustments import make_adjustments
 
 ROOT = Path(__file__).parents[1]
 PARAMS = parse(yaml.safe_load((ROOT / "params.yaml").read_text()))
@@ -92,14 +94,20 @@ def template() -> Template:
     )  # fmt: skip
 
 
+LEFT = replace(template(), id="t2", name="give away", tags=("subtract", "left"))
+EVERY = PARAMS.require("adjustments").model_copy(update={"keep_share": 1.0})
+
+
 def trajectories(source: Problem) -> list[Trajectory]:
     return [
         Trajectory(
             id=row_id("trajectory", source.id, plan), problem_id=source.id, prompt=render("plan", problem=source.problem), plan=plan,
-            template_ids=("t1",), similar_ids=(source.id,), instantiations=(), decodes=(), reward=reward, n_similar=1, n_decodes=2,
-            interval=(0.0, 1.0), **LINEAGE,
+            template_ids=(key,), similar_ids=(source.id,), instantiations=(str(source.solution),), decodes=decodes,
+            reward=decodes.count("correct") / 4, n_similar=1, n_decodes=4, interval=(0.0, 1.0), **LINEAGE,
         )
-        for plan, reward in (("put together (add, total)", 1.0), ("give away (subtract, left)", 0.25))
+        for plan, key, decodes in (
+            ("put together (add, total)", "t1", ("correct",) * 4), ("give away (subtract, left)", "t2", ("correct", *("wrong",) * 3)),
+        )
     ]  # fmt: skip
 
 
@@ -110,6 +118,13 @@ def trajectory_pair(source: Problem) -> TrajectoryPair:
         reward_chosen=better.reward, reward_rejected=worse.reward, n_similar=1, n_decodes=2, template_ids=("t1",),
         parents=(better.id, worse.id), **LINEAGE,
     )  # fmt: skip
+
+
+def adjustment(source: Problem) -> Adjustment:
+    """After `put together` another template would be worse: R is 1 under it and 1/4 under the other."""
+    plans = trajectories(source)
+    rows, _ = make_adjustments(plans, {source.id: source.problem}, [template(), LEFT], PARAMS.model_copy(update={"adjustments": EVERY}))
+    return next(row for row in rows if row.parents[0] == plans[0].id)
 
 
 @dataclass(frozen=True)
@@ -197,5 +212,6 @@ def write_line(folder: Path) -> Line:
     line.write("plans", Example, plans)
     line.write("structure", Example, [structure])
     line.write("trajectories", Trajectory, [row for source in train for row in trajectories(source)])
+    line.write("adjustments", Adjustment, [adjustment(source) for source in train])
     line.write("trajectory_pairs", TrajectoryPair, [trajectory_pair(source) for source in train])
     return line

@@ -105,9 +105,9 @@ def _problem(row: str) -> "Problem":
 
 def _found(row: str) -> Iterator[tuple[str, Any]]:
     from factory.gate.background import kind_of
-    from factory.schemas import TABLES as ROW_TYPES
     from factory.schemas import Conversation, field_types
     from factory.storage import TABLES, find_rows, rows_at
+    from factory.tables import TABLES as ROW_TYPES
 
     for path in sorted(TABLES.glob("*.parquet")) if row else ():
         try:

@@ -43,8 +43,8 @@ def show(
 def table_named(name: str) -> "tuple[Path, type[Row]]":
     """Where a released dataset lies, else a table, and its row type. Raises DataError for a name that neither has."""
     from factory.gate.background import kind_of
-    from factory.schemas import TABLES as ROW_TYPES
     from factory.storage import DATASETS, REJECTS, TABLES
+    from factory.tables import TABLES as ROW_TYPES
 
     if name.startswith("rejects/"):
         return REJECTS / f"{name.removeprefix('rejects/')}.parquet", ROW_TYPES["rejects"]

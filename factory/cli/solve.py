@@ -33,6 +33,7 @@ Examples:
   factory solve "Ann has 12 pens and buys 3 boxes of 4 pens. How many pens has she now?" --answer 24
   factory solve "…" --library data/datasets/templates --rounds 6 --tokens 1200 --page trace.html
   factory solve "…" --planner data/models/planner_dpo --evaluator critic
+  factory solve "…" --planner data/models/planner_dpo --evaluator data/models/planner_adjust
   factory solve --problems dev.jsonl -n 100 --json traces.jsonl
   factory solve --trace trace.json --page trace.html
 """
@@ -67,7 +68,10 @@ def solve(
         str, typer.Option("--planner", metavar="MODEL", help="A trained planner: a folder, or a Hub id at a commit.", show_default=False)
     ] = "",
     evaluator: Annotated[
-        str, typer.Option("--evaluator", metavar="ROLE", help="The role that evaluates steps: the planner, or critic.", show_default=False)
+        str,
+        typer.Option(
+            "--evaluator", metavar="ROLE|MODEL", help="Who evaluates steps: planner, critic, or a trained one's folder.", show_default=False
+        ),
     ] = "",
     answer: Annotated[str, typer.Option("--answer", metavar="TEXT", help="The gold answer, to grade the result.", show_default=False)] = "",
     kind: Annotated[

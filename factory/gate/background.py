@@ -13,9 +13,9 @@ from factory.errors import ParamsError
 from factory.gate.leakage import Sides, two_sided
 from factory.language.steps import By
 from factory.params import Params
-from factory.schemas import TABLES as ROW_TYPES
 from factory.schemas import Problem, Rollout, Row, Template, Trajectory
 from factory.storage import TABLES, read_rows
+from factory.tables import TABLES as ROW_TYPES
 
 
 @dataclass(frozen=True)

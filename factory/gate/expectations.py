@@ -20,8 +20,9 @@ import pyarrow as pa
 from factory.errors import DataError
 from factory.gate.background import Background, kind_of
 from factory.gate.checks import checks_of
-from factory.schemas import TABLES, Row, arrow_schema, choices, field_types, nullable
+from factory.schemas import Row, arrow_schema, choices, field_types, nullable
 from factory.storage import values_of
+from factory.tables import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd

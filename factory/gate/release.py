@@ -20,9 +20,9 @@ from factory.gate.background import Background, gather, kind_of
 from factory.gate.card import Facts, card
 from factory.gate.expectations import Audit, validate
 from factory.params import Params
-from factory.schemas import TABLES as ROW_TYPES
 from factory.schemas import Conversation, Row, arrow_schema, arrow_type, choices, field_types, released_answers
 from factory.storage import AUDITS, DATASETS, TABLES, read_table, whole_folder, write_json
+from factory.tables import TABLES as ROW_TYPES
 
 LINEAGE = ("model", "prompt_version", "round")
 MANY_VALUES = 12  # a column with more is no count worth a table

@@ -18,6 +18,7 @@ from factory.errors import ParamsError
 from factory.params import consistency
 from factory.params.names import ALLOWED, ALLOWED_FREE, FreeName, Key, meant
 from factory.params.sections import (
+    Adjustments,
     Corpus,
     Demonstrations,
     Distillation,
@@ -46,7 +47,7 @@ from factory.params.yaml_file import read_yaml
 from factory.schemas import AnswerKind, Rule
 
 __all__ = [
-    "Corpus", "Demonstrations", "Distillation", "Dpo", "Evaluate", "Orm", "OrmPairs", "Params", "ParamsError", "Plans",
+    "Adjustments", "Corpus", "Demonstrations", "Distillation", "Dpo", "Evaluate", "Orm", "OrmPairs", "Params", "ParamsError", "Plans",
     "Policy", "Ppo", "Pretraining", "Problems", "Requests", "Restarts", "Role", "Rollouts", "Round", "Sampling", "Sft", "Source",
     "Templates", "Training", "Trajectories", "World", "load", "parse",
 ]  # fmt: skip
@@ -222,6 +223,8 @@ class Params(Strict):
     planner_sft: PlannerSft | None = None
     trajectories: Trajectories | None = None
     planner_dpo: Dpo | None = None
+    adjustments: Adjustments | None = None
+    planner_adjust: Sft | None = None
     evaluate: Evaluate | None = None
     release: Release
 

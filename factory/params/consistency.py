@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from factory.line import stages_of
 from factory.params.names import ALLOWED_FREE, COMMIT, FREE, meant, model_of_line, on_hub, path_fault
 from factory.params.sections import CORPUS_ROLES, Sampling
-from factory.schemas import TABLES, Split, choices
+from factory.schemas import Split, choices
+from factory.tables import TABLES
 
 if TYPE_CHECKING:
     from factory.params import Params
@@ -26,6 +27,7 @@ OF_LINE = {"generator": "base", "critic": "base", "reward_model": "orm_base", "l
 RELEASED = {
     "format_tuning": ("demonstrations", "cot_demonstrations"), "plans": ("templates",),
     "planner_sft": ("structure", "plans"), "planner_dpo": ("trajectory_pairs",),
+    "planner_adjust": ("adjustments",), "adjustments": ("templates",),
 }  # fmt: skip
 ASKED = {
     "rollouts": ("generator",), "distillation": ("generator",), "evaluate": ("generator",), "templates": ("labeller", "inference"),
@@ -33,6 +35,7 @@ ASKED = {
 }  # fmt: skip
 BESIDE = {
     "corpus": ("problems.world",), "pretraining": ("corpus",), "templates": ("trajectories",), "trajectories": ("plans",),
+    "adjustments": ("trajectories",), "planner_adjust": ("adjustments", "planner_dpo"),
 }  # fmt: skip
 
 
@@ -196,6 +199,8 @@ def models_of(params: "Params") -> Iterator[str]:
         yield "planner_sft"
     if params.planner_dpo:
         yield "planner_dpo"
+    if params.planner_adjust:
+        yield "planner_adjust"
 
 
 def _rounds(params: "Params") -> Iterator[str]:

@@ -319,7 +319,14 @@ class Dpo(Strict):
     lora: Lora | None = None
 
 
+class Adjustments(Strict):
+    margin: Fraction  # accuracy that a choice has to gain over keeping the plan; with less the plan is kept
+    keep_share: Fraction  # of the rows, at most, that keep the plan; 1: all
+    per_problem: int = Field(ge=1)  # rows
+
+
 class Evaluate(Strict):
     n: int = Field(ge=1)  # problems a split
+    interplay: int = Field(default=0, ge=0)  # of these, the first, go through the loop step by step, without and with adjusting; 0: none
     max_tokens: int = Field(ge=1)
     bootstrap: int = Field(ge=100)

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Literal
 
 from factory.evaluation.greedy import models_of
+from factory.evaluation.interplay import CHECK
 from factory.params import Params, Role
 from factory.params.sections import TemplateImport
 from factory.planning.questions import CONTINUE
 from factory.planning.samples import Sizes
+from factory.templates.adjusting import set_of
 
 How = Literal["exactly", "at most", "about", "unknown"]
 TAGS = 3  # new ones of an analysis, of the two to five that it has
 RANDOM_AND_PLANNED = ("random_template", "sft", "dpo")  # arms that the inference model follows
+PLANNED = 2  # templates of a plan, which the loop carries out one by one
 
 
 @dataclass(frozen=True)
@@ -291,3 +294,29 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
             ("plan",), params.trajectories.planner.max_tokens, "trajectories.planner.max_tokens", questions, _exactly(sizes),
             f"{questions:,} questions",
         )  # fmt: skip
+    if params.planner_adjust and section.interplay:
+        yield from _loop(params, sizes, engine, inference)
+
+
+def _loop(params: Params, sizes: Sizes, engine: Literal["transformers", "vllm"], inference: Role) -> Iterator[Asked]:
+    """The arms interplay and interplay_adjusted, which share their plans."""
+    section, trajectories = params.require("evaluate"), params.require("trajectories")
+    problems = sum(min(section.interplay, section.n if size is None else size) for size in (sizes.heldout, sizes.unseen))
+    planner, adjuster = (Role(engine=engine, model=f"data/models/{name}") for name in ("planner_dpo", "planner_adjust"))
+    asked_with, why = params.asked_with("labeller"), f"{problems:,} problems step by step"
+    yield Asked(
+        "evaluate", "planner_dpo", planner, asked_with, ("plan",), trajectories.planner.max_tokens, "trajectories.planner.max_tokens",
+        problems, "about", why,
+    )  # fmt: skip
+    yield Asked(
+        "evaluate", "inference", inference, inference.prompts, ("instantiate",), trajectories.inference.max_tokens,
+        "trajectories.inference.max_tokens", problems * 2 * PLANNED, "about", f"{why}, 2 arms × {PLANNED} steps",
+    )  # fmt: skip
+    yield Asked(
+        "evaluate", "inference", inference, inference.prompts, ("conclude",), section.max_tokens, "evaluate.max_tokens", problems * 2,
+        "at most", f"{why}, 2 arms",
+    )  # fmt: skip
+    yield Asked(
+        "evaluate", "planner_adjust", adjuster, set_of(asked_with), ("evaluate",), CHECK, "one word", problems * PLANNED, "about",
+        f"{why}, {PLANNED} steps",
+    )  # fmt: skip

@@ -77,6 +77,11 @@ def _trained(params: Params, prompt: int) -> Iterator[tuple[str, _Rows]]:
     if (dpo := params.planner_dpo) and params.trajectories:
         length = prompt + params.trajectories.planner.max_tokens
         yield "planner_dpo", _Rows("dpo", dpo.batch, 2, length, dpo.lora.rank if dpo.lora else None)
+    if (sft := params.planner_adjust) and params.trajectories:
+        length = (
+            prompt + params.trajectories.planner.max_tokens + params.trajectories.inference.max_tokens
+        )  # plan and steps are asked about
+        yield "planner_adjust", _Rows("sft", sft.batch, 1, length, sft.lora.rank if sft.lora else None)
     if (ppo := params.ppo) and params.rounds:
         yield "ppo", _Rows("ppo", ppo.minibatch, 1, prompt + ppo.max_tokens, ppo.lora.rank if ppo.lora else None)
 

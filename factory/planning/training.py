@@ -90,6 +90,8 @@ def _planned(params: Params, sizes: Sizes, given: Given, lengths: Lengths) -> It
         pairs = problems * section.pairs_per_problem * PAIRED
         tokens = pairs * 2 * (lengths.prompt + lengths.plan) * params.planner_dpo.epochs
         yield "planner_dpo", Trained("planner_dpo", tokens, f"about {pairs:,.0f} pairs")
+    if params.planner_adjust:
+        yield "planner_adjust", Trained("planner_adjust", params.planner_adjust.tokens, "planner_adjust.tokens")
 
 
 def mixed(right: float, samples: int) -> float:

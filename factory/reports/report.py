@@ -25,9 +25,9 @@ from factory.reports.page import Block, Figure, Prose, Sample, Section, Table
 from factory.reports.pass_rates import pass_rates
 from factory.reports.readable import fields_of
 from factory.reports.training import training
-from factory.schemas import TABLES as ROW_TYPES
 from factory.schemas import CriticJudgement, Problem
 from factory.storage import AUDITS, REJECTS, TABLES, count_rows, read_rows, read_table, rows_at, spread
+from factory.tables import TABLES as ROW_TYPES
 
 METRICS = Path("data/evaluation/metrics.json")
 READ = 3  # rows of each dataset

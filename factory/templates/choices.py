@@ -31,10 +31,10 @@ EVALUATION_SCHEMA = json.dumps({
 })  # fmt: skip
 
 _WORDS: dict[Choice, str] = {  # how models write them
-    "keep": r"keep(?: it| the step)?|continue|go on|proceed",
+    "keep": r"keep(?: it| the step)?|continue|go on|proceed|next(?: step)?",
     "redo": r"redo|do (?:it|the step) again|repeat|retry|again",
-    "fetch": r"fetch(?: another(?: template)?)?|another(?: template)?|other template|replace(?: the template)?",
-    "revise": r"revise(?: the (?:rest|plan|rest of the plan))?|change the plan|replan",
+    "fetch": r"fetch(?: another(?: template)?)?|(?:an)?other(?: template)?|replace(?: the template)?",
+    "revise": r"revise(?: the (?:rest|plan|rest of the plan))?|change(?: the (?:rest|plan|rest of the plan))?|replan",
     "stop": r"stop|done|finished?",
 }
 _LABEL = re.compile(r"^[\W_]*(?:choice|decision|action|verdict)\b[\W_]*[:=]\s*(?P<word>.+)$", re.IGNORECASE | re.MULTILINE)

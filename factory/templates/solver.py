@@ -7,6 +7,7 @@ Generated tokens never exceed `Settings.tokens`: each request is given at most w
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, cast
 
 from factory.engines.asking import in_json
@@ -22,6 +23,7 @@ from factory.language.prompting import Prompts
 from factory.language.steps import By
 from factory.params import Params, Role, RoleName
 from factory.schemas import AnswerKind, Rule
+from factory.templates.adjusting import prompts_of
 from factory.templates.lookup import Lookup
 from factory.templates.traces import Event, Kind
 
@@ -67,7 +69,8 @@ class Voice:
 
 @dataclass(frozen=True)
 class Solver:
-    """`plans_with`: `plan` of a trained planner, `propose` of any model, which chooses from the templates that fit."""
+    """`plans_with`: `plan` of a trained planner, `propose` of any model, which chooses from the templates that fit. `adjusts`: the
+    evaluator was trained on adjustments, in which another template is the planner's at this place, and no other of the planned name."""
 
     planner: Voice
     evaluator: Voice
@@ -75,6 +78,7 @@ class Solver:
     lookup: Lookup
     settings: Settings
     plans_with: str = "propose"
+    adjusts: bool = False
 
     def asked(self) -> dict[str, Any]:
         """What decides a trace beside the problem."""
@@ -154,7 +158,8 @@ class Requests:
 
 def solver_of(params: Params, engines: Engines, lookup: Lookup, settings: Settings, planner: str = "", evaluator: str = "") -> Solver:
     """The models of params.yaml in their roles. `planner`: a trained planner's folder or Hub id; without it and without roles.planner the
-    labeller plans, which chooses from the templates that fit. `evaluator`: a role that evaluates steps, without it the planner.
+    labeller plans, which chooses from the templates that fit. `evaluator`: a role that evaluates steps, or the folder or Hub id of one that
+    was trained to (planner_adjust), which is asked as in training; without it the planner.
 
     Raises ParamsError for a role that is not there, EngineError for a model that is missing."""
     if "inference" not in params.roles:
@@ -167,10 +172,20 @@ def solver_of(params: Params, engines: Engines, lookup: Lookup, settings: Settin
     else:
         name = next((name for name in ("planner", "labeller") if name in params.roles), "inference")
         planning = _voice(params, engines, name)
+    plans_with = "plan" if trained else "propose"
+    if "/" in evaluator or Path(evaluator or "-").is_dir():
+        role = Role(engine="transformers", model=evaluator, prompts=params.asked_with("labeller"))
+        return Solver(planning, adjuster(role, engines), inference, lookup, settings, plans_with, adjusts=True)
     if evaluator and evaluator != "planner" and evaluator not in params.roles:
-        raise ParamsError(f"params.yaml has no roles.{evaluator} to evaluate steps: expected planner, {', '.join(params.roles)}")
+        known = ", ".join(params.roles)
+        raise ParamsError(f"params.yaml has no roles.{evaluator} to evaluate steps: expected planner, {known}, or a trained one's folder")
     watching = planning if evaluator in ("", "planner", planning.role) else _voice(params, engines, evaluator)
-    return Solver(planning, watching, inference, lookup, settings, "plan" if trained else "propose")
+    return Solver(planning, watching, inference, lookup, settings, plans_with)
+
+
+def adjuster(role: Role, engines: Engines) -> Voice:
+    """A model that was trained on adjustments, asked as its rows were. Raises EngineError where there is none."""
+    return Voice("evaluator", engines.engine(role, "evaluator"), prompts_of(role.prompts))
 
 
 def _voice(params: Params, engines: Engines, name: str) -> Voice:

@@ -6,7 +6,7 @@
 
     plan        the planner names templates; a name that finds none is left out, and a problem without any is solved as it is
     per step    the inference model carries it out; the evaluator keeps it, or has it done again, with another template, or
-                the rest of the plan revised, or stops
+                the rest of the plan revised, or stops; a trained one (adjusting.py) has the planner choose the other template
     conclude    where no step has the final answer in a box, the inference model writes it
 
 It ends with an answer or a stated failure, within its rounds and tokens. Each problem is a flow (factory/engines/flow.py): many are
@@ -14,7 +14,7 @@ solved at once, in large batches. Source: papers/reasonflux, "Inference scaling"
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +84,7 @@ class Solving(Requests):
                 self.ran_out = "rounds"
                 break
             yield from self._instantiate()
-            if not settings.evaluates:
+            if not settings.evaluates or (self.solver.adjusts and self._boxed()):  # it was trained on steps before the answer
                 evaluation = Evaluation("keep", "")
             elif not self.affords(settings.check_tokens):
                 break
@@ -103,8 +103,11 @@ class Solving(Requests):
         lines = yield from self._planned("plan", self.solver.plans_with, values, fitting)
         self.plan = self._looked_up(lines[: self.settings.most], 0)
 
-    def _planned(self, kind: Kind, question: str, values: dict[str, Any], fitting: Sequence[Template]) -> Flow[list[Line]]:
-        """The lines of a plan or of its rest, [] where none can be read, however often it is asked for."""
+    def _planned(
+        self, kind: Kind, question: str, values: dict[str, Any], fitting: Sequence[Template],
+        usable: Callable[[list[Line]], bool] = lambda lines: True,
+    ) -> Flow[list[Line]]:  # fmt: skip
+        """The lines of a plan or of its rest, [] where none can be read or none is `usable`, however often it is asked for."""
         settings, names = self.settings, list(dict.fromkeys(template.name for template in fitting))
         schema = plan_schema(names, values["most"]) if names else None
         for attempt in range(1 + settings.repeats):
@@ -117,7 +120,9 @@ class Solving(Requests):
             try:
                 if event.finish == "length":
                     raise PlanError("truncated plan")
-                return plan_lines(event.text)
+                if usable(lines := plan_lines(event.text)):
+                    return lines
+                self.note("the same plan again")
             except PlanError as error:
                 self.note(str(error))
         return []
@@ -125,8 +130,8 @@ class Solving(Requests):
     def _looked_up(self, lines: Sequence[Line], before: int) -> list[Step]:
         """The steps whose name and tags find a template; the others are left out."""
         steps: list[Step] = []
-        for name, tags in lines:
-            planned, place = f"{name} ({', '.join(tags)})" if tags else name, before + len(steps) + 1
+        for line in lines:
+            planned, place = _planned_text(line), before + len(steps) + 1
             if found := self.solver.lookup.retrieve(planned):
                 self._retrieved(place, planned, found)
                 steps.append(Step(planned, found))
@@ -188,7 +193,7 @@ class Solving(Requests):
         if choice == "redo":
             self._do_over("redo", replace(step, tries=step.tries + 1), evaluation.remark)
             return False
-        if choice == "fetch":
+        if choice == "fetch" and not self.solver.adjusts:
             refused = (*step.refused, step.template.id)
             if found := self.solver.lookup.retrieve(step.planned, without=refused):
                 self._retrieved(place, step.planned, found)
@@ -199,6 +204,7 @@ class Solving(Requests):
             return (yield from self._revise(evaluation, unfit=choice == "fetch"))
         if choice == "stop":
             self._did("stop", place)
+            del self.plan[place:]  # or the answer would be asked for under all of it
         return choice == "stop" or self._boxed()
 
     def _do_over(self, choice: Choice, step: Step, remark: str) -> None:
@@ -207,8 +213,10 @@ class Solving(Requests):
         self.plan[len(self.steps)], self.remark = step, remark
 
     def _revise(self, evaluation: Evaluation, *, unfit: bool) -> Flow[bool]:
-        """The rest of the plan is made again; `unfit`: from the last step on, for whose template there is no other."""
+        """The rest of the plan is made again, another than it was; `unfit`: from the last step on, with another template for it."""
         place, settings = len(self.steps), self.settings
+        step = self.plan[place - 1]
+        refused, before = (*step.refused, step.template.id), [one.template.id for one in self.plan[place:]]
         done = place - unfit
         most = settings.most - done
         if self.revisions >= settings.revisions:
@@ -218,10 +226,17 @@ class Solving(Requests):
         self.revisions += 1
         fitting = self.solver.lookup.fitting(self.problem, settings.candidates)
         values = {**self._so_far(), "done": done, "remark": evaluation.remark, "candidates": fitting, "most": most}
-        lines = yield from self._planned("adjust", "revise", values, fitting)
+
+        def another(lines: list[Line]) -> bool:
+            found = [one.template.id for line in lines[:most] if (one := self.solver.lookup.retrieve(_planned_text(line)))]
+            return bool(found) and (found[0] not in refused if unfit else found != before)
+
+        lines = yield from self._planned("adjust", "revise", values, fitting, another)
         rest = self._looked_up(lines[:most], done)
         if not rest:
             return self._keep("no other plan")
+        if unfit:
+            rest[0] = replace(rest[0], refused=refused, tries=step.tries + 1)
         del self.steps[done:]
         self.plan[done:] = rest
         self._did("revise", place)
@@ -257,6 +272,11 @@ class Solving(Requests):
         cut = self.events[-1].finish == "length"
         reason = f"no answer was found in what {self.solver.inference.engine.model} wrote" + (", which was cut off" if cut else "")
         return Ended("failed", reason, "tokens" if cut else self.ran_out)
+
+
+def _planned_text(line: Line) -> str:
+    name, tags = line
+    return f"{name} ({', '.join(tags)})" if tags else name
 
 
 def grade_all(traces: Sequence[Trace], golds: Sequence[str], kind: AnswerKind, limits: Grading) -> list[Trace]:

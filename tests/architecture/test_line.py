@@ -16,7 +16,18 @@ from factory.params.consistency import OF_LINE
 
 ROOT = Path(__file__).parents[2]
 LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml", ROOT / "pipelines/ablations/stages.yaml"]
-TRAINERS = {"pretraining", "adoption", "orm", "format_tuning", "cot_control", "ppo", "distill", "planner_sft", "planner_dpo"}
+TRAINERS = {
+    "pretraining",
+    "adoption",
+    "orm",
+    "format_tuning",
+    "cot_control",
+    "ppo",
+    "distill",
+    "planner_sft",
+    "planner_dpo",
+    "planner_adjust",
+}
 MODEL_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "vllm")
 ABOVE = {
     "claims",

@@ -18,7 +18,7 @@ from pipelines import evaluate, report
 from trainers.tokenizer import CHAT_TEMPLATE
 
 MODELS = ("base", "cot_control", "format_tuned", "policy_r1", "distilled_r1", "policy_r2", "policy_cot")
-NAMES = (*MODELS, "planner_sft", "planner_dpo", "base/early")
+NAMES = (*MODELS, "planner_sft", "planner_dpo", "planner_adjust", "base/early")
 
 
 def make_models(folder: Path, texts: list[str]) -> None:
@@ -50,16 +50,18 @@ def test_every_arm_answers_and_the_store_replays(small_line, monkeypatch: pytest
     monkeypatch.setenv("FACTORY_STORE", str(small_line.root / "requests.sqlite"))
     make_models(storage.MODELS, [problem.problem for problem in small_line.problems])
     release("templates", small_line.params)
-    section = small_line.params.evaluate.model_copy(update={"n": 2, "max_tokens": 8, "bootstrap": 100})
+    section = small_line.params.evaluate.model_copy(update={"n": 2, "interplay": 1, "max_tokens": 8, "bootstrap": 100})
     params = small_line.params.model_copy(update={"evaluate": section})
     evaluate.main(params)
     answers = storage.read_rows(storage.TABLES / "answers.parquet", Answer)
-    assert len(answers) == 3 * (7 + 5)  # 2 heldout and 1 unseen problems; 7 models and 5 planner arms
+    assert len(answers) == 3 * (7 + 5) + 2 * 2  # 2 heldout and 1 unseen problems; 7 models, 5 planner arms, the loop on 1 and 1
     metrics = json.loads(evaluate.METRICS.read_text())
     assert list(metrics["models"]) == sorted(MODELS)
     assert list(metrics["planner"]) == list(PLANNER_ARMS)
     assert metrics["models"]["base"]["heldout"]["n"] == 2
     assert metrics["cost"]["direct"]["calls"] == 3
+    assert metrics["planner"]["interplay_adjusted"]["heldout"]["n"] == 1
+    assert metrics["differences"]["interplay_adjusted - interplay"]["unseen"]["n"] == 1
     assert metrics["planner"]["direct"] == metrics["models"]["base"]
     assert metrics["settling"]["gain"]["n"] == 1  # the dev problem, asked of the base and of its early model, and no arm of the table
     assert {row.split for row in answers} == {"heldout", "unseen"}

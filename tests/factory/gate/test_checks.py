@@ -9,9 +9,10 @@ from factory.gate import checks
 from factory.gate.background import gather, kind_of
 from factory.gate.expectations import SUITES, columns_of, short, suite, validate
 from factory.language.conversation import begun, said
-from factory.schemas import TABLES as ROW_TYPES
 from factory.schemas import Demonstration, OrmPair, Restart, Template, TrajectoryPair, field_types
 from factory.storage import TABLES, read_rows, read_table
+from factory.tables import TABLES as ROW_TYPES
+from factory.tables import Adjustment
 
 BREAKS = {
     "demonstrations": (Demonstration, {
@@ -36,6 +37,12 @@ BREAKS = {
         "control_tokens_in_place": {"steps": ("Take the result.", "Add <|endoftext|>.")},
         "has_steps": {"steps": ()}, "has_tags": {"tags": ("add", " ")}, "example_right": {"example_answer": "999"},
         "proven": {"solve_rate": 0.0}, "split_is_train": {"parents": ()},
+    }),
+    "adjustments": (Adjustment, {
+        "control_tokens_in_place": {"steps": ("3 + 7 = 10 <|im_end|>",)}, "state_of_parent": {"steps": ("3 + 7 = 11",)},
+        "answer_not_given": {"steps": ("\\boxed{9}",)}, "values_of_parents": {"value_fetch": 0.5}, "choice_of_values": {"choice": "fetch"},
+        "choice_said": {"completion": "stop"}, "interval_holds_gain": {"interval": ()},
+        "prompt_of_problem": {"prompt": said("user", "What?")},
     }),
     "trajectory_pairs": (TrajectoryPair, {
         "rewards_differ": {"reward_rejected": 1.0}, "rewards_of_parents": {"reward_chosen": 0.9}, "plans_readable": {"chosen": "no plan"},
@@ -76,6 +83,32 @@ def test_a_pass_rate_is_right_of_samples_in_its_interval_and_fits_the_verdict(sm
     check = checks.checks_of("rollouts")[name]
     assert all(check(row, background) for row in small_line.rollouts)
     assert not check(replace(small_line.rollouts[0], **breaks), background)
+
+
+@pytest.mark.parametrize(("name", "breaks"), [
+    ("state_of_parent", {"parents": ()}), ("state_of_parent", {"parents": ("nowhere",)}), ("state_of_parent", {"template_ids": ("t2",)}),
+    ("state_of_parent", {"place": 2}), ("state_of_parent", {"prompt": said("user", "Plan: 2 + 7 = 9")}),
+    ("values_of_parents", {"n_keep": 8}), ("values_of_parents", {"gain": -0.5}), ("values_of_parents", {"interval": (-1.0, 1.0)}),
+    ("values_of_parents", {"parents": ("nowhere",)}), ("choice_of_values", {"gain": 0.5}), ("choice_of_values", {"value_keep": 0.0}),
+    ("choice_of_values", {"value_keep": 0.0, "gain": 0.25}), ("choice_of_values", {"value_fetch": None}),
+    ("choice_of_values", {"value_keep": 0.0, "gain": 0.25, "choice": "stop"}), ("choice_said", {"completion": "Hm."}),
+    ("interval_holds_gain", {"interval": (-0.5, 0.0)}), ("interval_holds_gain", {"interval": (-1.5, 0.5)}),
+])  # fmt: skip
+def test_a_wrong_label_of_an_adjustment_is_seen(small_line, name: str, breaks: dict) -> None:
+    background = gather("adjustments", small_line.params)
+    row = read_rows(TABLES / "adjustments.parquet", Adjustment)[0]
+    assert checks.checks_of("adjustments")[name](row, background)
+    assert not checks.checks_of("adjustments")[name](replace(row, **breaks), background)
+
+
+def test_an_adjustment_that_gains_the_margin_is_the_label(small_line) -> None:
+    background = gather("adjustments", small_line.params)
+    row = read_rows(TABLES / "adjustments.parquet", Adjustment)[0]
+    better = replace(row, choice="fetch", value_keep=0.0, value_fetch=0.25, gain=0.25, margin=0.25)
+    check = checks.checks_of("adjustments")["choice_of_values"]
+    assert check(better, background)
+    assert not check(replace(better, choice="keep"), background)
+    assert check(replace(better, choice="keep", margin=0.5), background)
 
 
 def test_a_problem_that_was_not_sampled_has_no_pass_rate(small_line) -> None:

@@ -14,7 +14,6 @@ from factory.errors import DataError, GateError, ParamsError
 from factory.gate.background import gather, kind_of
 from factory.gate.release import release
 from factory.language.conversation import flat
-from factory.schemas import TABLES as ROW_TYPES
 from factory.schemas import (
     Conversation,
     CorpusText,
@@ -31,6 +30,8 @@ from factory.schemas import (
     field_types,
     released_answers,
 )
+from factory.tables import TABLES as ROW_TYPES
+from factory.tables import Adjustment
 
 
 def stopped(line, dataset: str, says: str, *, rows: int = 1) -> str:
@@ -77,6 +78,7 @@ def test_a_release_loads_with_datasets_and_has_the_same_bytes_twice(small_line) 
 
 CONVERSATIONAL = {
     "demonstrations": ("completion",), "cot_demonstrations": ("completion",), "plans": ("completion",), "structure": ("completion",),
+    "adjustments": ("completion",),
     "distillation_r1": ("completion",), "orm_pairs_r1": ("chosen", "rejected"), "trajectory_pairs": ("chosen", "rejected"),
     "restarts_r1": (),
 }  # fmt: skip
@@ -179,6 +181,14 @@ def test_a_row_from_a_held_out_problem_is_stopped(small_line, dataset: str, rows
 def test_a_preference_pair_of_equal_rewards_is_stopped(small_line) -> None:
     small_line.change("trajectory_pairs", TrajectoryPair, reward_chosen=0.25)
     stopped(small_line, "trajectory_pairs", "the chosen plan has the higher reward")
+
+
+def test_an_adjustment_with_a_wrong_label_or_without_its_interval_is_stopped(small_line) -> None:
+    small_line.change("adjustments", Adjustment, choice="fetch", completion="other")
+    stopped(small_line, "adjustments", "the choice is the one that gains the margin")
+    small_line.change("adjustments", Adjustment, choice="keep", completion="next", interval=())
+    message = stopped(small_line, "adjustments", "an interval of two ends holds the gain")
+    assert "values, gain and interval are those of the recorded decodes" in message
 
 
 def test_a_pair_of_equal_completions_is_stopped(small_line) -> None:

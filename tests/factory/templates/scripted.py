@@ -15,6 +15,7 @@ from factory.engines.store import Store
 from factory.language.prompting import Prompts
 from factory.params import Requests, Role
 from factory.schemas import Template
+from factory.templates.adjusting import prompts_of
 from factory.templates.lookup import Lookup
 from factory.templates.solver import Settings, Solver, Voice
 
@@ -62,10 +63,14 @@ class ScriptedServer(FaultServer):
         return sum(name == question for name, _ in self.asked)
 
 
-def solver(server: FaultServer, store: Store, templates: Sequence[Template], **settings: Any) -> tuple[Solver, Callable[[], None]]:
-    """The loop with every role on the server, and what closes it."""
+def solver(
+    server: FaultServer, store: Store, templates: Sequence[Template], *, adjusts: bool = False, **settings: Any
+) -> tuple[Solver, Callable[[], None]]:
+    """The loop with every role on the server, and what closes it; `adjusts`: with a trained planner and evaluator."""
     role = Role(engine="openai", model="m@1", base_url=server.url, concurrency=4)
     engine = StoredEngine(OpenAIEngine(role, SETTINGS), store, "solve")
     prompts = Prompts("instruct")
     planner, inference = Voice("labeller", engine, prompts), Voice("inference", engine, prompts)
-    return Solver(planner, planner, inference, Lookup(templates), Settings(**settings)), engine.close
+    watching = Voice("evaluator", engine, prompts_of("instruct")) if adjusts else planner
+    plans_with = "plan" if adjusts else "propose"
+    return Solver(planner, watching, inference, Lookup(templates), Settings(**settings), plans_with, adjusts), engine.close

@@ -127,6 +127,54 @@ def test_stop_leaves_the_rest_of_the_plan_undone(bench: Bench) -> None:
     assert trace.totals.rounds == 1
     assert kinds(trace)[-1] == "conclude"
     assert trace.solution == (STEPS[0], r"So the answer is \boxed{10}.")
+    assert trace.plan == ("equal groups",)
+
+
+@pytest.fixture
+def adjusted(bench: Bench):
+    """The loop with a trained planner and a trained evaluator, which says so much in turn."""
+
+    def solved(*said: str, **values: Any) -> Trace:
+        answers = {"plan": ["equal groups (groups)\nput together (gain)"], "evaluate": [*said, "next"], "revise": ["take away (loss)"]}
+        return bench({**answers, **values.pop("answers", {})}, adjusts=True, **values)
+
+    return solved
+
+
+def test_a_trained_evaluator_is_asked_as_it_was_trained(adjusted, bench: Bench) -> None:
+    trace = adjusted("next")
+    (prompt,) = [text for name, text in bench.server.asked if name == "evaluate"]  # not of the step with the answer
+    assert prompt.startswith(f"{PROBLEM}\n\nA plan for this problem")
+    assert f"Step 1: {STEPS[0]}\n\nWhat is done after step 1, equal groups? Answer in one word:\nnext: " in prompt
+    assert trace.plan == ("equal groups (groups)", "put together (gain)")
+    assert [(event.role, event.choice) for event in trace.events if event.kind == "evaluate"] == [("evaluator", "keep")]
+
+
+def test_a_trained_evaluator_has_the_rest_changed(adjusted) -> None:
+    trace = adjusted("change")
+    assert did(trace) == [(1, "revise")]
+    assert trace.plan == ("equal groups (groups)", "take away (loss)")
+    assert trace.solution == tuple(STEPS)
+
+
+def test_a_change_into_the_same_is_asked_for_again_and_then_none(adjusted, bench: Bench) -> None:
+    trace = adjusted("change", answers={"revise": ["put together (gain)", "take away (loss)"]})
+    assert [event.note for event in trace.events if event.question == "revise"] == ["the same plan again", ""]
+    assert trace.plan == ("equal groups (groups)", "take away (loss)")
+    trace = adjusted("change", answers={"revise": ["put together (gain)"]}, seed=2)
+    assert did(trace) == [(1, "keep")]
+    assert trace.plan == ("equal groups (groups)", "put together (gain)")
+
+
+def test_of_a_trained_evaluator_the_other_template_is_the_planners(adjusted, bench: Bench) -> None:
+    """Not the library's next best for the planned name: the planner goes on from the templates before it."""
+    changed = {"revise": ["equal groups (groups)", "put together (gain)\ntake away (loss)"], "instantiate": [STEPS[0], *STEPS]}
+    trace = adjusted("other", answers=changed)
+    assert did(trace) == [(1, "revise")]
+    assert trace.plan == ("put together (gain)", "take away (loss)")
+    assert [event.note for event in trace.events if event.question == "revise"] == ["the same plan again", ""]
+    never = adjusted("other", "other", answers={"revise": [TWO], "instantiate": STEPS}, seed=2)
+    assert did(never) == [(1, "keep")]  # the planner has no other one
 
 
 def test_rounds_run_out_and_the_answer_is_still_asked_for(bench: Bench) -> None:
