@@ -76,9 +76,10 @@ def params_of(options: argparse.Namespace) -> Params:
     line with trained planners refuses."""
     tokens, resolve = options.max_tokens, options.resolve
     document: dict[str, Any] = {
-        "seed": options.seed, "purpose": "train", "steps": "paragraph", "policies": {}, "datasets": {}, "pretraining": {}, "adoption": {},
+        "seed": options.seed, "purpose": "train", "steps": "paragraph", "policies": {}, "pretraining": {}, "adoption": {},
         "roles": {name: {"engine": "transformers", "model": "any"} for name in ROLES},
-        "requests": {"timeout": 600, "retries": 4, "max_failed_share": 0.05},
+        "datasets": {"templates": {"parents": "problems"}},
+        "requests": {"timeout": 600, "retries": 4, "max_failed_share": 1.0},
         "grading": {"rules": ["box"], "seconds": 5, "memory_mb": 1024, "workers": 1},
         "problems": {"sources": [{"name": "file", "kind": "file", "path": str(options.problems)}], "split_shares": {"train": 1.0},
                      "benchmarks": [], "near_duplicate": 0.9, "contamination_ngram": 8, "max_reject_share": 1.0},
