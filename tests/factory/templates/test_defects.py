@@ -30,6 +30,9 @@ def codes(planner_kit, **values):
         ({"example_solution": "12 + 7 = 20 (details omitted)"}, "draft"),
         ({"example_solution": "m = n: contradiction found. Check calculations."}, "draft"),
         ({"steps": ("Add the numbers and then …",)}, "draft"),
+        ({"steps": ("Divide.", "Subtract the speed.", "subtract  the speed.", "Subtract the speed.")}, "circle"),  # a 0.5B model's
+        ({"steps": ("Add the counts of Monday and Tuesday and Tuesday and Tuesday and Tuesday and Tuesday.",)}, "circle"),
+        ({"scope": "Selling the DVD and the DVD and the DVD and the DVD and the D"}, "circle"),
     ],
 )
 def test_a_defect(planner_kit, values, code):
@@ -46,6 +49,7 @@ def test_a_defect(planner_kit, values, code):
         {"steps": ("Write the sum 1 + 2 + ... + n.",)},
         {"example_problem": "|x|1|2|3|\n|y|4|5|6|\nUse the table below."},
         {"example_problem": "A set is shown to be finite. Which figure is it?"},
+        {"steps": ("Add the first.", "Add the next.", "Add the first.", "Divide by the number of parts, of parts.")},
     ],
 )
 def test_none(planner_kit, values):

@@ -24,7 +24,7 @@ ANALYSES = [
 ANSWERS = {
     "analyse": ANALYSES, "again": ["Hm."], "guided": [r"It is \boxed{12}."], "solve": [r"It is \boxed{11}."],
     "propose": ['{"plan": [{"name": "multiply groups"}]}'], "instantiate": [r"3 * 4 = 12. \boxed{12}"],
-    "evaluate": ['{"remark": "Right.", "choice": "keep"}'],
+    "evaluate": ["Hm.", '{"remark": "Right.", "choice": "keep"}'],
 }  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_a_server_with_any_problems_gives_every_table_and_files_that_the_command
         "| quarantined: a finding that blocks it | 1 |", "| `own-number` | yes | 1 | take away: steps hold 7",
         "| the capital of France | abstains", "| direct | 3 | 0, 0.0 %", "| random | 3 | 3, 100.0 %",
         "| guided | 3 | 3, 100.0 % [", "] | +100.0 [+100.0, +100.0] | 3 | 0 |", "| step by step | 3 | 3, 100.0 %", "| loop | 3 | 3,",
-        "| `propose`, for `guided` | 3 of 3,", "| `evaluate`, in the loop | 3 of 3,",
+        "| `propose`, for `guided` | 3 of 3,", "| `evaluate`, in the loop | 2 of 3, 67 % [21, 94] | 1 no choice can be read in it |",
         "Evaluations: 3 keep.",
     ):  # fmt: skip
         assert words in printed
