@@ -66,6 +66,7 @@ _DRAFT_OF_EXAMPLE = re.compile(
 )
 _OPTION = re.compile(r"(?:options?\s|choose\s|select\s)?\(?(?:[A-E]|[A-E]{2,4}|[A-E](?:(?:,\s?|\sand\s)[A-E]){1,3})\)?", re.IGNORECASE)
 _OPTIONS = re.compile(r"(?:^|\s|\()[A-D]\s?[.)、:：]")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _CIRCLE = re.compile(r"(\b\w.{1,60}?)(?:\W{0,3}\1){3}\W{0,3}\w{0,60}\W{0,3}$", re.DOTALL)
 _CUT_OFF = re.compile(r"(?:\.\.\.|…)\s*$")
 _HEADING = re.compile(
@@ -82,6 +83,7 @@ def text_defects(template: Template) -> list[Defect]:
             found.append(Defect("heading", f"step {number} is a heading without a step: {_short(step)}", True))
     if template.steps and (not template.description.strip() or not template.scope.strip()):
         found.append(Defect("undescribed", f"no {'description' if not template.description.strip() else 'scope'}", True))
+    found += [Defect("retells", f"{where} tells its own problem: {_short(text)}", False) for where, text in _retellings(template)]
     found += _quoted("circle", "repeats itself", _circles(template))
     found += _quoted("book", "refers to", _books(template), ", which the template does not hold")
     found += _quoted("figure", "needs a figure or table", _figures(template))
@@ -129,6 +131,16 @@ def _parts(template: Template) -> Iterator[tuple[str, str]]:
 def _example(template: Template) -> Iterator[tuple[str, str]]:
     yield "the example's problem", template.example_problem
     yield "the example's solution", template.example_solution
+
+
+def _retellings(template: Template) -> Iterator[tuple[str, str]]:
+    """Description or scope with two numbers of the example's problem, one of them of two digits or more, or with a boxed answer: they are
+    of this problem, not of its kind. A kind has small numbers, tens and hundreds of its own."""
+    own = set(_NUMBER.findall(template.example_problem))
+    for where, text in (("the description", template.description), ("the scope", template.scope)):
+        told = own & set(_NUMBER.findall(text))
+        if (len(told) > 1 and any(len(number.strip("0.")) > 1 for number in told)) or "\\boxed" in text:
+            yield where, text
 
 
 def _circles(template: Template) -> Iterator[tuple[str, str]]:
