@@ -248,8 +248,10 @@ def main() -> None:
             drawn = arms.random_plans(held, accepted, params.seed)
             answers += (rows := arms.follow(inference, "random", drawn, options.max_tokens, prompts, grader))
             tell(arm_row("random", rows, direct))
-        plans, faults = guided_plans(labeller, prompts, held, lookup, params)
+        proposals = 0, 0
         if "guided" in options.arms:
+            plans, faults = guided_plans(labeller, prompts, held, lookup, params)
+            proposals = len(held) - faults.total(), len(held)
             answers += (rows := arms.follow(inference, "guided", plans, options.max_tokens, prompts, grader))
             tell(arm_row("guided", rows, direct))
         limits = dict.fromkeys(("plan_tokens", "step_tokens", "check_tokens"), 200)  # as `factory solve` has them
@@ -263,7 +265,8 @@ def main() -> None:
                 rows, traces = interplay(arm, held[: options.loop], solver, grader)
                 answers += rows
                 tell(arm_row(arm, rows, direct))
-        tell("", *question_table(traces, (len(held) - faults.total(), len(held))))
+        if traces or proposals[1]:
+            tell("", *question_table(traces, proposals))
         graded = [
             replace(trace, grade={"gold": problem.answer, "verdict": row.verdict})
             for trace, problem, row in zip(traces, held, answers[len(answers) - len(traces) :], strict=False)
