@@ -32,7 +32,7 @@ ANSWERS = {
 def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the script prints about four solutions and three problems whose answer is 12."""
     monkeypatch.setitem(scripted.ASKED, "\n\nSolution:\n", "analyse")
-    monkeypatch.setitem(scripted.ASKED, "Solve this problem step by step with", "guided")
+    monkeypatch.setitem(scripted.ASKED, "A plan for this problem:", "guided")
     monkeypatch.setitem(scripted.ASKED, "That cannot be read: ", "again")
     for name, n in (("solved", 4), ("others", 3)):
         rows = [
