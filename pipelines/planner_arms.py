@@ -1,7 +1,7 @@
 """Stage `planner_arms` of `pipelines/ablations/stages.yaml`: the planner's arms of `evaluate` on held-out and unseen problems, without the
-policies: direct, random_template, sft, dpo and (where problems know their strategy) oracle.
+policies: direct, random_template, sft, dpo, (where problems know their strategy) oracle, and the loop without and with adjusting.
 
-python -m pipelines.planner_arms          data/models/{base,planner_sft,planner_dpo} → data/evaluation/scores/planner_arms.{parquet,json}
+    python -m pipelines.planner_arms    → data/evaluation/scores/planner_arms.{parquet,json}
 """
 
 from factory.evaluation import greedy
@@ -11,7 +11,7 @@ from factory.params import Params
 from factory.schemas import Answer, Problem
 from factory.storage import TABLES, read_rows, write_json, write_rows
 from pipelines import stage
-from pipelines.evaluate import planner_answers
+from pipelines.evaluate import interplay_answers, planner_answers
 from pipelines.score import SCORES
 
 NAME = "planner_arms"
@@ -21,6 +21,8 @@ def main(params: Params) -> None:
     asked = greedy.questions(params, read_rows(TABLES / "problems.parquet", Problem))
     with Grader.of(params.grading) as grader:
         answers = planner_answers(params, asked, greedy.answers(params, "base", asked, grader), grader)
+        if params.planner_adjust and params.require("evaluate").interplay:
+            answers += interplay_answers(params, asked, grader)
     arms = {arm: [row for row in answers if row.arm == arm] for arm in PLANNER_ARMS if any(row.arm == arm for row in answers)}
     for arm, rows in arms.items():
         print(f"planner_arms: {arm} {sum(row.verdict == 'correct' for row in rows)} of {len(rows)} right")

@@ -17,14 +17,17 @@ from factory.errors import DataError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from factory.params import Params
     from factory.templates.traces import Trace
 
 STYLES = {"plain": "bold", "good": "bold green", "bad": "bold yellow"}
 LIBRARY = "data/library.duckdb"
 PROBLEM, GOLD = ("problem", "question", "prompt"), ("answer", "gold", "target")
+MARK = "####"
 EPILOG = """
 The planner plans: roles.planner, or with --planner a trained one; else roles.labeller chooses from the templates that fit. roles.inference
-carries the steps out. Every answer is kept in the request store (FACTORY_STORE): a run that was killed goes on where it was.
+carries the steps out. With --model one model does all of it, whatever params.yaml says of roles. Every answer is kept in the request
+store (FACTORY_STORE): a run that was killed goes on where it was.
 
 Exit codes: 0 answered, right or wrong; 1 nothing could be asked; 2 wrong usage; 3 the loop ended without an answer (of one problem).
 
@@ -35,6 +38,7 @@ Examples:
   factory solve "…" --planner data/models/planner_dpo --evaluator critic
   factory solve "…" --planner data/models/planner_dpo --evaluator data/models/planner_adjust
   factory solve --problems dev.jsonl -n 100 --json traces.jsonl
+  factory solve "…" --model Qwen2.5-7B-Instruct@1 --server http://localhost:8000/v1
   factory solve --trace trace.json --page trace.html
 """
 
@@ -67,6 +71,20 @@ def solve(
     planner: Annotated[
         str, typer.Option("--planner", metavar="MODEL", help="A trained planner: a folder, or a Hub id at a commit.", show_default=False)
     ] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="Plays all roles: a folder, a Hub id at a commit, or with --server its "
+            "name@version (a version of your own choice, part of every request's key).",
+            show_default=False,
+        ),
+    ] = "",
+    server: Annotated[
+        str,
+        typer.Option("--server", metavar="URL", help="Where --model is served, as OpenAI does: http://host:8000/v1.", show_default=False),
+    ] = "",
     evaluator: Annotated[
         str,
         typer.Option(
@@ -80,6 +98,9 @@ def solve(
     problems: Annotated[
         str, _file("--problems", "Many problems: JSONL, CSV or Parquet with a column problem or question, and answer to grade.")
     ] = "",
+    answer_after: Annotated[
+        str, typer.Option("--answer-after", metavar="MARK", help="Of a row's answer counts what stands behind it, where it is there.")
+    ] = MARK,
     n: Annotated[int | None, typer.Option("-n", metavar="N", min=1, help="So many of --problems, the first.", show_default=False)] = None,
     json_: Annotated[str, _file("--json", "The trace as JSON, one a line of many problems. - is standard output, without the view.")] = "",
     page: Annotated[str, _file("--page", "The trace as one HTML page.")] = "",
@@ -96,13 +117,15 @@ def solve(
         raise typer.BadParameter(f"{kind!r} is none of {', '.join(choices(AnswerKind))}", param_hint="--kind")
     if sum(map(bool, (problem, problems, trace))) != 1:
         raise typer.BadParameter("give one of a problem, --problems FILE and --trace FILE", param_hint="PROBLEM")
+    if server and not model:
+        raise typer.BadParameter("name the model that is asked there, --model name@version", param_hint="--server")
     if trace:
         found = _saved(Path(trace))
     else:
-        asked = _rows(problems, n) if problems else [(_words(problem), answer)]
+        asked = _rows(problems, n, answer_after) if problems else [(_words(problem), answer)]
         bounds = {"rounds": rounds, "tokens": tokens, "temperature": temperature, "answer_tokens": answer_tokens}
         bounds |= dict.fromkeys(("plan_tokens", "step_tokens", "check_tokens"), step_tokens)
-        found = _solved(asked, library, bounds, seed, planner, evaluator, kind)
+        found = _solved(asked, library, bounds, seed, planner, evaluator, kind, (model, server))
     if json_ not in ("", "-"):
         _write(Path(json_), _lines(found))
     if page:
@@ -128,8 +151,9 @@ def _words(problem: str) -> str:
     return text
 
 
-def _rows(name: str, n: int | None) -> list[tuple[str, str]]:
-    """(problem, gold answer or "") of the first n rows. Raises DataError for a file without such a column, or with a row that is none."""
+def _rows(name: str, n: int | None, mark: str) -> list[tuple[str, str]]:
+    """(problem, gold answer or "") of the first n rows; of an answer that has `mark` in it (GSM8K's `####`) what is behind it. Raises
+    DataError for a file without such a column, or with a row that is none."""
     from factory.files import row_reader
 
     found: list[tuple[str, str]] = []
@@ -142,14 +166,21 @@ def _rows(name: str, n: int | None) -> list[tuple[str, str]]:
                 what = record.broken or f"no column {' or '.join(PROBLEM)} with words in it"
                 raise DataError(f"{name}, row {record.line}: {what}")
             gold = next((str(record.values[key]) for key in GOLD if record.values.get(key) not in (None, "")), "")
-            found.append((texts[0], gold))
+            found.append((texts[0], gold.rpartition(mark)[2].strip() if mark else gold))
     if not found:
         raise DataError(f"{name} has no rows: expected one problem a row")
     return found
 
 
 def _solved(
-    asked: Sequence[tuple[str, str]], library: str, bounds: dict[str, Any], seed: int | None, planner: str, evaluator: str, kind: Any
+    asked: Sequence[tuple[str, str]],
+    library: str,
+    bounds: dict[str, Any],
+    seed: int | None,
+    planner: str,
+    evaluator: str,
+    kind: Any,
+    played_by: tuple[str, str],
 ) -> "list[Trace]":
     from factory.engines.select import Engines
     from factory.params import load
@@ -157,7 +188,7 @@ def _solved(
     from factory.templates.solver import Settings, solver_of
     from factory.templates.solving import grade_all, solve_all
 
-    params = load()
+    params = _played(load(), *played_by)
     lookup = Lookup(load_templates(Path(library)))
     told = params.seed if seed is None else seed
     settings = Settings(**bounds, seed=told, steps=params.steps, rules=tuple(params.grading.rules), kind=kind)
@@ -166,6 +197,25 @@ def _solved(
         solver = solver_of(params, engines, lookup, settings, planner, evaluator)
         traces = solve_all([problem for problem, _ in asked], solver)
     return grade_all(traces, [gold for _, gold in asked], kind, params.grading)
+
+
+def _played(params: "Params", model: str, server: str) -> "Params":
+    """The params with one model as labeller and inference model and no trained planner, asked with the prompts `instruct`; a folder runs
+    on the engine of roles.inference where that is one of this program. Not checked against the rest of the line, whose stages may need more
+    of a role than the loop does: a server cannot sample the line's own planners."""
+    from factory.params import Role
+
+    if not model:
+        return params
+    inference = params.roles.get("inference")
+    if server:
+        role = Role(engine="openai", model=model, base_url=server)
+    elif inference and inference.engine == "vllm":
+        role = inference.model_copy(update={"model": model, "prompts": "instruct"})
+    else:
+        role = Role(engine="transformers", model=model)
+    others = {name: kept for name, kept in params.roles.items() if name != "planner"}
+    return params.model_copy(update={"roles": {**others, "labeller": role, "inference": role}})
 
 
 def _lines(traces: "Sequence[Trace]") -> str:

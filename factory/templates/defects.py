@@ -8,6 +8,7 @@ released library". Patterns are narrow: a step that tells its reader to check a 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,7 +17,9 @@ from factory.schemas import Template
 from factory.templates.follows import misses_point, unreached, wrong_equations
 
 SHOWN = 60  # characters of a quotation
+LONGEST = 600  # characters of a text's end in which it is looked for a circle
 MOST = 3  # quotations of one kind a template
+OFTEN = 3  # times that one step, or one phrase at the end of a text, stands when a model went round in a circle
 
 
 class Defect(NamedTuple):
@@ -63,6 +66,8 @@ _DRAFT_OF_EXAMPLE = re.compile(
 )
 _OPTION = re.compile(r"(?:options?\s|choose\s|select\s)?\(?(?:[A-E]|[A-E]{2,4}|[A-E](?:(?:,\s?|\sand\s)[A-E]){1,3})\)?", re.IGNORECASE)
 _OPTIONS = re.compile(r"(?:^|\s|\()[A-D]\s?[.)、:：]")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_CIRCLE = re.compile(r"(\b\w.{1,60}?)(?:\W{0,3}\1){3}\W{0,3}\w{0,60}\W{0,3}$", re.DOTALL)
 _CUT_OFF = re.compile(r"(?:\.\.\.|…)\s*$")
 _HEADING = re.compile(
     r".{0,120}[:：]|(?:step|method|case|option|part|stage)\s?(?:\d{1,2}|[a-d]|one|two|three)\W{0,3}|\W{1,20}|(?:steps?|procedure|solution|notes?)\W{0,3}",
@@ -78,6 +83,8 @@ def text_defects(template: Template) -> list[Defect]:
             found.append(Defect("heading", f"step {number} is a heading without a step: {_short(step)}", True))
     if template.steps and (not template.description.strip() or not template.scope.strip()):
         found.append(Defect("undescribed", f"no {'description' if not template.description.strip() else 'scope'}", True))
+    found += [Defect("retells", f"{where} tells its own problem: {_short(text)}", False) for where, text in _retellings(template)]
+    found += _quoted("circle", "repeats itself", _circles(template))
     found += _quoted("book", "refers to", _books(template), ", which the template does not hold")
     found += _quoted("figure", "needs a figure or table", _figures(template))
     found += _quoted("draft", "was left in a draft", _drafts(template))
@@ -124,6 +131,29 @@ def _parts(template: Template) -> Iterator[tuple[str, str]]:
 def _example(template: Template) -> Iterator[tuple[str, str]]:
     yield "the example's problem", template.example_problem
     yield "the example's solution", template.example_solution
+
+
+def _retellings(template: Template) -> Iterator[tuple[str, str]]:
+    """Description or scope with two numbers of the example's problem, one of them of two digits or more, or with a boxed answer: they are
+    of this problem, not of its kind. A kind has small numbers, tens and hundreds of its own."""
+    own = set(_NUMBER.findall(template.example_problem))
+    for where, text in (("the description", template.description), ("the scope", template.scope)):
+        told = own & set(_NUMBER.findall(text))
+        if (len(told) > 1 and any(len(number.strip("0.")) > 1 for number in told)) or "\\boxed" in text:
+            yield where, text
+
+
+def _circles(template: Template) -> Iterator[tuple[str, str]]:
+    """A step that stands `OFTEN` times, or a text that ends in one phrase four times over: small models go on until their limit."""
+    steps = Counter(" ".join(step.casefold().split()) for step in template.steps if step.strip())
+    yield from (("a step", step) for step, count in steps.items() if count >= OFTEN)
+    for where, text in (
+        ("the description", template.description),
+        ("the scope", template.scope),
+        *(("a step", step) for step in template.steps),
+    ):
+        if match := _CIRCLE.search(text[-LONGEST:]):
+            yield where, match[1]
 
 
 def _books(template: Template) -> Iterator[tuple[str, str]]:

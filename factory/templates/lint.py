@@ -24,6 +24,7 @@ NEAR_DUPLICATE = 90.0  # rapidfuzz ratio of two normalised names, 0 to 100
 FEW_TEMPLATES = 30  # of a library in which a tag of one template tells nothing
 REACH = 80  # characters before a number that say whether it is a result
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff]")  # one sign of Chinese or Japanese is a word
 # numbers of a method: places, percent, minutes and seconds, angles, π
 _CONSTANTS = frozenset((0, 1, 2, 3, 10, 100, 1000, 0.5, 0.1, 0.01, 60, 3600, 90, 180, 270, 360, 3.14))
 _PLACES = re.compile(
@@ -75,6 +76,8 @@ def lint_template(template: Template) -> list[Finding]:
         found.append(Defect("no-tags", "no tags", True))
     if "\n" in template.name or not template.name.strip() or not balanced(template.name):
         found.append(Defect("name", "a name that no plan line can hold", True))
+    elif not _WORD.search(template.name):
+        found.append(Defect("name", "a name without a word", True))
     own = _leaked(template)
     found += [Defect("own-number", f"steps hold {number}, a number of its own example", True) for number in own]
     if shown := [number for number in _leaked(template, illustrations=True) if number not in own]:

@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from factory.cli.main import app
+from factory.params import ParamsError, parse
 from factory.schemas import Template
 from factory.storage import write_rows
 from factory.templates.traces import read_trace
@@ -110,6 +111,27 @@ def test_a_trained_planner_is_asked_as_in_training_and_another_role_may_evaluate
         assert words in done.output
 
 
+def test_one_served_model_plays_all_roles_of_a_params_file_whose_line_samples_its_own_planner(
+    project: Path, server: ScriptedServer
+) -> None:  # fmt: skip
+    profile = yaml.safe_load((ROOT / "pipelines/profiles/qwen-0.5b.yaml").read_text(encoding="utf-8"))
+    profile["roles"]["inference"] = {"engine": "openai", "model": "m@1", "base_url": server.url}
+    with pytest.raises(ParamsError, match="a server, which cannot sample the planner"):
+        parse(profile)  # what the line's stages need of this role, the loop does not
+    Path("params.yaml").write_bytes((ROOT / "pipelines/profiles/qwen-0.5b.yaml").read_bytes())
+    done = solve(PROBLEM, "--model", "m@1", "--server", server.url, "--answer", "10")
+    assert "answer 10, correct (gold 10)" in done.output
+    assert "labeller m@1, inference m@1; library " in done.output
+    assert [name for name, _ in server.asked] == ["propose", "instantiate", "evaluate", "conclude"]
+
+
+def test_an_answer_behind_a_mark_is_graded_as_what_is_behind_it(project: Path) -> None:
+    rows = [{"question": PROBLEM, "answer": "3 * 4 = 12\n12 - 2 = 10\n#### 10"}]
+    Path("gsm.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert "answer 10, correct (gold 10)" in solve("--problems", "gsm.jsonl").output
+    assert "gold 3 * 4 = 12" in solve("--problems", "gsm.jsonl", "--answer-after", "").output
+
+
 def test_a_failed_request_is_a_stated_end_and_exit_code_3(project: Path, server: ScriptedServer) -> None:
     server.answers["instantiate"] = ["!out of order"]
     done = solve(PROBLEM, "--json", "trace.json")
@@ -146,5 +168,6 @@ def test_without_params_or_with_two_kinds_of_problem_nothing_runs(project: Path,
     assert run("solve", cwd=project).returncode == 2
     assert run("solve", "P?", "--problems", "x", cwd=project).returncode == 2
     assert run("solve", "P?", "--kind", "colour", cwd=project).returncode == 2
+    assert run("solve", "P?", "--server", "http://localhost:1/v1", cwd=project).returncode == 2
     Path("params.yaml").unlink()
     assert "params.yaml is missing here" in run("solve", "P?", cwd=project).stderr

@@ -30,6 +30,9 @@ def codes(planner_kit, **values):
         ({"example_solution": "12 + 7 = 20 (details omitted)"}, "draft"),
         ({"example_solution": "m = n: contradiction found. Check calculations."}, "draft"),
         ({"steps": ("Add the numbers and then …",)}, "draft"),
+        ({"steps": ("Divide.", "Subtract the speed.", "subtract  the speed.", "Subtract the speed.")}, "circle"),  # a 0.5B model's
+        ({"steps": ("Add the counts of Monday and Tuesday and Tuesday and Tuesday and Tuesday and Tuesday.",)}, "circle"),
+        ({"scope": "Selling the DVD and the DVD and the DVD and the DVD and the D"}, "circle"),
     ],
 )
 def test_a_defect(planner_kit, values, code):
@@ -46,6 +49,7 @@ def test_a_defect(planner_kit, values, code):
         {"steps": ("Write the sum 1 + 2 + ... + n.",)},
         {"example_problem": "|x|1|2|3|\n|y|4|5|6|\nUse the table below."},
         {"example_problem": "A set is shown to be finite. Which figure is it?"},
+        {"steps": ("Add the first.", "Add the next.", "Add the first.", "Divide by the number of parts, of parts.")},
     ],
 )
 def test_none(planner_kit, values):
@@ -82,3 +86,19 @@ def test_an_example_that_does_not_follow(planner_kit):
     )  # fmt: skip
     assert [d.problem for d in example_defects(curve, SHARED)] == ["the curve 'x²/15 + y²/5 = 1' does not pass through (3, -2)"]
     assert example_defects(planner_kit.template(), SHARED) == []
+
+
+TOLD = "Leo caught 45 fish and Agrey 20 more."
+
+
+@pytest.mark.parametrize(
+    ("values", "retells"),
+    [
+        ({"description": "So they caught 45 + 20 = 65 fish.", "example_problem": TOLD}, True),
+        ({"scope": r"The answer is \boxed{100}."}, True),
+        ({"description": "Of 45 fish some are caught.", "example_problem": TOLD}, False),
+        ({"description": "Numbers like 10 and 100, 2 and 3.", "example_problem": "Of 100 boxes with 10 pens in 2 rows of 3."}, False),
+    ],
+)
+def test_a_description_of_one_problem_is_a_warning(planner_kit, values, retells):
+    assert ("retells" in [defect.code for defect in text_defects(planner_kit.template(**values)) if not defect.blocking]) == retells

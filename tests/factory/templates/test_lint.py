@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from factory.templates.lint import lint_library, lint_template
+from factory.templates.lint import blocked, lint_library, lint_template
 
 
 def test_a_good_library_has_no_finding(planner_kit):
@@ -16,7 +16,7 @@ def test_a_good_library_has_no_finding(planner_kit):
     [
         ({"steps": ()}, "empty steps"),
         ({"steps": ("Add.", " ")}, "empty steps"),
-        ({"steps": ("Add the next number.",) * 13}, "too long"),
+        ({"steps": tuple(f"Add the number {sign}." for sign in "abcdefghijklm")}, "too long"),
         ({"tags": ()}, "no tags"),
         ({"name": "put (together"}, "no plan line"),
         ({"steps": ("Add 7 to the number.",)}, "steps hold 7, a number of its own example"),
@@ -91,3 +91,9 @@ def test_near_duplicate_names_and_entries_that_retrieve_another(planner_kit):
     assert problems == [
         "the same steps (cosine 1.00): would merge into put together (a)", "its name and tags retrieve a before it",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("$", True), ("+ 3", True), ("x", True), ("add", False), ("和差", False), ("pi r", False)])
+def test_a_name_has_a_word(planner_kit, name: str, blocks: bool) -> None:
+    assert ("a name without a word" in [finding.problem for finding in lint_template(planner_kit.template(name))]) == blocks
+    assert blocked(planner_kit.template(name)) == blocks
