@@ -90,8 +90,8 @@ def test_a_pass_rate_is_right_of_samples_in_its_interval_and_fits_the_verdict(sm
     ("state_of_parent", {"place": 2}), ("state_of_parent", {"prompt": said("user", "Plan: 2 + 7 = 9")}),
     ("values_of_parents", {"n_keep": 8}), ("values_of_parents", {"gain": -0.5}), ("values_of_parents", {"interval": (-1.0, 1.0)}),
     ("values_of_parents", {"parents": ("nowhere",)}), ("choice_of_values", {"gain": 0.5}), ("choice_of_values", {"value_keep": 0.0}),
-    ("choice_of_values", {"value_keep": 0.0, "gain": 0.25}), ("choice_of_values", {"value_fetch": None}),
-    ("choice_of_values", {"value_keep": 0.0, "gain": 0.25, "choice": "stop"}), ("choice_said", {"completion": "Hm."}),
+    ("choice_of_values", {"value_keep": 0.0, "gain": 0.25, "margin": 0.25}), ("choice_of_values", {"value_fetch": None}),
+    ("choice_of_values", {"value_keep": 0.0, "gain": 0.25, "margin": 0.25, "choice": "stop"}), ("choice_said", {"completion": "Hm."}),
     ("interval_holds_gain", {"interval": (-0.5, 0.0)}), ("interval_holds_gain", {"interval": (-1.5, 0.5)}),
 ])  # fmt: skip
 def test_a_wrong_label_of_an_adjustment_is_seen(small_line, name: str, breaks: dict) -> None:
