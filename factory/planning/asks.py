@@ -217,11 +217,19 @@ def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
                 f"{tried:,} imported templates × {resolve} on their own examples",
             )  # fmt: skip
     if params.plans and labeller:
-        problems = _train(sizes, params.plans.problems)
+        section, problems = params.plans, _train(sizes, params.plans.problems)
+        proposals, why = problems * section.samples, f"{problems:,} problems"
         yield Asked(
-            "plans", "labeller", labeller, labeller.prompts, ("propose",), params.plans.labeller.max_tokens, "plans.labeller.max_tokens",
-            problems, _exactly(sizes), f"{problems:,} problems",
+            "plans", "labeller", labeller, labeller.prompts, ("propose",), section.labeller.max_tokens, "plans.labeller.max_tokens",
+            proposals, _exactly(sizes), f"{why} × {section.samples} proposals" if section.samples > 1 else why,
         )  # fmt: skip
+        if section.tries and inference and params.trajectories:
+            different = proposals * (given.distinct if section.samples > 1 else 1.0)
+            yield Asked(
+                "plans", "inference", inference, inference.prompts, ("guided",), params.trajectories.inference.max_tokens,
+                "trajectories.inference.max_tokens", (different + problems) * section.tries, "about",
+                f"{different:,.0f} different plans and none for each of {problems:,} problems, × {section.tries} tries",
+            )  # fmt: skip
 
 
 def _of_pairs(params: Params, analyses: float, labeller: Role) -> Iterator[Asked]:
@@ -250,13 +258,16 @@ def _trajectories(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]
         "trajectories", "planner", _of(inference, "planner_sft"), params.asked_with("labeller"), ("plan",), section.planner.max_tokens,
         "trajectories.planner.max_tokens", plans, _exactly(sizes), f"{problems:,} problems × {section.samples} plans",
     )  # fmt: skip
-    different, most = plans * given.distinct, plans * section.similar * section.decodes
-    each, least = section.similar**given.shared, problems * section.decodes
+    nothing, final = problems * section.nothing, section.final
+    different, most = plans * given.distinct + nothing, (plans + nothing) * section.similar * section.decodes
+    each, least = section.similar**given.shared, (problems + nothing) * section.decodes
+    again = problems * (final.plans + section.nothing) * max(0, final.similar - section.similar) * section.decodes if final else 0
     yield Asked(
         "trajectories", "inference", inference, inference.prompts, ("guided",), section.inference.max_tokens,
-        "trajectories.inference.max_tokens", different * each * section.decodes, "about",
+        "trajectories.inference.max_tokens", different * each * section.decodes + again, "about",
         f"{different:,.0f} different plans × {each:.1f} of {section.similar} problems × {section.decodes} decodes, "
-        f"from {least:,} (all plans alike) to {most:,}",
+        + (f"the best of them up to {again:,} times more, " if again else "")
+        + f"from {least:,} (all plans alike) to {most + again:,}",
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ BREAKS = {
         "prompt_of_problem": {"prompt": said("user", "What?")},
     }),
     "trajectory_pairs": (TrajectoryPair, {
-        "rewards_differ": {"reward_rejected": 1.0}, "rewards_of_parents": {"reward_chosen": 0.9}, "plans_readable": {"chosen": "first this"},
+        "rewards_differ": {"reward_rejected": 1.0}, "rewards_of_parents": {"reward_chosen": 0.9}, "plans_readable": {"chosen": "a plan"},
         "chosen_differs": {"rejected": "put together (add, total)"},
     }),
 }  # fmt: skip

@@ -54,6 +54,7 @@ def document() -> dict[str, Any]:
     found |= {"pretraining": {}, "adoption": {"base": "models/mine"}}
     del found["datasets"]["corpus"]
     found["rollouts"]["problems"], found["distillation"]["problems"], found["evaluate"]["n"] = 8, 8, 4
+    found["plans"] |= {"samples": 1, "tries": 0}
     return found
 
 

@@ -18,7 +18,7 @@ LAPTOP = Sizes(3600, 600, 1000, 1000, "the world's sizes", exact=True)
 # templates and trajectories of the run after it, which has more of them.
 ASKED = {
     "rollouts@base": 3600, "rollouts@r1": 3600, "rollouts@r2": 3600, "rollouts@cot": 3600, "distillation@r1": 3200,
-    "demonstrations": 3408 + 2652 + 1457, "templates": 2865, "plans": 600, "trajectories": 42597, "evaluate": 26435,
+    "demonstrations": 3408 + 2652 + 1457, "templates": 2865, "plans": 9600 + 25452, "trajectories": 19200 + 45276, "evaluate": 26435,
 }  # fmt: skip
 
 
@@ -41,7 +41,8 @@ def test_every_stage_of_the_laptop_is_estimated_within_a_half() -> None:
 def test_guided_requests_of_the_laptop_by_the_size_of_x_sim(similar: int, asked_for: int) -> None:
     """Counted in seed 1's trajectories: 8,285 different plans of 18,000, each pair of a problem and a plan once. The bounds hold."""
     params = load(ROOT / "pipelines/profiles/laptop.yaml")
-    params = params.model_copy(update={"trajectories": params.require("trajectories").model_copy(update={"similar": similar})})
+    then = {"problems": 1500, "samples": 12, "similar": similar, "decodes": 1, "nothing": False}
+    params = params.model_copy(update={"trajectories": params.require("trajectories").model_copy(update=then)})
     found = {(ask.stage, ask.asker): ask for ask in asked(params, LAPTOP, Given())}
     ask = found["trajectories", "inference"]
     assert 1 / 1.2 < ask.requests / asked_for < 1.2
@@ -54,7 +55,7 @@ def test_what_the_params_decide_is_exact() -> None:
     found = {(ask.stage, ask.asker): ask for ask in asked(load(ROOT / "pipelines/profiles/laptop.yaml"), LAPTOP, Given())}
     for stage in ("rollouts@base", "rollouts@r1", "distillation@r1"):
         assert (found[stage, "generator"].requests, found[stage, "generator"].how) == (ASKED[stage], "exactly")
-    assert (found["plans", "labeller"].requests, found["plans", "labeller"].how) == (600, "exactly")
+    assert (found["plans", "labeller"].requests, found["plans", "labeller"].how) == (1200 * 8, "exactly")
     assert (found["ppo@r1", "policy"].requests, found["ppo@r1", "policy"].stored) == (60 * 128, False)
     assert found["demonstrations", "critic"].how == "about"
 

@@ -70,7 +70,9 @@ def test_the_stores_answers_of_that_stage_and_model_are_better_than_assumptions(
 
 
 def test_a_stage_has_run_with_these_params_when_the_lock_says_so_and_its_outs_are_here(project: Path, document: dict[str, Any]) -> None:
-    keys = {"seed": 1, "roles.labeller": document["roles"]["labeller"], "plans": document["plans"]}
+    roles = {f"roles.{name}": document["roles"][name] for name in ("labeller", "inference")}
+    keys = {"seed": 1, **roles, "grading": document.get("grading"), "plans": document["plans"],
+            "trajectories.inference": document["trajectories"]["inference"]}  # fmt: skip
     (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"plans": {"cmd": "", "params": {"params.yaml": keys}}}}))
     assert not History.of(document).ran("plans"), "its outs are not here"
     for out in ("tables/structure", "tables/plans", "rejects/plans"):
