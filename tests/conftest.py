@@ -116,7 +116,7 @@ def trajectory_pair(source: Problem) -> TrajectoryPair:
     return TrajectoryPair(
         id=row_id("pair", better.id, worse.id), problem_id=source.id, prompt=better.prompt, chosen=better.plan, rejected=worse.plan,
         reward_chosen=better.reward, reward_rejected=worse.reward, n_similar=1, n_decodes=2, template_ids=("t1",),
-        parents=(better.id, worse.id), **LINEAGE,
+        parents=(better.id, worse.id), interval=(-0.2, 1.0), **LINEAGE,
     )  # fmt: skip
 
 

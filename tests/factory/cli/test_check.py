@@ -58,7 +58,7 @@ def test_no_torch_is_loaded_where_no_tokenizer_is_needed(project: Path) -> None:
 def test_an_unknown_profile_is_one_line(project: Path, run: Run) -> None:
     answer = run("check", "moon", cwd=project)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (1, 1)
-    assert "'moon' is no profile and no file: the profiles are laptop, laptop-vllm" in answer.stderr
+    assert "'moon' is no profile and no file: the profiles are field, laptop, laptop-vllm" in answer.stderr
 
 
 def test_a_line_of_its_own_is_checked_from_its_folder(project: Path, run: Run) -> None:

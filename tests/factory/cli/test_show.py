@@ -27,7 +27,7 @@ def test_show_prints_rows_and_an_id_brings_the_lineage(small_line, ask: Callable
 def test_show_of_an_unknown_name_lists_what_there_is(small_line, run: Callable[..., subprocess.CompletedProcess]) -> None:
     answer = run("show", "demonstration", cwd=small_line.root)
     assert answer.returncode == 1
-    assert "no dataset or table 'demonstration': there is corpus, cot_demonstrations, demonstrations" in answer.stderr
+    assert "no dataset or table 'demonstration': there is adjustments, corpus, cot_demonstrations, demonstrations" in answer.stderr
 
 
 def test_tokens_are_coloured_and_escapes_are_not_obeyed(small_line, run: Callable[..., subprocess.CompletedProcess]) -> None:
