@@ -233,7 +233,7 @@ def main() -> None:
     tell(f"{len(sources)} solutions, {len(held)} held-out problems, {options.model}\n")
     with Engines(params.requests, "real_templates") as engines, Grader.of(params.grading) as grader:
         labeller, inference = (engines.engine(params.roles[name], name) for name in ROLES)  # type: ignore[index]
-        templates, rejects = induce(sources, labeller, inference, params)
+        templates, rejects, _ = induce(sources, labeller, inference, params)
         write_rows(out / "templates.parquet", Template, templates)
         tell(*library_table(len(sources), templates, rejects), "")
         tell(*lint_table(templates, grader), "")

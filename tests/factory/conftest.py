@@ -102,9 +102,11 @@ class Kit:
 
     @staticmethod
     def params(**sections: dict[str, object]) -> Params:
-        """The project's params with some keys of some sections changed."""
+        """The project's params with some keys of some sections changed: one proposal a problem, untried, and no plan of nothing."""
         params = load(Path(__file__).parents[2] / "params.yaml")
-        return params.model_copy(update={name: params.require(name).model_copy(update=values) for name, values in sections.items()})
+        plain: dict[str, dict[str, object]] = {"plans": {"samples": 1, "tries": 0}, "trajectories": {"nothing": False}}
+        changed = {name: {**plain.get(name, {}), **sections.get(name, {})} for name in {*plain, *sections}}
+        return params.model_copy(update={name: params.require(name).model_copy(update=values) for name, values in changed.items()})
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_an_imported_template_is_judged_as_an_induced_one(planner_kit, tmp_path,
         return planner_kit.follow(request) if len(asked) == 1 else r"\boxed{0}"
 
     labeller = planner_kit.RuleEngine(planner_kit.analyse)
-    (induced,), _ = induce([Solved(row, row.solution, (row.id,)) for row in problems], labeller, planner_kit.RuleEngine(once), params)
+    (induced,), *_ = induce([Solved(row, row.solution, (row.id,)) for row in problems], labeller, planner_kit.RuleEngine(once), params)
     row = {"name": "Join", "tags": ["sum"], "description": "Join amounts.", "scope": "Amounts.", "steps": ["Add the next number."]}
     file = tmp_path / "a.jsonl"
     file.write_text(json.dumps(row | {"example": {"problem": "Tom has 12. Tom gets 7.", "solution": "12 + 7 = 19", "answer": "19"}}))
