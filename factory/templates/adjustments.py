@@ -30,6 +30,7 @@ from factory.schemas import Conversation, Reject, Template, Trajectory
 from factory.storage import reject
 from factory.tables import Adjustment
 from factory.templates.adjusting import SPOKEN, prompts_of, question
+from factory.templates.interplay import parse_plan
 from factory.templates.judged import Judged, by_problem, judge, related, steps_before_answer
 
 
@@ -50,7 +51,8 @@ def make_adjustments(
                 if judged is None:
                     rejects.append(_left_out(parent, place, _why(parent, place, steps)))
                     continue
-                plan = [by_id[key] for key in parent.template_ids]
+                known = all(key in by_id for key in parent.template_ids)  # else they were planned by name and tags alone
+                plan = [by_id[key] for key in parent.template_ids] if known else parse_plan(parent.plan, (), retrieval="none")
                 prompt = question(asking, problems[parent.problem_id], plan, steps)
                 rows.append(_row(parent, place, steps, prompt, asking.version("evaluate"), judged, section.margin, group))
             if not places:

@@ -185,3 +185,13 @@ def test_params_of_adjustments_need_what_they_are_made_of() -> None:
     document["datasets"].pop("adjustments")
     with pytest.raises(ParamsError, match="datasets lacks adjustments, which planner_adjust trains on"):
         parse(document)
+
+
+def test_a_plan_by_names_alone_is_shown_by_its_names(make) -> None:
+    """With retrieval off the templates of a plan are none of the library's."""
+    other = {"a": "x", "b": "y", "c": "z"}
+    named = [replace(row, template_ids=tuple(other[key] for key in row.template_ids)) for row in (plan("ab", 0), plan("ac", 4))]
+    rows, _ = make(*named)
+    row = next(row for row in rows if row.template_ids == ("x", "y") and row.place == 1)
+    assert row.choice == "revise"
+    assert "a (tag)" in flat(row.prompt)
