@@ -1,4 +1,4 @@
-"""Arms of both halves of the ablations as DVC experiments, on what the tiny line has made."""
+"""Arms of the policies' half of the ablations as DVC experiments, on what the tiny line has made."""
 
 import shutil
 from pathlib import Path
@@ -13,12 +13,6 @@ ARMS = {
     "policies": {
         "full": {"text": "the whole", "model": "policy_r1"},
         "short": {"text": "two iterations", "model": "policy_r1", "set": ["ppo.iterations=2"]},
-    },
-    "planner": {
-        "recipe": {"text": "the planner"},
-        "heldout": {"text": "held out", "set": ["++planner_sft.heldout_templates=0.3"]},
-        "names": {"text": "names alone", "set": ["++trajectories.retrieval=none"]},
-        "small": {"text": "two templates", "set": ["++templates.most=2"]},
     },
 }
 
@@ -40,20 +34,6 @@ def test_arms_run_share_what_they_can_and_are_judged_together(line: Any, tmp_pat
     shown = type(line)(copy).dvc("exp", "list", "--name-only")
     assert {"seed1-full", "seed1-short"} <= set(shown.split())
     assert yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))["ppo"]["iterations"] == 2
-    ran = [text for text in ablate(project, "planner") if "inputs" not in text]
-    assert not any(name in text for text in ran for name in ("ppo", "orm", "demonstrations", "format_tuning", "evaluate'"))
-    counts = {name: sum(f"{name}'" in text for text in ran) for name in ("planner_arms", "templates", "planner_sft", "trajectories")}
-    assert counts["planner_arms"] == 4
-    assert counts["templates"] == 1, "only the small library's are others than the line's"
-    assert counts["planner_sft"] == 2, "held out, and of a small library"
-    text = (project.folder / "data/evaluation/ablations_planner.md").read_text(encoding="utf-8")
-    templates = {row[0]: row[1:] for row in (line.strip("| ").split(" | ") for line in text.splitlines()) if row[0] in TEXTS}
-    assert templates["two templates"][:2] == ["2", "2"]
-    assert "→" in templates["held out"][-1]
-    assert templates["names alone"][-1] == "–"
-
-
-TEXTS = [arm["text"] for arm in ARMS["planner"].values()]
 
 
 def ablate(project: Any, half: str) -> list[str]:
