@@ -6,9 +6,8 @@ judge(("a", "b"), 1, trajectories)   → Judged(counts={"keep": Count(0, 4), "re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
-from factory.evaluation.statistics import wilson
+from factory.evaluation.newcombe import newcombe
 from factory.grading import extract_answer
 from factory.language.steps import By, split
 from factory.schemas import Trajectory
@@ -98,17 +97,7 @@ def judge(plan: Plan, place: int, recorded: Sequence[Trajectory]) -> Judged | No
     if not others:
         return None
     gain, best = max(others, key=lambda found: round(found[0], 9))  # the first of equal ones
-    return Judged(counts, best, gain, newcombe(counts[best], kept))
-
-
-def newcombe(a: Count, b: Count) -> tuple[float, float]:
-    """The 95 % interval of a's share less b's, within [-1, 1]: Newcombe's hybrid of two Wilson intervals."""
-    share_a, share_b = a.right / a.n, b.right / b.n
-    (low_a, high_a), (low_b, high_b) = wilson(a.right, a.n), wilson(b.right, b.n)
-    difference = share_a - share_b
-    low = difference - sqrt((share_a - low_a) ** 2 + (high_b - share_b) ** 2)
-    high = difference + sqrt((high_a - share_a) ** 2 + (share_b - low_b) ** 2)
-    return max(-1.0, low), min(1.0, high)
+    return Judged(counts, best, gain, newcombe(counts[best].right, counts[best].n, kept.right, kept.n))
 
 
 def by_problem(trajectories: Sequence[Trajectory]) -> Iterator[list[Trajectory]]:

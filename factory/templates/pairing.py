@@ -11,9 +11,8 @@ the interval lies above 0 as a whole; `clear_only` leaves the others out. Source
 
 from collections import defaultdict
 from collections.abc import Sequence
-from math import sqrt
 
-from factory.evaluation.statistics import wilson
+from factory.evaluation.newcombe import newcombe
 from factory.identity import row_id
 from factory.params import Trajectories
 from factory.schemas import Problem, Reject, Trajectory, TrajectoryPair
@@ -27,19 +26,14 @@ def apart(better: Trajectory, worse: Trajectory) -> float:
 
 
 def difference(better: Trajectory, worse: Trajectory) -> tuple[float, float]:
-    """95 % interval of R(better) - R(worse), within [-1, 1]. R. G. Newcombe (1998), method 10: from the two score intervals.
-
-    Both are taken as drawn independently: the same X_sim makes the interval a little wider than it need be."""
-    (low, high), (least, most) = _interval(better), _interval(worse)
-    gap = apart(better, worse)
-    below = sqrt((better.reward - low) ** 2 + (most - worse.reward) ** 2)
-    above = sqrt((high - better.reward) ** 2 + (worse.reward - least) ** 2)
-    return gap - below, gap + above
+    """95 % interval of R(better) - R(worse), as if each had an X_sim of its own."""
+    return newcombe(*_counts(better), *_counts(worse))
 
 
-def _interval(trajectory: Trajectory) -> tuple[float, float]:
+def _counts(trajectory: Trajectory) -> tuple[int, int]:
+    """Right decodes and all."""
     n = trajectory.n_similar * trajectory.n_decodes
-    return wilson(round(trajectory.reward * n), n)
+    return round(trajectory.reward * n), n
 
 
 def make_pairs(

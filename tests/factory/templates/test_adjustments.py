@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from factory.evaluation.newcombe import newcombe
 from factory.language.conversation import flat, said
 from factory.language.prompting import SETS
 from factory.params import Params
@@ -15,7 +16,7 @@ from factory.tables import ADJUSTS, Adjustment
 from factory.templates.adjusting import SPOKEN, prompts_of, question
 from factory.templates.adjustments import make_adjustments
 from factory.templates.choices import read_choice
-from factory.templates.judged import Count, judge, newcombe, relation, steps_before_answer
+from factory.templates.judged import judge, relation, steps_before_answer
 
 PROBLEM = "Tom has 3 bags of 4 apples. He eats 2."
 RIGHT, WRONG = "correct", "wrong"
@@ -67,7 +68,7 @@ def test_the_value_of_a_choice_is_the_accuracy_of_the_plans_that_make_it(make) -
     assert (row.value_stop, row.n_stop) == (0.5, 4)
     assert (row.value_fetch, row.n_fetch) == (0.0, 4)
     assert (row.choice, row.gain, row.margin) == ("stop", 0.25, 0.25)  # of equal values what undoes least
-    assert row.interval == newcombe(Count(2, 4), Count(1, 4))
+    assert row.interval == newcombe(2, 4, 1, 4)
     assert (row.steps, row.completion) == (("3 * 4 = 12",), "stop")
     assert set(row.parents) == {"p-ab", "p-ac", "p-ad", "p-a", "p-cb"}
     assert row.parents[0] == "p-ab"
@@ -136,8 +137,8 @@ def test_rows_are_balanced_and_what_is_above_is_kept_as_rejects(make) -> None:
 
 def test_newcombe_s_interval_is_the_published_one() -> None:
     """Newcombe 1998, table II, method 10: 56/70 less 48/80, and 9/10 less 3/10."""
-    assert newcombe(Count(56, 70), Count(48, 80)) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    assert newcombe(Count(9, 10), Count(3, 10)) == pytest.approx((0.1705, 0.8090), abs=5e-5)
+    assert newcombe(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert newcombe(9, 10, 3, 10) == pytest.approx((0.1705, 0.8090), abs=5e-5)
 
 
 def test_nothing_is_judged_without_another_plan_or_without_a_decode() -> None:
