@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ROLLOUTS = {"rollouts@base", "rollouts@r1"}
 ASKING = {*ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "evaluate"}
 PROMPTED = {
-    "problems", *ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "evaluate", "report",
+    "problems", *ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "adjustments", "evaluate", "report",
     *(f"release@{name}" for name in yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())["datasets"] if name != "corpus"),
 }  # fmt: skip
 
@@ -170,7 +170,7 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]
     pytest.param(append("factory/templates/plans.py", "\n"), {"plans", "trajectories"}, id="a code file"),
     pytest.param(edit(lambda document: document["plans"].update(problems=149)), {"plans"}, id="a value of the params"),
     pytest.param(edit(lambda document: document["roles"]["inference"].update(model="org/name@5f1c2ab")),
-                 {"templates", "trajectories", "evaluate", "demonstrations"}, id="the revision of a Hub model"),
+                 {"templates", "plans", "trajectories", "evaluate", "demonstrations"}, id="the revision of a Hub model"),
     pytest.param(edit(lambda document: document["requests"].update(retries=9)), set(), id="how engines are asked"),
 ])  # fmt: skip
 def test_a_change_makes_the_stages_stale_that_read_it(locked: Line, change: Callable[[Path], object], expected: set[str]) -> None:
