@@ -26,16 +26,6 @@ render = Prompts("laptop").render
 LINEAGE = {"model": "base@3fa9", "prompt_version": "solve@1f0c9a27", "seed": 7, "round": "r1"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` a file stays in one process, and so do the files that share a whole line."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            file = item.path.relative_to(ROOT / "tests").as_posix()
-            group = "line" if file.startswith("line/") else file
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop() -> Generator[None, object, object]:
     """What the imported libraries hold stays: a garbage collection, as each trainer asks for one at its end, need not go through it."""
