@@ -65,10 +65,11 @@ def _planner(params: "Params") -> Iterator[Stage]:
     if params.templates:
         yield Stage("templates", ("templates",), "templates")
         yield Stage("library")
-    if params.plans:
-        yield Stage("plans", ("structure", "plans"), "plans")
-    if params.planner_sft:
-        yield Stage("planner_sft")
+    if params.planners:
+        yield Stage("structure", ("structure",))
+    for key in params.planners:
+        yield Stage(f"plans@{key}", (f"plans_{key}",), f"plans_{key}")
+        yield Stage(f"planner@{key}")
     if params.trajectories:
         yield Stage("trajectories", ("trajectories", "trajectory_pairs"), "trajectories")
     if params.planner_dpo:

@@ -28,7 +28,7 @@ from factory.evaluation.planner_ablations import Made
 from factory.params import load
 from factory.schemas import Answer, Example, Problem, Template, TrajectoryPair
 from factory.storage import TABLES, read_rows, whole_file
-from factory.templates.structure import STRUCTURE
+from factory.templates.structure import REPORTS
 from pipelines.claims import copy_project, run_in, side_by_side, whole_numbers
 from pipelines.planner_arms import NAME as PLANNER
 from pipelines.score import SCORES
@@ -130,7 +130,7 @@ def read_made(folder: Path) -> Made:
     tables = folder / TABLES
     templates = [row for row in read_rows(tables / "templates.parquet", Template) if row.status == "accepted"]
     plans, pairs = read_rows(tables / "plans.parquet", Example), read_rows(tables / "trajectory_pairs.parquet", TrajectoryPair)
-    return Made(len(templates), len(plans), len(pairs), json.loads((folder / STRUCTURE).read_text(encoding="utf-8")))
+    return Made(len(templates), len(plans), len(pairs), json.loads((folder / REPORTS / "structure_sft.json").read_text(encoding="utf-8")))
 
 
 def experiment(folder: Path, name: str, arm: Arm, jobs: int) -> None:

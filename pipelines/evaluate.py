@@ -75,7 +75,7 @@ def main(params: Params) -> None:
             found = greedy.answers(params, name, asked, grader)
             print(f"evaluate: {name} {sum(row.verdict == 'correct' for row in found)} of {len(found)} right")
             answers += found
-        if params.planner_sft and params.planner_dpo:
+        if params.planners and params.planner_dpo:
             answers += planner_answers(params, asked, answers[: len(asked)], grader)
         assert len(answers) % len(asked) == 0, f"{len(answers)} answers to {len(asked)} questions: every question of every arm is a row"
         if params.planner_adjust and section.interplay:

@@ -31,7 +31,7 @@ MAINS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 PROBLEMS = TABLES / "problems.parquet"
 ASKS = {  # stage → the roles whose models it asks, besides the policies
-    "demonstrations": ("generator", "critic"), "templates": ("labeller", "inference"), "plans": ("labeller",),
+    "demonstrations": ("generator", "critic"), "templates": ("labeller", "inference"), "plans": ("labeller", "inference"),
     "trajectories": ("inference",), "evaluate": ("inference",),
 }  # fmt: skip
 
@@ -187,9 +187,9 @@ class Few:
         changes["distillations"] = {name: turn for name, turn in params.distillations.items() if name not in undistilled}
         lacking += [f"policy_{name}" for name in gone] + [f"distilled_{name}" for name in undistilled]
         planner = [MODELS / "planner_sft", MODELS / "planner_dpo", DATASETS / "templates"]
-        if params.planner_sft and (absent := [path.name for path in planner if not path.exists()]):
-            changes["planner_sft"], lacking = None, [*lacking, *absent]
-        if params.planner_adjust and (changes.get("planner_sft", params.planner_sft) is None or not (MODELS / "planner_adjust").exists()):
+        if params.planners and (absent := [path.name for path in planner if not path.exists()]):
+            changes["planners"], lacking = {}, [*lacking, *absent]
+        if params.planner_adjust and (not changes.get("planners", params.planners) or not (MODELS / "planner_adjust").exists()):
             changes["planner_adjust"], lacking = None, [*lacking, "planner_adjust"]
         if lacking:
             self.notes.append(f"not evaluated, because `dvc repro` has not made it yet: {', '.join(lacking)}")

@@ -199,7 +199,8 @@ def write_line(folder: Path) -> Line:
     line.write("corpus", CorpusText, corpus)
     line.write("distillation_r1", Example, distilled)
     line.write("templates", Template, [template()])
-    line.write("plans", Example, plans)
+    for key in params.planners:
+        line.write(f"plans_{key}", Example, plans)
     line.write("structure", Example, [structure])
     line.write("trajectories", Trajectory, [row for source in train for row in trajectories(source)])
     line.write("adjustments", Adjustment, [adjustment(source) for source in train])

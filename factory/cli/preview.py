@@ -27,6 +27,7 @@ INSTEAD = {  # what to do with the stages that ask no model
     "release": "it is the gate: `dvc repro {title}` runs it, `factory audit {item}` says what it thinks of rows",
     "report": "it draws what is there: `dvc repro report`",
     "library": "it asks no model: `dvc repro library`, then `factory templates search`",
+    "structure": "it asks no model: `dvc repro structure`, then `factory show structure`",
     "corpus": "it asks no model: `dvc repro {title}`, then `factory show corpus`",
     "orm_pairs": "it asks no model: `dvc repro {title}`, then `factory show orm_pairs_{item}`",
     "restarts": "it asks no model: `dvc repro {title}`, then `factory show restarts_{item}`",

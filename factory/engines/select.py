@@ -181,7 +181,8 @@ def maker(model: str) -> str:
     if model in stages:
         return stages[model]
     kind, _, key = model.partition("_")
-    return f"{stages.get(kind, kind)}@{key}" if kind in ("orm", "policy", "distilled") else model
+    item = kind in ("orm", "policy", "distilled") or (kind == "planner" and key not in ("dpo", "adjust"))
+    return f"{stages.get(kind, kind)}@{key}" if item else model
 
 
 def _name(source: str) -> str:

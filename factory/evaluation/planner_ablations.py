@@ -21,7 +21,7 @@ WITHIN = (("dpo", "direct"), ("dpo", "sft"), ("sft", "direct"), ("oracle", "dire
 
 @dataclass(frozen=True)
 class Made:
-    """What an arm made with one seed: accepted templates, plans to learn from, preference pairs, and data/evaluation/structure.json."""
+    """What an arm made with one seed: accepted templates, plans to learn from, preference pairs, and data/evaluation/structure_sft.json."""
 
     templates: int
     plans: int

@@ -28,6 +28,7 @@ from factory.params.sections import (
     Fraction,
     Orm,
     OrmPairs,
+    Planner,
     PlannerSft,
     Plans,
     Policy,
@@ -201,6 +202,7 @@ class Params(Strict):
     policies: dict[Key, Policy] = Field(default_factory=dict)
     rounds: dict[Key, Round] = Field(default_factory=dict)
     distillations: dict[Key, Distilled] = Field(default_factory=dict)
+    planners: dict[Key, Planner] = Field(default_factory=dict)
     datasets: dict[str, Dataset]
     problems: Problems
     corpus: Corpus | None = None

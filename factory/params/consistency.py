@@ -26,7 +26,7 @@ OF_LINE = {"generator": "base", "critic": "base", "reward_model": "orm_base", "l
 # section → what its stages train on or read from the gate, the roles they ask, and the sections they read beside their own
 RELEASED = {
     "format_tuning": ("demonstrations", "cot_demonstrations"), "plans": ("templates",),
-    "planner_sft": ("structure", "plans"), "planner_dpo": ("trajectory_pairs",),
+    "planner_sft": ("structure",), "planner_dpo": ("trajectory_pairs",),
     "planner_adjust": ("adjustments",), "adjustments": ("templates",),
 }  # fmt: skip
 ASKED = {
@@ -41,7 +41,7 @@ BESIDE = {
 
 def check(params: "Params") -> None:
     """Raises ValueError naming the key, its value and what would fit."""
-    for faults in (_sources, _sections, _base, _roles, _budgets, _rounds, _datasets, _sizes, _training, _ppo):
+    for faults in (_sources, _sections, _base, _roles, _budgets, _rounds, _planners, _datasets, _sizes, _training, _ppo):
         for fault in faults(params):
             raise ValueError(fault)
 
@@ -195,8 +195,7 @@ def models_of(params: "Params") -> Iterator[str]:
         yield from ("format_tuned", "cot_control")
     yield from (f"policy_{name}" for name in params.rounds)
     yield from (f"distilled_{name}" for name in params.distillations)
-    if params.planner_sft:
-        yield "planner_sft"
+    yield from (f"planner_{name}" for name in params.planners)
     if params.planner_dpo:
         yield "planner_dpo"
     if params.planner_adjust:
@@ -223,6 +222,24 @@ def _rounds(params: "Params") -> Iterator[str]:
             yield f"distillations.{name} has no rounds.{name}{meant(name, params.rounds)}"
         if f"distilled_{name}" not in used:
             yield f"distillations.{name}: no round starts from distilled_{name}; the last round has no distillation"
+
+
+def _planners(params: "Params") -> Iterator[str]:
+    """Each starts at the base or at one before it; trajectories are sampled from the one called `sft`."""
+    for name in ("plans", "planner_sft") if params.planners else ():
+        if getattr(params, name) is None:
+            yield f"planners needs the section {name}: add it, or leave planners empty"
+    for name in ("plans", "planner_sft", "trajectories"):
+        if getattr(params, name) is not None and "sft" not in params.planners:
+            yield f"{name} needs planners.sft: add it ({{start: base}}), or leave {name} out"
+    before = ["base"]
+    for name, planner in params.planners.items():
+        yield from _model(f"planners.{name}.start", planner.start, before)
+        if planner.start != "base" and params.plans and not params.plans.tries:
+            yield f"plans.tries is 0: planners.{name} learns the best of plans that {planner.start} proposes, so that they have to be tried"
+        before.append(f"planner_{name}")
+    if "dpo" in params.planners or "adjust" in params.planners:
+        yield "planners: dpo and adjust are the names of models that other stages make, take another"
 
 
 def _model(key: str, model: str, made: Collection[str]) -> Iterator[str]:
@@ -256,6 +273,7 @@ def _datasets(params: "Params") -> Iterator[str]:
     needed += [(f"orm_pairs_{name}", f"the reward model of policies.{name}") for name in params.policies if params.orm]
     needed += [(f"restarts_{name}", f"round {name}") for name in params.rounds]
     needed += [(f"distillation_{name}", f"distillations.{name}") for name in params.distillations]
+    needed += [(f"plans_{name}", f"planners.{name}") for name in params.planners]
     for name, user in needed:
         if name not in params.datasets:
             yield f"datasets lacks {name}, which {user} trains on or reads"

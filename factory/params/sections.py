@@ -278,11 +278,18 @@ class Templates(Strict):
     most: int | None = Field(default=None, ge=1)  # accepted templates that stay, those of the most problems; None: all
 
 
+class Planner(Strict):
+    """A planner by SFT, data/models/planner_<key>. One that starts from `base` learns plans of the labeller; one that starts from an
+    earlier planner learns the best of that planner's own."""
+
+    start: str
+
+
 class Plans(Strict):
     problems: int = Field(ge=1)
-    samples: int = Field(default=1, ge=1)  # proposals a problem
+    samples: int = Field(default=1, ge=1)  # proposals a problem, of the labeller or of an earlier planner
     tries: int = Field(default=0, ge=0)  # of each different proposal on its problem; 0: the first of the right form is kept
-    min_reward: Fraction = 0.5  # of the tries that solve it, and no fewer than without a plan
+    min_reward: Fraction = 0.75  # of the tries that solve it; of these plans the one proposed most often
     max_templates: int = Field(ge=1)
     labeller: Sampling
 

@@ -216,19 +216,33 @@ def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
                 "trajectories.inference.max_tokens", tried * resolve, "at most",
                 f"{tried:,} imported templates × {resolve} on their own examples",
             )  # fmt: skip
-    if params.plans and labeller:
-        section, problems = params.plans, _train(sizes, params.plans.problems)
-        proposals, why = problems * section.samples, f"{problems:,} problems"
-        yield Asked(
-            "plans", "labeller", labeller, labeller.prompts, ("propose",), section.labeller.max_tokens, "plans.labeller.max_tokens",
-            proposals, _exactly(sizes), f"{why} × {section.samples} proposals" if section.samples > 1 else why,
-        )  # fmt: skip
-        if section.tries and inference and params.trajectories:
+    if params.plans and labeller and inference and params.trajectories:
+        yield from _plans(params, sizes, given, labeller, inference)
+
+
+def _plans(params: Params, sizes: Sizes, given: Given, labeller: Role, inference: Role) -> Iterator[Asked]:
+    section, trajectories = params.require("plans"), params.require("trajectories")
+    problems = _train(sizes, section.problems)
+    proposals, why = problems * section.samples, f"{problems:,} problems"
+    why = f"{why} × {section.samples} proposals" if section.samples > 1 else why
+    for name, planner in params.planners.items():
+        stage = f"plans@{name}"
+        if planner.start == "base":
+            yield Asked(
+                stage, "labeller", labeller, labeller.prompts, ("propose",), section.labeller.max_tokens, "plans.labeller.max_tokens",
+                proposals, _exactly(sizes), why,
+            )  # fmt: skip
+        else:
+            yield Asked(
+                stage, "planner", _of(inference, planner.start), params.asked_with("labeller"), ("plan",),
+                trajectories.planner.max_tokens, "trajectories.planner.max_tokens", proposals, _exactly(sizes), why,
+            )  # fmt: skip
+        if section.tries:
             different = proposals * (given.distinct if section.samples > 1 else 1.0)
             yield Asked(
-                "plans", "inference", inference, inference.prompts, ("guided",), params.trajectories.inference.max_tokens,
-                "trajectories.inference.max_tokens", (different + problems) * section.tries, "about",
-                f"{different:,.0f} different plans and none for each of {problems:,} problems, × {section.tries} tries",
+                stage, "inference", inference, inference.prompts, ("guided",), trajectories.inference.max_tokens,
+                "trajectories.inference.max_tokens", different * section.tries, "about",
+                f"{different:,.0f} different plans × {section.tries} tries",
             )  # fmt: skip
 
 
@@ -287,7 +301,7 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
             "evaluate", model, Role(engine=engine, model=f"data/models/{model}"), generator.prompts, ("solve",), limit[1], limit[0],
             questions + 2 * extra, _exactly(sizes), why,
         )  # fmt: skip
-    if not (params.planner_sft and params.planner_dpo and params.trajectories and inference):
+    if not (params.planners and params.planner_dpo and params.trajectories and inference):
         return
     shared = inference.model == "data/models/base" and params.asked_with("inference") == params.asked_with("generator")
     arms = [*RANDOM_AND_PLANNED, *(("oracle",) if all(source.kind == "world" for source in params.problems.sources) else ())]

@@ -81,9 +81,12 @@ class History:
             return None
         name = title.partition("@")[0]
         try:
-            if name in ("rollouts", "distillation", "plans"):  # every request is a row or a reject
-                table = title.replace("@", "_")
+            table = title.replace("@", "_")
+            if name in ("rollouts", "distillation"):  # every request is a row or a reject
                 return self.rows(table) + self._rejected(table)
+            if name == "plans":  # of several proposals a problem, and of their tries, only those of the plan that is kept are told
+                plans = self.document["plans"]
+                return None if plans.get("samples", 1) > 1 or plans.get("tries") else self.rows(table) + self._rejected(table)
             if name in ("templates", "trajectories"):
                 asked = {key for keys in self.column(name, "request_ids") for key in keys}
                 return len(asked) + self._rejected(name)

@@ -70,7 +70,7 @@ def _trained(params: Params, prompt: int) -> Iterator[tuple[str, _Rows]]:
     if params.distillation and params.distillations:
         tuned.append(("distill", params.distill, params.distillation.sampling.max_tokens))
     if params.plans:
-        tuned.append(("planner_sft", params.planner_sft, params.plans.labeller.max_tokens))
+        tuned.append(("planner", params.planner_sft, params.plans.labeller.max_tokens))
     for stage, sft, written in tuned:
         if sft:
             yield stage, _Rows("sft", sft.batch, 1, prompt + written, sft.lora.rank if sft.lora else None)

@@ -82,8 +82,9 @@ def _planned(params: Params, sizes: Sizes, given: Given, lengths: Lengths) -> It
         )
         if name in params.distillations and params.distill:
             yield f"distill@{name}", Trained(f"distilled_{name}", params.distill.tokens, "distill.tokens")
-    if params.planner_sft:
-        yield "planner_sft", Trained("planner_sft", params.planner_sft.tokens, "planner_sft.tokens")
+    for name in params.planners if params.planner_sft else ():
+        assert params.planner_sft is not None
+        yield f"planner@{name}", Trained(f"planner_{name}", params.planner_sft.tokens, "planner_sft.tokens")
     if params.planner_dpo and params.trajectories:
         section = params.trajectories
         problems = section.problems if sizes.train is None else min(section.problems, sizes.train)

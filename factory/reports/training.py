@@ -69,7 +69,7 @@ def _supervised(params: Params) -> dict[str, list[str]]:
         "the base": list(params.pretraining),
         "the reward models": [f"orm_{name}" for name in params.policies],
         "fine-tuning": ["format_tuned", "cot_control", *(f"distilled_{name}" for name in params.distillations)],
-        "the planner": ["planner_sft", "planner_dpo", "planner_adjust"],
+        "the planner": [*(f"planner_{name}" for name in params.planners), "planner_dpo", "planner_adjust"],
     }
 
 

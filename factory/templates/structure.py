@@ -19,7 +19,7 @@ from factory.language.conversation import flat
 from factory.schemas import Example
 
 Loss = tuple[float, int]  # nats, tokens: of one row
-STRUCTURE = Path("data/evaluation/structure.json")
+REPORTS = Path("data/evaluation")  # structure_<planner>.json
 LEADS = ("Description: ", "\nScope: ")
 
 

@@ -16,8 +16,7 @@ Source: papers/reasonflux, "Trajectory preference learning".
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from factory.engines.asking import sampling_params
-from factory.engines.protocol import Engine, Request
+from factory.engines.protocol import Engine
 from factory.evaluation.statistics import wilson
 from factory.grading import Grader
 from factory.identity import row_id, seed_for
@@ -25,9 +24,10 @@ from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.schemas import Problem, Reject, Template, Trajectory, TrajectoryPair
 from factory.storage import reject
-from factory.templates.interplay import NOTHING, PlanError, parse_plan, plan_text
+from factory.templates.interplay import NOTHING, parse_plan
 from factory.templates.pairing import make_pairs
-from factory.templates.plans import draw_train, finished_text
+from factory.templates.plans import draw_train
+from factory.templates.proposing import collect, plan_requests
 from factory.templates.retrieve import similar_texts
 from factory.templates.trying import Proposal, Trial, Tried, share, try_plans
 
@@ -40,30 +40,14 @@ def propose(
     With `nothing` each problem has the plan of no template besides, whether it was sampled or not."""
     section, max_templates = params.require("trajectories"), params.require("plans").max_templates
     prompts = Prompts.of(params.asked_with("labeller"))  # plans were learned as the labeller is asked for them
-    asked = [(problem, ordinal) for problem in problems for ordinal in range(section.samples)]
-    requests = [
-        Request(
-            prompts.render("plan", problem=problem.problem), sampling_params(section.planner),
-            seed=seed_for(params.seed, "trajectories", "plan", problem.id, ordinal), ordinal=ordinal,
-        )
-        for problem, ordinal in asked
-    ]  # fmt: skip
-    proposals = {}
-    if section.nothing:
-        proposals = {(problem.id, NOTHING): Proposal(problem, (), (), params.seed) for problem in problems}
-    rejects = []
-    for (problem, _), request, completion in zip(asked, requests, planner.generate(requests), strict=True):
-        try:
-            plan = tuple(parse_plan(finished_text(completion), templates, max_templates, section.retrieval))
-        except PlanError as error:
-            row = {"problem_id": problem.id, "text": completion.text, "request_id": completion.request_id, "error": completion.error}
-            rejects.append(reject("trajectories", row, str(error), problem.id))
-            continue
-        key = (problem.id, plan_text(plan))
-        before = proposals.get(key, Proposal(problem, plan, (), request.seed))
-        proposals[key] = Proposal(problem, plan, (*before.request_ids, completion.request_id), before.seed)
-    assert len(asked) == sum(len(proposal.request_ids) for proposal in proposals.values()) + len(rejects)
-    return list(proposals.values()), rejects
+    asked = plan_requests(
+        problems, section.samples, section.planner, prompts,
+        lambda problem, ordinal: seed_for(params.seed, "trajectories", "plan", problem.id, ordinal),
+    )  # fmt: skip
+    found, rejects = collect("trajectories", asked, planner, lambda text: parse_plan(text, templates, max_templates, section.retrieval))
+    nothing = {problem.id: Proposal(problem, (), (), params.seed) for problem in problems} if section.nothing else {}
+    sampled = {proposal.problem.id: proposal for proposal in found if not proposal.templates}
+    return [*{**nothing, **sampled}.values(), *(proposal for proposal in found if proposal.templates)], rejects
 
 
 def similar_problems(problems: Sequence[Problem], train: Sequence[Problem], size: int) -> dict[str, list[Problem]]:

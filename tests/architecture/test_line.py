@@ -24,7 +24,7 @@ TRAINERS = {
     "cot_control",
     "ppo",
     "distill",
-    "planner_sft",
+    "planner",
     "planner_dpo",
     "planner_adjust",
 }
@@ -210,7 +210,7 @@ def test_a_stage_depends_on_the_inputs_that_its_code_asks(line: Path) -> None:
     assert made == set(OWNERS)
     asks = {
         "problems": {"problems"}, "adoption": {"adoption"}, "rollouts": {"recorded", "prompts"}, "report": {"recorded"},
-        "plans": {"labeller", "inference", "prompts"}, "demonstrations": {"generator", "critic", "reward_model", "prompts"},
+        "structure": {"prompts"}, "plans": {"labeller", "inference", "prompts"}, "demonstrations": {"generator", "critic", "reward_model", "prompts"},
         "restarts": {"prompts"},
         "templates": {"labeller", "inference", "prompts", "templates"}, "trajectories": {"inference", "prompts"},
         "distillation": {"prompts"}, "evaluate": {"inference", "prompts"},

@@ -88,7 +88,18 @@ def test_what_is_said_before_the_run(said: dict[str, str]) -> None:
 
 def test_every_stage_of_the_half_ran(mine: Line, said: dict[str, str]) -> None:
     lock = yaml.safe_load((mine.folder / "dvc.lock").read_text())["stages"]
-    planner = {"templates", "library", "plans", "planner_sft", "trajectories", "planner_dpo", "adjustments", "planner_adjust", "evaluate", "report"}
+    planner = {
+        "templates",
+        "library",
+        "plans",
+        "planner_sft",
+        "trajectories",
+        "planner_dpo",
+        "adjustments",
+        "planner_adjust",
+        "evaluate",
+        "report",
+    }
     planner |= {f"release@{name}" for name in ("templates", "structure", "plans", "trajectory_pairs", "adjustments")}
     assert {stage.title for stage in stages_of(load(mine.folder / "params.yaml"))} - planner == set(lock)
     assert {"adoption@base", "demonstrations", "restarts@r1", "ppo@r1", "cot_control"} <= set(lock)

@@ -11,7 +11,7 @@ from factory.language.conversation import said
 from factory.params import Params, load
 from factory.schemas import Example
 from factory.storage import MODELS, read_rows, whole_folder, write_rows
-from pipelines import planner_sft
+from pipelines import planner
 from trainers import batches, likelihood, run
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def released(start: Path) -> list[Example]:
     completion = "Tom {}. has\n".format  # the tiny vocabulary has no `Description`
     rows = [example(str(number), f"Plan:\n{text}\n", completion(text)) for number, text in enumerate(texts)]
     dataset("structure", rows)
-    dataset("plans", [example("p", "Tom has apples\nPlan:\n", "put together (add, total)")])
+    dataset("plans_first", [example("p", "Tom has apples\nPlan:\n", "put together (add, total)")])
     assert read_rows(Path("data/datasets/structure"), Example) == rows
     return rows
 
@@ -82,11 +82,11 @@ def test_what_is_held_out_is_not_trained_on_and_measured(
     released: list[Example], monkeypatch: pytest.MonkeyPatch, keys: dict[str, object], described: int, measured: list[bool]
 ) -> None:
     trained: list[Example] = []
-    tune = planner_sft.sft.tune
-    monkeypatch.setattr(planner_sft.sft, "tune", lambda rows, *rest, **options: (trained.extend(rows), tune(rows, *rest, **options)))
-    planner_sft.main(params_with(**keys))
+    tune = planner.sft.tune
+    monkeypatch.setattr(planner.sft, "tune", lambda rows, *rest, **options: (trained.extend(rows), tune(rows, *rest, **options)))
+    planner.main(params_with(**keys), "first")
     assert len([row for row in trained if row.id != "p"]) == described
-    found = json.loads(Path("data/evaluation/structure.json").read_text(encoding="utf-8"))
+    found = json.loads(Path("data/evaluation/structure_first.json").read_text(encoding="utf-8"))
     assert found["described"] == described
     assert list(dict.fromkeys(sorted((row["trained"] for row in found["templates"]), reverse=True))) == measured
     told = {row["template"] for row in found["templates"] if not row["trained"]}
@@ -101,9 +101,9 @@ def test_the_defaults_train_the_same_weights_as_without_the_keys(released: list[
     from pipelines import training
     from trainers import sft
 
-    planner_sft.main(params_with())
+    planner.main(params_with(), "first")
     values = training.section(params_with().require("planner_sft"))
     settings = sft.Settings(**{key: values[key] for key in ("tokens", "batch", "lr", "mask_wrong", "lora")})
-    rows = [*released, *read_rows(Path("data/datasets/plans"), Example)]
-    sft.tune(rows, settings, seed=seed_for(1, "planner_sft"), start=MODELS / "base", target=MODELS / "again", log=Path("again.csv"))
-    assert (MODELS / "again/model.safetensors").read_bytes() == (MODELS / "planner_sft/model.safetensors").read_bytes()
+    rows = [*released, *read_rows(Path("data/datasets/plans_first"), Example)]
+    sft.tune(rows, settings, seed=seed_for(1, "planner_first"), start=MODELS / "base", target=MODELS / "again", log=Path("again.csv"))
+    assert (MODELS / "again/model.safetensors").read_bytes() == (MODELS / "planner_first/model.safetensors").read_bytes()

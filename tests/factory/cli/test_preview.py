@@ -168,7 +168,7 @@ def test_an_evaluation_is_of_the_models_that_are_there(small_line) -> None:
     params = few.cut()
     assert params.demonstrations is None
     assert params.rounds == {}
-    assert params.planner_sft is None
+    assert params.planners == {}
     assert "format_tuned" in few.notes[0]
     assert params.require("evaluate").n == 1
 

@@ -77,7 +77,7 @@ def test_a_release_loads_with_datasets_and_has_the_same_bytes_twice(small_line) 
 
 
 CONVERSATIONAL = {
-    "demonstrations": ("completion",), "cot_demonstrations": ("completion",), "plans": ("completion",), "structure": ("completion",),
+    "demonstrations": ("completion",), "cot_demonstrations": ("completion",), "plans_sft": ("completion",), "structure": ("completion",),
     "adjustments": ("completion",),
     "distillation_r1": ("completion",), "orm_pairs_r1": ("chosen", "rejected"), "trajectory_pairs": ("chosen", "rejected"),
     "restarts_r1": (),
@@ -114,12 +114,12 @@ def test_every_dataset_with_answers_to_a_prompt_is_known_here(small_line) -> Non
 
 
 def test_what_was_said_with_system_and_assistant_turns_is_released_as_it_was(small_line) -> None:
-    first = storage.read_rows(storage.TABLES / "plans.parquet", Example)[0]
+    first = storage.read_rows(storage.TABLES / "plans_sft.parquet", Example)[0]
     turns = (Message("system", "Be terse.\n"), Message("user", "é?"), Message("assistant", "e."), *first.prompt)
-    small_line.change("plans", Example, prompt=turns)
-    release("plans", small_line.params)
-    assert storage.read_rows(storage.DATASETS / "plans", Example)[0].prompt == turns
-    shard = pq.read_table(next((storage.DATASETS / "plans").rglob("*.parquet")))
+    small_line.change("plans_sft", Example, prompt=turns)
+    release("plans_sft", small_line.params)
+    assert storage.read_rows(storage.DATASETS / "plans_sft", Example)[0].prompt == turns
+    shard = pq.read_table(next((storage.DATASETS / "plans_sft").rglob("*.parquet")))
     assert [turn["role"] for turn in shard.column("prompt")[0].as_py()] == ["system", "user", "assistant", "user"]
 
 
@@ -156,7 +156,7 @@ def test_a_prefix_from_a_parent_of_the_other_sign_is_stopped(small_line) -> None
     stopped(small_line, "restarts_r1", "right parents")
 
 
-@pytest.mark.parametrize("dataset", ["demonstrations", "restarts_r1", "orm_pairs_base", "plans", "trajectory_pairs", "distillation_r1"])
+@pytest.mark.parametrize("dataset", ["demonstrations", "restarts_r1", "orm_pairs_base", "plans_sft", "trajectory_pairs", "distillation_r1"])
 def test_a_problem_on_both_sides_of_the_split_is_stopped(small_line, dataset: str) -> None:
     train, heldout = small_line.problems[0], small_line.problems[7]
     twin = replace(heldout, instance=train.instance)

@@ -55,6 +55,8 @@ def document() -> dict[str, Any]:
     del found["datasets"]["corpus"]
     found["rollouts"]["problems"], found["distillation"]["problems"], found["evaluate"]["n"] = 8, 8, 4
     found["plans"] |= {"samples": 1, "tries": 0}
+    found["planners"] = {"sft": {"start": "base"}}
+    del found["datasets"]["plans_first"]
     return found
 
 

@@ -18,7 +18,7 @@ LAPTOP = Sizes(3600, 600, 1000, 1000, "the world's sizes", exact=True)
 # templates and trajectories of the run after it, which has more of them.
 ASKED = {
     "rollouts@base": 3600, "rollouts@r1": 3600, "rollouts@r2": 3600, "rollouts@cot": 3600, "distillation@r1": 3200,
-    "demonstrations": 3408 + 2652 + 1457, "templates": 2865, "plans": 9600 + 25452, "trajectories": 19200 + 45276, "evaluate": 26435,
+    "demonstrations": 3408 + 2652 + 1457, "templates": 2865, "plans@first": 19200 + 50904, "plans@sft": 19200 + 40000, "trajectories": 19200 + 45276, "evaluate": 26435,
 }  # fmt: skip
 
 
@@ -55,7 +55,8 @@ def test_what_the_params_decide_is_exact() -> None:
     found = {(ask.stage, ask.asker): ask for ask in asked(load(ROOT / "pipelines/profiles/laptop.yaml"), LAPTOP, Given())}
     for stage in ("rollouts@base", "rollouts@r1", "distillation@r1"):
         assert (found[stage, "generator"].requests, found[stage, "generator"].how) == (ASKED[stage], "exactly")
-    assert (found["plans", "labeller"].requests, found["plans", "labeller"].how) == (1200 * 8, "exactly")
+    assert (found["plans@first", "labeller"].requests, found["plans@first", "labeller"].how) == (2400 * 8, "exactly")
+    assert (found["plans@sft", "planner"].requests, found["plans@sft", "planner"].how) == (2400 * 8, "exactly")
     assert (found["ppo@r1", "policy"].requests, found["ppo@r1", "policy"].stored) == (60 * 128, False)
     assert found["demonstrations", "critic"].how == "about"
 
@@ -82,7 +83,7 @@ def test_a_part_that_the_train_split_cannot_fill_is_cut(project: Path, document:
     found = {(ask.stage, ask.asker): ask for ask in asked(parse(document), small, Given())}
     assert found["rollouts@base", "generator"].requests == 8 * 4
     assert found["rollouts@r2", "generator"].requests == 4 * 4  # part 2 begins at problem 16
-    assert found["plans", "labeller"].requests == 20
+    assert found["plans@sft", "labeller"].requests == 20
     assert found["evaluate", "base"].requests == 2  # without a world no earlier base
 
 

@@ -47,7 +47,7 @@ def test_prices_make_dollars_of_the_roles_that_have_one(project: Path, written: 
         "engine": "openai", "model": "big@1", "base_url": "http://127.0.0.1:9/v1", "prompts": "laptop", "price": {"input": 2, "output": 6},
     }  # fmt: skip
     plan = estimate(written(document), project / "requests.sqlite")
-    plans = of(plan, "plans")
+    plans = of(plan, "plans@sft")
     assert plans.dollars == pytest.approx((2 * plans.tokens_in + 6 * plans.tokens_out) / 1e6)
     assert of(plan, "rollouts@base").dollars is None
 
@@ -57,32 +57,32 @@ def test_the_stores_answers_of_that_stage_and_model_are_better_than_assumptions(
 ) -> None:  # fmt: skip
     document["roles"]["labeller"] = {"engine": "openai", "model": "big@1", "base_url": "http://127.0.0.1:9/v1", "prompts": "laptop"}
     store = Store(project / "requests.sqlite")
-    for stage, model, tokens in (("plans", "big@1", 30), ("plans", "big@1", 10), ("plans", "big@2", 900), ("templates", "big@1", 77)):
+    for stage, model, tokens in (("plans_sft", "big@1", 30), ("plans_sft", "big@1", 10), ("plans_sft", "big@2", 900), ("templates", "big@1", 77)):
         key = f"{stage}{model}{tokens}"
         store.add(stage, model, [Answered(key, {}, {}, 100, tokens)])
     store.close()
     plan = estimate(written(document), project / "requests.sqlite")
-    plans = of(plan, "plans")
+    plans = of(plan, "plans@sft")
     assert (plans.tokens_in / plans.requests, plans.tokens_out / plans.requests) == (100, 20)
     assert plans.details[0].said == "2 answers of big@1 in the store"
-    again = of(estimate(written(document), project / "requests.sqlite", fresh=True), "plans")
+    again = of(estimate(written(document), project / "requests.sqlite", fresh=True), "plans@sft")
     assert again.tokens_out / again.requests == FILLED * document["plans"]["labeller"]["max_tokens"]
 
 
 def test_a_stage_has_run_with_these_params_when_the_lock_says_so_and_its_outs_are_here(project: Path, document: dict[str, Any]) -> None:
     roles = {f"roles.{name}": document["roles"][name] for name in ("labeller", "inference")}
     keys = {"seed": 1, **roles, "grading": document.get("grading"), "plans": document["plans"],
-            "trajectories.inference": document["trajectories"]["inference"]}  # fmt: skip
-    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"plans": {"cmd": "", "params": {"params.yaml": keys}}}}))
-    assert not History.of(document).ran("plans"), "its outs are not here"
-    for out in ("tables/structure", "tables/plans", "rejects/plans"):
+            "trajectories": document["trajectories"], "planners.sft": {"start": "base"}}  # fmt: skip
+    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"plans@sft": {"cmd": "", "params": {"params.yaml": keys}}}}))
+    assert not History.of(document).ran("plans@sft"), "its outs are not here"
+    for out in ("tables/plans_sft", "rejects/plans_sft"):
         path = project / f"data/{out}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"12345")
-    assert History.of(document).ran("plans")
-    assert History.of(document).bytes("plans") == 15
+    assert History.of(document).ran("plans@sft")
+    assert History.of(document).bytes("plans@sft") == 10
     document["plans"]["problems"] += 1
-    assert not History.of(document).ran("plans")
+    assert not History.of(document).ran("plans@sft")
 
 
 def test_models_are_as_large_as_their_weights(project: Path, document: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ def test_what_a_model_without_weights_takes_on_the_disk_is_unknown(project: Path
     plan = estimate(written(document), project / "requests.sqlite")
     assert of(plan, "adoption@base").bytes is None
     assert of(plan, "format_tuning").bytes is None
-    assert of(plan, "plans").bytes > 0
+    assert of(plan, "plans@sft").bytes > 0
 
 
 def test_scores_take_tokens_that_nobody_counts(project: Path, written: Written, document: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def test_scores_take_tokens_that_nobody_counts(project: Path, written: Written, 
     assert [(item.asker, item.counted) for item in found.details if not item.counted] == [("reward_model", False)]
     assert (found.counted, found.priced, found.seconds) == (False, False, found.least_seconds)
     assert not plan.to_ask()["reward_model"].whole
-    assert of(plan, "plans").counted
+    assert of(plan, "plans@sft").counted
 
 
 def test_a_missing_source_leaves_counts_at_what_is_asked_for(project: Path, written: Written, document: dict[str, Any]) -> None:

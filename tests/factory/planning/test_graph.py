@@ -48,7 +48,7 @@ def test_a_section_that_the_graph_needs_and_the_params_lack_is_wrong(project: Pa
         document.pop(section)
     document |= {"rounds": {}, "distillations": {}}
     document["policies"] = {"base": {"model": "base", "part": 0}}
-    kept = ("orm_pairs_base", "templates", "structure", "plans", "trajectory_pairs", "adjustments")
+    kept = ("orm_pairs_base", "templates", "structure", "plans_sft", "trajectory_pairs", "adjustments")
     document["datasets"] = {name: document["datasets"][name] for name in kept}
     found = said(document)
     extra = "dvc.yaml has cot_control, demonstrations, format_tuning, for which the params have no section: `dvc repro` stops there"
