@@ -57,7 +57,12 @@ def test_the_stores_answers_of_that_stage_and_model_are_better_than_assumptions(
 ) -> None:  # fmt: skip
     document["roles"]["labeller"] = {"engine": "openai", "model": "big@1", "base_url": "http://127.0.0.1:9/v1", "prompts": "laptop"}
     store = Store(project / "requests.sqlite")
-    for stage, model, tokens in (("plans_sft", "big@1", 30), ("plans_sft", "big@1", 10), ("plans_sft", "big@2", 900), ("templates", "big@1", 77)):
+    for stage, model, tokens in (
+        ("plans_sft", "big@1", 30),
+        ("plans_sft", "big@1", 10),
+        ("plans_sft", "big@2", 900),
+        ("templates", "big@1", 77),
+    ):
         key = f"{stage}{model}{tokens}"
         store.add(stage, model, [Answered(key, {}, {}, 100, tokens)])
     store.close()
