@@ -210,7 +210,8 @@ def test_a_stage_depends_on_the_inputs_that_its_code_asks(line: Path) -> None:
     assert made == set(OWNERS)
     asks = {
         "problems": {"problems"}, "adoption": {"adoption"}, "rollouts": {"recorded", "prompts"}, "report": {"recorded"},
-        "structure": {"prompts"}, "plans": {"labeller", "inference", "prompts"}, "demonstrations": {"generator", "critic", "reward_model", "prompts"},
+        "structure": {"prompts"}, "plans": {"labeller", "inference", "prompts"},
+        "demonstrations": {"generator", "critic", "reward_model", "prompts"},
         "restarts": {"prompts"},
         "templates": {"labeller", "inference", "prompts", "templates"}, "trajectories": {"inference", "prompts"},
         "distillation": {"prompts"}, "evaluate": {"inference", "prompts"},

@@ -38,7 +38,8 @@ def test_every_arm_changes_params_that_there_are_and_ends_in_a_stage_of_the_abla
 
 def test_the_planners_half_depends_on_no_policy_and_each_arm_changes_one_thing() -> None:
     arms = ablate.read_arms(ROOT / ablate.GRID)["planner"]
-    assert all(len({change.split(".")[0] for change in arm.changes}) == 1 for arm in arms[1:])  # of one section, |X_sim| with its decodes
+    # of one section, |X_sim| with its decodes; plans that nobody tries leave no second round to learn of
+    assert all(len({change.split(".")[0] for change in arm.changes} - {"planners"}) <= 1 for arm in arms[1:])
     deps = yaml.safe_load((ROOT / ablate.KEPT_AS).read_text())["stages"]["planner_arms"]["deps"]
     models = {dep.removeprefix("data/models/") for dep in deps if dep.startswith("data/models")}
     assert models == {"base", "planner_sft", "planner_dpo", "planner_adjust"}

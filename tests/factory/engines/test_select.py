@@ -64,7 +64,8 @@ def test_the_revision_is_that_of_the_content(model_folder: Path, tmp_path: Path)
     ("name", "stage"),
     [
         ("format_tuned", "format_tuning"), ("cot_control", "cot_control"), ("orm_base", "orm@base"),
-        ("orm_r1", "orm@r1"), ("policy_r2", "ppo@r2"), ("distilled_r1", "distill@r1"), ("planner_sft", "planner@sft"), ("planner_dpo", "planner_dpo"),
+        ("orm_r1", "orm@r1"), ("policy_r2", "ppo@r2"), ("distilled_r1", "distill@r1"), ("planner_sft", "planner@sft"),
+        ("planner_dpo", "planner_dpo"),
     ],
 )  # fmt: skip
 def test_a_missing_model_names_its_stage(name: str, stage: str, tmp_path: Path) -> None:

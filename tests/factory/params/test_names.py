@@ -139,7 +139,7 @@ def test_values_that_do_not_fit_together_name_both_keys(changes: dict[str, objec
     ("datasets.restart_r1", {"parents": "rollouts_r1"}, "datasets.restart_r1 is no table that a stage makes, did you mean restarts_r1?"),
     ("datasets.restarts_r9", {"parents": "rollouts_r1"}, "datasets.restarts_r9 is no table that a stage makes"),
     ("datasets.to /x", {"parents": "problems"}, "datasets.to /x is no table that a stage makes"),
-    ("datasets.plans_sft.parents", "tempaltes", "datasets.plans_sft.parents is tempaltes, a table that no stage makes, did you mean templates?"),
+    ("datasets.corpus.parents", "tempaltes", "datasets.corpus.parents is tempaltes, a table that no stage makes, did you mean templates?"),
     ("roles.critic.model", "data/models/bsae", "roles.critic.model is data/models/bsae, did you mean base?"),
     ("roles.critic.model", "./data/models/policy_r1", "roles.critic.model is ./data/models/policy_r1: it is made after"),
     ("roles.reward_model.model", "data/models/base", "roles.reward_model.model is data/models/base: it is made after"),

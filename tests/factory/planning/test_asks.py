@@ -18,7 +18,8 @@ LAPTOP = Sizes(3600, 600, 1000, 1000, "the world's sizes", exact=True)
 # templates and trajectories of the run after it, which has more of them.
 ASKED = {
     "rollouts@base": 3600, "rollouts@r1": 3600, "rollouts@r2": 3600, "rollouts@cot": 3600, "distillation@r1": 3200,
-    "demonstrations": 3408 + 2652 + 1457, "templates": 2865, "plans@first": 19200 + 50904, "plans@sft": 19200 + 40000, "trajectories": 19200 + 45276, "evaluate": 26435,
+    "demonstrations": 3408 + 2652 + 1457, "templates": 2865,
+    "plans@first": 19200 + 50904, "plans@sft": 19200 + 40000, "trajectories": 19200 + 45276, "evaluate": 26435,
 }  # fmt: skip
 
 
