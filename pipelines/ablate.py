@@ -129,7 +129,7 @@ def read_made(folder: Path) -> Made:
     """Of the arm that ran last in a copy."""
     tables = folder / TABLES
     templates = [row for row in read_rows(tables / "templates.parquet", Template) if row.status == "accepted"]
-    plans, pairs = read_rows(tables / "plans.parquet", Example), read_rows(tables / "trajectory_pairs.parquet", TrajectoryPair)
+    plans, pairs = read_rows(tables / "plans_sft.parquet", Example), read_rows(tables / "trajectory_pairs.parquet", TrajectoryPair)
     return Made(len(templates), len(plans), len(pairs), json.loads((folder / REPORTS / "structure_sft.json").read_text(encoding="utf-8")))
 
 

@@ -32,6 +32,7 @@ FIELDS = {
     "templates": ("name", "tags", "scope", "steps", "solve_rate"),
     "structure": ("prompt", "completion"),
     "plans_first": ("prompt", "completion"),
+    "plans_second": ("prompt", "completion"),
     "plans_sft": ("prompt", "completion"),
     "trajectory_pairs": ("prompt", "chosen", "rejected", "reward_chosen", "reward_rejected"),
     "adjustments": ("prompt", "completion", "value_keep", "value_revise", "value_fetch", "value_stop", "gain", "interval"),

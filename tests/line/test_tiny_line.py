@@ -149,6 +149,53 @@ def test_a_wrong_params_key_is_one_line(line: Line, edit: dict, expected: str) -
     assert len(done.stderr.strip().splitlines()) <= 2
 
 
+ARMS = {
+    "policies": {
+        "full": {"text": "the whole", "model": "policy_r1"},
+        "short": {"text": "two iterations", "model": "policy_r1", "set": ["ppo.iterations=2"]},
+    },
+    "planner": {
+        "recipe": {"text": "the planner's whole"},
+        "names": {"text": "only exact names", "set": ["++trajectories.retrieval=exact"]},
+    },
+}
+
+
+def test_arms_run_share_what_they_can_and_are_judged_together(line: Any, tmp_path: Path) -> None:
+    project = type(line)(tmp_path / "project")
+    shutil.copytree(line.folder, project.folder, ignore=shutil.ignore_patterns("data", ".factory", "dvc.lock", "store.sqlite*"))
+    (project.folder / ".gitignore").write_text(".factory/\n__pycache__/\n/.dvc/cache\n/.dvc/tmp\n", encoding="utf-8")
+    (project.folder / "pipelines/ablations/arms.yaml").write_text(yaml.safe_dump(ARMS, sort_keys=False), encoding="utf-8")
+    (project.folder / "data").mkdir()
+    assert project.run("git", "init", "-q").returncode == 0
+    ran = ablate(project, "policies")
+    assert sum("ppo@r1" in text for text in ran) == 1, "the first arm's policy is in the cache"
+    assert sum("score@policy_r1" in text for text in ran) == 2
+    assert not any("pretraining" in text or "format_tuning" in text for text in ran)
+    text = (project.folder / "data/evaluation/ablations.md").read_text(encoding="utf-8")
+    assert "| two iterations |" in text
+    copy = project.folder / ".factory/ablations/1"
+    shown = type(line)(copy).dvc("exp", "list", "--name-only")
+    assert {"seed1-full", "seed1-short"} <= set(shown.split())
+    assert yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))["ppo"]["iterations"] == 2
+    ran = ablate(project, "planner")
+    assert [sum(f"'{name}'" in text or f":{name}'" in text for text in ran) for name in ("templates", "trajectories", "planner_arms")] == [
+        0,
+        1,
+        2,
+    ]
+    text = (project.folder / "data/evaluation/ablations_planner.md").read_text(encoding="utf-8")
+    assert "| the planner's whole |" in text
+    assert "| only exact names |" in text
+
+
+def ablate(project: Any, half: str) -> list[str]:
+    """The stages that it ran."""
+    done = project.run("env", f"ARMS={half}", "python", "-m", "pipelines.ablate", "1")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return [text for text in done.stdout.splitlines() if text.startswith("Running stage")]
+
+
 def test_a_corrupted_dataset_stops_at_its_gate(line: Line) -> None:
     """The last test: `dvc commit -f` also puts the corrupted table into the run cache, from which a later return would restore it."""
     table = line.folder / "data/tables/restarts_r1.parquet"

@@ -56,7 +56,7 @@ def document() -> dict[str, Any]:
     found["rollouts"]["problems"], found["distillation"]["problems"], found["evaluate"]["n"] = 8, 8, 4
     found["plans"] |= {"samples": 1, "tries": 0}
     found["planners"] = {"sft": {"start": "base"}}
-    del found["datasets"]["plans_first"]
+    del found["datasets"]["plans_first"], found["datasets"]["plans_second"]
     return found
 
 

@@ -19,7 +19,7 @@ LAPTOP = Sizes(3600, 600, 1000, 1000, "the world's sizes", exact=True)
 ASKED = {
     "rollouts@base": 3600, "rollouts@r1": 3600, "rollouts@r2": 3600, "rollouts@cot": 3600, "distillation@r1": 3200,
     "demonstrations": 3408 + 2652 + 1457, "templates": 2865,
-    "plans@first": 19200 + 50904, "plans@sft": 19200 + 40000, "trajectories": 19200 + 45276, "evaluate": 26435,
+    "plans@first": 28800 + 61544, "plans@second": 28800 + 50000, "plans@sft": 28800 + 45000, "trajectories": 19200 + 45276, "evaluate": 26435,
 }  # fmt: skip
 
 
@@ -56,8 +56,8 @@ def test_what_the_params_decide_is_exact() -> None:
     found = {(ask.stage, ask.asker): ask for ask in asked(load(ROOT / "pipelines/profiles/laptop.yaml"), LAPTOP, Given())}
     for stage in ("rollouts@base", "rollouts@r1", "distillation@r1"):
         assert (found[stage, "generator"].requests, found[stage, "generator"].how) == (ASKED[stage], "exactly")
-    assert (found["plans@first", "labeller"].requests, found["plans@first", "labeller"].how) == (2400 * 8, "exactly")
-    assert (found["plans@sft", "planner"].requests, found["plans@sft", "planner"].how) == (2400 * 8, "exactly")
+    assert (found["plans@first", "labeller"].requests, found["plans@first", "labeller"].how) == (3600 * 8, "exactly")
+    assert (found["plans@sft", "planner"].requests, found["plans@sft", "planner"].how) == (3600 * 8, "exactly")
     assert (found["ppo@r1", "policy"].requests, found["ppo@r1", "policy"].stored) == (60 * 128, False)
     assert found["demonstrations", "critic"].how == "about"
 
