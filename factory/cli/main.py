@@ -27,6 +27,7 @@ from factory.cli import (
     template_files,
     templates,
     timings,
+    trace,
 )  # fmt: skip
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
@@ -53,6 +54,7 @@ app.command(epilog=solve.EPILOG)(solve.solve)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=show.EPILOG)(show.show)
 app.command()(timings.timings)
+app.command(epilog=trace.EPILOG)(trace.trace)
 
 
 def main() -> None:
