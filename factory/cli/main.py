@@ -16,6 +16,7 @@ from factory.cli import (
     audit,
     check,
     estimate,
+    export,
     grade,
     preview,
     profile,
@@ -48,6 +49,7 @@ templates.templates.command(epilog=template_files.MERGES)(template_files.merges)
 app.add_typer(requests.requests, name="requests")
 app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=estimate.EPILOG)(estimate.estimate)
+app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=grade.EPILOG)(grade.grade)
 app.command(epilog=preview.EPILOG)(preview.preview)
 app.command(epilog=solve.EPILOG)(solve.solve)
