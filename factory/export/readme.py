@@ -103,6 +103,6 @@ def _prefix(target: str, written_out: bool, prefixed: bool) -> str:
         return "No row has a prefix: prompts are conversations, which the trainer renders."
     return (
         "A restart's prefix is an assistant's turn at the end of `prompt`. Without more only the rows without one are loaded; with "
-        "`prefixed` (`load_environment(prefixed=True)`, or the taskset's config) those with one, and the server must go on with the turn: sampling "
-        "`continue_final_message: true` and `add_generation_prompt: false` of vLLM."
+        "`prefixed` (`load_environment(prefixed=True)`, or the taskset's config) those with one, and the server must go on with the "
+        "turn: sampling `continue_final_message: true` and `add_generation_prompt: false` of vLLM."
     )

@@ -126,7 +126,7 @@ def load_environment(prefixed=False, **kwargs):
     from datasets import Dataset
 
     if not hasattr(verifiers, "SingleTurnEnv"):
-        raise ImportError("this verifiers has tasksets: run `eval {dashed}`, which loads {camel}Taskset")
+        raise ImportError("this verifiers has tasksets: run `vf-eval {dashed}`, which loads {camel}Taskset")
 
     def correct(completion, answer, info, **_):
         text = completion if isinstance(completion, str) else completion[-1]["content"]

@@ -7,6 +7,7 @@ the beginning of the assistant's turn. TRL, verl and OpenRLHF close a turn befor
 written out as text by the model's own chat template; verifiers gets the begun turn, with which a server can be told to go on.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +51,7 @@ def has_prefixes(dataset: Ready) -> bool:
 
 def converted(dataset: Ready, target: str, renderer: Renderer | None) -> Iterator[list[dict[str, Any]]]:
     """`renderer`: for prompts with a prefix; without one such prompts are conversations that end in an assistant's begun turn."""
-    use = use_of(dataset, target)
+    use, number = use_of(dataset, target), 0
     for batch in _batches(dataset):
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
         if use == "examples":
@@ -58,7 +59,8 @@ def converted(dataset: Ready, target: str, renderer: Renderer | None) -> Iterato
         elif use == "pairs":
             yield [_pair(row) for row in rows]
         else:
-            yield [_prompt(row, dataset.name, target, renderer) for row in rows]
+            yield [_prompt(row, dataset.name, target, renderer, number + place) for place, row in enumerate(rows)]
+        number += len(rows)
 
 
 def _batches(dataset: Ready, columns: list[str] | None = None) -> Iterator[dict[str, list[Any]]]:
@@ -79,7 +81,7 @@ def _pair(row: dict[str, Any]) -> dict[str, Any]:
     return found | ({"margin": row["margin"]} if "margin" in row else {})
 
 
-def _prompt(row: dict[str, Any], name: str, target: str, renderer: Renderer | None) -> dict[str, Any]:
+def _prompt(row: dict[str, Any], name: str, target: str, renderer: Renderer | None, number: int) -> dict[str, Any]:
     told = {key: row.get(key) for key in TOLD}
     prompt: Any = row["prompt"]
     if renderer:
@@ -96,12 +98,10 @@ def _prompt(row: dict[str, Any], name: str, target: str, renderer: Renderer | No
             "prompt": messages,
             "ability": "math",
             "reward_model": reward,
-            "extra_info": {**told, "split": "train"},
+            "extra_info": {**told, "split": "train", "index": number},
         }
     label = {"answer": row["answer"], "answer_kind": row["answer_kind"], "decimals": row.get("decimals")}
     if target == "openrlhf":
-        import json
-
         return {"input": prompt, "label": json.dumps(label, ensure_ascii=False), "datasource": name, "id": row["id"]}
     begun = [{"role": "assistant", "content": row["prefix"]}] if row["prefix"] else []
     question = next((turn["content"] for turn in reversed(prompt) if turn["role"] == "user"), "")

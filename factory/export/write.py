@@ -82,7 +82,7 @@ def _lines(path: Path, batches: Iterator[list[dict[str, Any]]]) -> int:
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 TOLD = {"answer_kind": pa.string(), "decimals": pa.int64(), "buffer": pa.string(), "pass_rate": pa.float64(), "problem_id": pa.string(),
         "id": pa.string()}  # fmt: skip
-EXTRA = pa.struct([*TOLD.items(), ("split", pa.string())])
+EXTRA = pa.struct([*TOLD.items(), ("split", pa.string()), ("index", pa.int64())])
 TYPES = {"margin": pa.float64(), "reward_model": pa.struct([("style", pa.string()), ("ground_truth", pa.string())]), "extra_info": EXTRA,
          **TOLD}  # fmt: skip
 
