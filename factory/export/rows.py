@@ -59,7 +59,10 @@ def converted(dataset: Ready, target: str, renderer: Renderer | None) -> Iterato
         elif use == "pairs":
             yield [_pair(row) for row in rows]
         else:
-            yield [_prompt(row, dataset.name, target, renderer, number + place) for place, row in enumerate(rows)]
+            texts = renderer.texts([(row["prompt"], row["prefix"]) for row in rows]) if renderer else [""] * len(rows)
+            if renderer and target == "trl":  # its tokenizer marks the beginning again
+                texts = [renderer.unmarked(text) for text in texts]
+            yield [_prompt(row, dataset.name, target, text, number + place) for place, (row, text) in enumerate(zip(rows, texts))]
         number += len(rows)
 
 
@@ -81,17 +84,16 @@ def _pair(row: dict[str, Any]) -> dict[str, Any]:
     return found | ({"margin": row["margin"]} if "margin" in row else {})
 
 
-def _prompt(row: dict[str, Any], name: str, target: str, renderer: Renderer | None, number: int) -> dict[str, Any]:
+def _prompt(row: dict[str, Any], name: str, target: str, text: str, number: int) -> dict[str, Any]:
+    """`text`: the prompt written out, "" for a conversation."""
     told = {key: row.get(key) for key in TOLD}
-    prompt: Any = row["prompt"]
-    if renderer:
-        prompt = renderer.text(row["prompt"], row["prefix"])
-    elif row["prefix"] and target != "verifiers":
+    prompt: Any = text or row["prompt"]
+    if row["prefix"] and not text and target != "verifiers":
         raise DataError(f"{name}: row {row['id']} has a prefix, which needs the model's tokenizer")
     if target == "trl":
-        return {"prompt": renderer.unmarked(prompt) if renderer else prompt, "answer": row["answer"], **told}
+        return {"prompt": prompt, "answer": row["answer"], **told}
     if target == "verl":
-        messages = [{"role": "user", "content": prompt}] if renderer else prompt
+        messages = [{"role": "user", "content": prompt}] if text else prompt
         reward = {"style": "rule", "ground_truth": row["answer"]}
         return {
             "data_source": name,

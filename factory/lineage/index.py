@@ -20,6 +20,7 @@ from factory.lineage.places import Place, places, quoted
 from factory.storage import DATASETS, shards
 
 SHOWN = 10  # candidates of an ambiguous prefix
+FEW = 8  # ids that are looked for in JSON by their text
 KEPT = 1000  # ids of a level that are named; all are counted
 END = chr(0x10FFFF)  # behind every text that begins like a prefix
 
@@ -125,9 +126,10 @@ class Index:
         self.ask("CREATE OR REPLACE TEMP TABLE seen (id VARCHAR, place VARCHAR, via VARCHAR, steps INTEGER)")
         self.ask("CREATE OR REPLACE TEMP TABLE frontier AS SELECT DISTINCT unnest($1::VARCHAR[]) AS id", [list(ids)])
         self.ask("CREATE OR REPLACE TEMP TABLE known AS SELECT id FROM frontier")
-        steps, links = 0, " UNION ALL ".join(part for place in self.places.values() for part in _links(place))
-        while links and (depth is None or steps < depth):
+        steps = 0
+        while ids and (depth is None or steps < depth):
             steps += 1
+            links = " UNION ALL ".join(part for place in self.places.values() for part in _links(place, ids if steps == 1 else ()))
             self.ask(
                 f"CREATE OR REPLACE TEMP TABLE next AS SELECT * FROM ({links}) WHERE id NOT IN (SELECT id FROM known)"
                 " AND link IN (SELECT id FROM frontier)"
@@ -154,14 +156,16 @@ class Index:
         return counts
 
 
-def _links(place: Place) -> Iterable[str]:
-    """(id, place, via, link) of every link of a table."""
+def _links(place: Place, ids: Sequence[str]) -> Iterable[str]:
+    """(id, place, via, link) of every link of a table. `ids`: the only ones that are looked for, where they are known: a rejected row's
+    JSON is read only where it holds one of them. Without, they come from tables that have links themselves, so that none is a problem."""
     name = quoted(place.name)
     for column in place.scalars:
         yield f"SELECT id, {name} AS place, '{column}' AS via, {column} AS link FROM {place.scan}"
     for column in place.lists:
         yield f"SELECT id, {name} AS place, '{column}' AS via, unnest({column}) AS link FROM {place.scan}"
     if place.rejects and "row" in place.columns:
-        for column in IN_REJECTS:
+        chosen = f" WHERE {' OR '.join(f'contains(row, {quoted(key)})' for key in ids)}" if 0 < len(ids) <= FEW else ""
+        for column in IN_REJECTS if ids else ("id",):
             said = f'regexp_extract(row, \'"{column}": "([^"]+)"\', 1)'
-            yield f"SELECT id, {name} AS place, 'row.{column}' AS via, {said} AS link FROM {place.scan}"
+            yield f"SELECT id, {name} AS place, 'row.{column}' AS via, {said} AS link FROM {place.scan}{chosen}"

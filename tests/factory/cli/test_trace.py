@@ -31,10 +31,10 @@ def test_json_has_the_same_facts(small_line, ask: Callable[..., str]) -> None:
 
 
 def test_diff_shows_what_differs(small_line, ask: Callable[..., str]) -> None:
-    shown = ask("trace", "diff", "plans#0", "plans#1")
+    shown = ask("trace", "diff", "plans_sft#0", "plans_sft#1")
     assert "problem_id" in shown
     assert "-[user] Tom has" in shown
-    assert ask("trace", "diff", "plans#0", "plans#0").strip().endswith("the same origin")
+    assert ask("trace", "diff", "plans_sft#0", "plans_sft#0").strip().endswith("the same origin")
 
 
 def test_an_id_that_is_nowhere_is_one_line(small_line, run: Callable[..., CompletedProcess]) -> None:

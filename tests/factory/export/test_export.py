@@ -65,7 +65,7 @@ def test_verl_reads_five_fields(exported: Callable) -> None:
 
 def test_verl_tunes_on_whole_conversations(exported: Callable) -> None:
     """verl's trainer/config/sft_trainer_engine.yaml: messages_key."""
-    row = rows_of(exported("plans", "verl")[0] / "train.parquet")[0]
+    row = rows_of(exported("plans_sft", "verl")[0] / "train.parquet")[0]
     assert [turn["role"] for turn in row["messages"]] == ["user", "assistant"]
 
 
@@ -122,19 +122,19 @@ def test_a_prefix_stands_at_the_end_of_the_written_out_prompt(exported: Callable
 @pytest.mark.slow
 def test_a_folder_without_a_tokenizer_is_named(handed_on: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"--tokenizer .*empty holds no tokenizer"):
+    with pytest.raises(DataError, match=r"--tokenizer: the tokenizer of .*empty cannot be read"):
         export("restarts_r1", "trl", tmp_path / "out", tmp_path / "empty")
 
 
 def test_only_an_export_is_replaced(exported: Callable, tmp_path: Path) -> None:
-    out, first = exported("plans", "trl")
+    out, first = exported("plans_sft", "trl")
     before = (out / "train.parquet").read_bytes()
-    assert export("plans", "trl", out) == first
+    assert export("plans_sft", "trl", out) == first
     assert (out / "train.parquet").read_bytes() == before, "the same data, the same bytes"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(DataError, match="mine exists and is no export: name another folder"):
-        export("plans", "trl", tmp_path / "mine")
+        export("plans_sft", "trl", tmp_path / "mine")
 
 
 def test_a_broken_export_leaves_nothing(handed_on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,12 +143,12 @@ def test_a_broken_export_leaves_nothing(handed_on: Any, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(write, "readme", broken)
     with pytest.raises(OSError, match="No space left"):
-        export("plans", "trl", tmp_path / "exports" / "plans")
+        export("plans_sft", "trl", tmp_path / "exports" / "plans_sft")
     assert list((tmp_path / "exports").iterdir()) == []
 
 
 def test_export_json_says_what_of(exported: Callable) -> None:
-    out, _ = exported("plans", "trl")
+    out, _ = exported("plans_sft", "trl")
     told = json.loads((out / "export.json").read_text(encoding="utf-8"))
-    assert (told["dataset"], told["target"], told["rows"], told["licence"]) == ("plans", "trl", 6, "apache-2.0")
+    assert (told["dataset"], told["target"], told["rows"], told["licence"]) == ("plans_sft", "trl", 6, "apache-2.0")
     assert list(told["sha256"]) == ["train-00000-of-00001.parquet"]

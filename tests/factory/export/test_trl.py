@@ -23,7 +23,9 @@ def losses(trainer: Any) -> list[float]:
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-@pytest.mark.parametrize("name", ["demonstrations", "cot_demonstrations", "distillation_r1", "plans", "structure", "adjustments", "corpus"])
+@pytest.mark.parametrize(
+    "name", ["demonstrations", "cot_demonstrations", "distillation_r1", "plans_sft", "structure", "adjustments", "corpus"]
+)
 def test_sft_trainer_tokenizes_examples(exported: Callable, tiny: Path, tmp_path: Path, name: str) -> None:
     from trl import SFTConfig, SFTTrainer
 
