@@ -26,16 +26,15 @@ class Renderer:
         self.mark = _put_before(folder / "tokenizer.json")
 
     def texts(self, begun: Sequence[tuple[list[dict[str, Any]], str]]) -> list[str]:
-        """Of (turns, beginning of the answer): up to where the model goes on. Raises DataError where the model cannot be sent one."""
-        turns = [tuple(Message(turn["role"], turn["content"]) for turn in prompt) for prompt, _ in begun]
-        conversations = [(*prompt, Message("assistant", prefix)) if prefix else prompt for prompt, (_, prefix) in zip(turns, begun)]
+        """Of (turns, beginning of the answer): up to where the model goes on; the beginning to the letter. Raises DataError where the model cannot be sent one."""
+        conversations = [tuple(Message(turn["role"], turn["content"]) for turn in prompt) for prompt, _ in begun]
         try:
             found = sent(self.role, conversations)
         except EngineError as error:
             raise DataError(f"--tokenizer: {error}") from None
         if refused := next((item.refused for item in found if item.refused), ""):
             raise DataError(f"--tokenizer {self.folder}: {refused}")
-        return ["".join(piece.text for piece in item.pieces) for item in found]
+        return ["".join(piece.text for piece in item.pieces) + prefix for item, (_, prefix) in zip(found, begun)]
 
     def unmarked(self, text: str) -> str:
         """Without the token that the tokenizer itself puts before every text: a trainer that tokenizes it would have two."""
