@@ -26,7 +26,8 @@ class Renderer:
         self.mark = _put_before(folder / "tokenizer.json")
 
     def texts(self, begun: Sequence[tuple[list[dict[str, Any]], str]]) -> list[str]:
-        """Of (turns, beginning of the answer): up to where the model goes on; the beginning to the letter. Raises DataError where the model cannot be sent one."""
+        """Of (turns, beginning of the answer): up to where the model goes on, the beginning to the letter. Raises DataError for turns that
+        the model cannot be sent."""
         conversations = [tuple(Message(turn["role"], turn["content"]) for turn in prompt) for prompt, _ in begun]
         try:
             found = sent(self.role, conversations)
