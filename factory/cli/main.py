@@ -16,6 +16,7 @@ from factory.cli import (
     audit,
     check,
     estimate,
+    export,
     grade,
     preview,
     profile,
@@ -27,6 +28,7 @@ from factory.cli import (
     template_files,
     templates,
     timings,
+    trace,
 )  # fmt: skip
 from factory.cli.printing import fail
 from factory.errors import FactoryError, explained
@@ -47,12 +49,14 @@ templates.templates.command(epilog=template_files.MERGES)(template_files.merges)
 app.add_typer(requests.requests, name="requests")
 app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=estimate.EPILOG)(estimate.estimate)
+app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=grade.EPILOG)(grade.grade)
 app.command(epilog=preview.EPILOG)(preview.preview)
 app.command(epilog=solve.EPILOG)(solve.solve)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=show.EPILOG)(show.show)
 app.command()(timings.timings)
+app.command(epilog=trace.EPILOG)(trace.trace)
 
 
 def main() -> None:

@@ -1,0 +1,48 @@
+"""`factory trace`: a tree for people, JSON for programs, one line for a mistake."""
+
+import json
+from collections.abc import Callable
+from subprocess import CompletedProcess
+
+import pyarrow.parquet as pq
+
+
+def first(table: str) -> str:
+    return pq.read_table(f"data/tables/{table}.parquet", columns=["id"])["id"][0].as_py()
+
+
+def test_the_tree_says_where_a_pair_comes_from_and_where_it_went(small_line, ask: Callable[..., str]) -> None:
+    shown = ask("trace", f"trajectory_pairs/{first('trajectory_pairs')}")
+    assert "trajectory_pairs" in shown.splitlines()[0]
+    for fact in ("trajectories", "by parents", "templates t1", "licence apache-2.0", "model base@3fa9", "no dvc.lock here"):
+        assert fact in shown, fact
+
+
+def test_depth_0_is_the_row_alone(small_line, ask: Callable[..., str]) -> None:
+    shown = ask("trace", f"trajectory_pairs/{first('trajectory_pairs')}", "--depth", "0")
+    assert "by parents" not in shown
+    assert "nothing here" in shown
+
+
+def test_json_has_the_same_facts(small_line, ask: Callable[..., str]) -> None:
+    found = json.loads(ask("trace", "structure/s1", "--json"))
+    assert found["origin"]["place"] == "structure"
+    assert [(parent["place"], parent["id"]) for parent in found["origin"]["parents"]] == [("templates", "t1")]
+
+
+def test_diff_shows_what_differs(small_line, ask: Callable[..., str]) -> None:
+    shown = ask("trace", "diff", "plans_sft#0", "plans_sft#1")
+    assert "problem_id" in shown
+    assert "-[user] Tom has" in shown
+    assert ask("trace", "diff", "plans_sft#0", "plans_sft#0").strip().endswith("the same origin")
+
+
+def test_an_id_that_is_nowhere_is_one_line(small_line, run: Callable[..., CompletedProcess]) -> None:
+    answer = run("trace", "nope", cwd=small_line.root)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: nothing here has the id nope: looked at ")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_two_ids_without_diff_are_a_mistake_of_one_line(small_line, run: Callable[..., CompletedProcess]) -> None:
+    assert "expected one id, or diff and two ids" in run("trace", "a", "b", cwd=small_line.root).stderr
