@@ -36,8 +36,10 @@ def main(params: Params) -> None:
     kept, beyond = capped(kept, {source.name: source.cap for source in settings.sources if source.cap}, params.seed)
     rejects += contaminated + doubles + beyond
     hashed = {source.name for source in settings.sources if source.kind != "world" and source.split is None}
-    free, notes = assign([row for row in kept if row.source in hashed], settings.split_shares, settings.near_duplicate, params.seed)
-    problems = free + [row for row in kept if row.source not in hashed]
+    own = [row for row in kept if row.source not in hashed]
+    texts = [row for row in own if row.instance == row.id]  # the world sees to its own sides
+    free, notes = assign([row for row in kept if row.source in hashed], settings.split_shares, settings.near_duplicate, params.seed, texts)
+    problems = free + own
     rows_in = sum(source.rows for source in read)
     assert rows_in == len(problems) + len(rejects), (rows_in, len(problems), len(rejects))
 

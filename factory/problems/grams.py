@@ -91,14 +91,15 @@ class Postings:
         places, texts = places[order], texts[order]
         sizes = self.starts[places + 1] - self.starts[places]
         parts = [self._counted(places[part], texts[part], sizes[part], weights) for part in _parts(texts, sizes)]
-        return tuple(np.concatenate(column) for column in zip(*parts, strict=True)) if parts else (_NONE, _NONE, np.zeros(0))  # type: ignore[return-value]
+        at, owners, sums = ([part[column] for part in parts] or [_NONE] for column in range(3))
+        return np.concatenate(at), np.concatenate(owners), np.concatenate(sums).astype(np.float64)
 
     def _counted(self, places: I64, texts: I64, sizes: I64, weights: F64) -> tuple[I64, I64, F64]:
         inner = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         owners = self.owners[np.repeat(self.starts[places], sizes) + inner]
         width = int(self.owners.max()) + 1
         keys, of = np.unique(np.repeat(texts, sizes) * width + owners, return_inverse=True)
-        return keys // width, keys % width, np.bincount(of, np.repeat(weights[places], sizes))
+        return keys // width, keys % width, np.bincount(of, np.repeat(weights[places], sizes)).astype(np.float64)
 
 
 _NONE: I64 = np.zeros(0, np.int64)

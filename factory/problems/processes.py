@@ -43,6 +43,6 @@ def _hold(function: Callable[[Any], Any]) -> None:
     _held = function
 
 
-def _call(batch: Any) -> Any:  # noqa: ANN401
+def _call(batch: Any) -> Any:
     assert _held is not None
     return _held(batch)

@@ -27,7 +27,7 @@ _ONE_SPELLING = {"×": "*", "·": "*", "%": "percent"} | {word: str(value) for v
 
 def words_of(text: str) -> list[str]:
     """Tokens without formatting, capitals aside, numbers up to twelve as digits."""
-    found = (token.lower() for token in prose_tokens(_EMPHASIS.sub(" ", text)) if token not in _FORMATTING and set(token) != {"_"})
+    found = (token.lower() for token in prose_tokens(_EMPHASIS.sub(" ", text)) if token not in _FORMATTING and token.strip("_"))
     return [_ONE_SPELLING.get(token, token) for token in found]
 
 
@@ -135,7 +135,8 @@ def _number(answer: str) -> Fraction | None:
 def reworded(question: Text, text: Text, trigrams: float, agree: bool | None) -> float:
     """How surely `text` asks `question` with other names, words or order of sentences, in [0, 1]; 0: it does not.
 
-    All numbers and signs of the question stand in the text, which has no other sign but what an instruction may bring (`OF_TAGS`). Then as many of its words and trigrams as the rest of the evidence leaves open: fewer
+    All numbers and signs of the question stand in the text, which has no other sign but what an instruction may bring (`OF_TAGS`). Then
+    as many of its words and trigrams as the rest of the evidence leaves open: fewer
     where the answers are one number and the question has several, more where nothing is known of the answers, and never where they differ.
     `trigrams`: share of the question's trigrams, rare ones counting more, that stand in the text.
     """
