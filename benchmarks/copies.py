@@ -28,17 +28,97 @@ WRAPPERS = (
     "{}\n\nReason step by step. At the end, write #### and the answer as an integer.",
     "You will be given 1 question. Think before you answer, for at most 200 words.\n---\n{}\n---\nYour answer:",
 )
-NAMES = (
-    "Maya Oskar Leila Tomas Ingrid Pavel Amara Dario Freya Hugo Imani Jonas Keiko Lorenzo Mirjam Nadia Ossian Priya Quentin Rosalind Stellan "
-    "Tamsin Umberto Valeria Wilma Xenia Yusuf Zelda"
-).split()
-OBJECTS = (
-    "lemons kettles lanterns pebbles ribbons sweaters marbles teapots violins puzzles candles helmets baskets carpets pillows hammers "
-    "brushes flowers magnets buckets"
-).split()
+NAMES = [
+    "Maya",
+    "Oskar",
+    "Leila",
+    "Tomas",
+    "Ingrid",
+    "Pavel",
+    "Amara",
+    "Dario",
+    "Freya",
+    "Hugo",
+    "Imani",
+    "Jonas",
+    "Keiko",
+    "Lorenzo",
+    "Mirjam",
+    "Nadia",
+    "Ossian",
+    "Priya",
+    "Quentin",
+    "Rosalind",
+    "Stellan",
+    "Tamsin",
+    "Umberto",
+    "Valeria",
+    "Wilma",
+    "Xenia",
+    "Yusuf",
+    "Zelda",
+]
+OBJECTS = [
+    "lemons",
+    "kettles",
+    "lanterns",
+    "pebbles",
+    "ribbons",
+    "sweaters",
+    "marbles",
+    "teapots",
+    "violins",
+    "puzzles",
+    "candles",
+    "helmets",
+    "baskets",
+    "carpets",
+    "pillows",
+    "hammers",
+    "brushes",
+    "flowers",
+    "magnets",
+    "buckets",
+]
 NO_OBJECT = set(
-    "years days hours minutes seconds weeks months times percent dollars cents feet inches miles pounds ounces meters more less of and or "
-    "each per points degrees people students friends kids children is as pages grams units".split()
+    [
+        "years",
+        "days",
+        "hours",
+        "minutes",
+        "seconds",
+        "weeks",
+        "months",
+        "times",
+        "percent",
+        "dollars",
+        "cents",
+        "feet",
+        "inches",
+        "miles",
+        "pounds",
+        "ounces",
+        "meters",
+        "more",
+        "less",
+        "of",
+        "and",
+        "or",
+        "each",
+        "per",
+        "points",
+        "degrees",
+        "people",
+        "students",
+        "friends",
+        "kids",
+        "children",
+        "is",
+        "as",
+        "pages",
+        "grams",
+        "units",
+    ]
 )
 SYNONYMS = {
     "how many": "what number of", "how much": "what amount of", "does": "did", "buys": "purchases", "bought": "purchased", "buy": "purchase",
@@ -111,7 +191,32 @@ def _renamed(text: str, rng: random.Random) -> str:
 
 
 _NO_NAME = frozenset(
-    "The How What Which When Where Who Why And But For She His Her They Their There This That These Those Each All Not".split()
+    [
+        "The",
+        "How",
+        "What",
+        "Which",
+        "When",
+        "Where",
+        "Who",
+        "Why",
+        "And",
+        "But",
+        "For",
+        "She",
+        "His",
+        "Her",
+        "They",
+        "Their",
+        "There",
+        "This",
+        "That",
+        "These",
+        "Those",
+        "Each",
+        "All",
+        "Not",
+    ]
 )
 
 
