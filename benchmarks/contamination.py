@@ -27,6 +27,7 @@ from factory.files import row_reader
 from factory.params import load
 from factory.problems.decontaminate import Benchmark, decontaminate, matches
 from factory.problems.dedup import deduplicate
+from factory.problems.keys import keys
 from factory.problems.split import assign, clusters
 from factory.schemas import Problem
 
@@ -183,10 +184,13 @@ def size(count: int) -> None:
     del problems
     said(f"decontaminated, {len(contaminated):,} rejects", started)
     started = time.perf_counter()
-    kept, doubles = deduplicate(clean, 0.9)
+    known = keys(row.problem for row in clean)
+    said("keys of the texts", started)
+    started = time.perf_counter()
+    kept, doubles = deduplicate(clean, 0.9, known)
     said(f"deduplicated, {len(doubles):,} rejects ({Counter(row.reason for row in doubles).most_common()})", started)
     started = time.perf_counter()
-    done, notes = assign(kept, SPLITS, 0.9, 1)
+    done, notes = assign(kept, SPLITS, 0.9, 1, known=known)
     said(f"split {dict(Counter(row.split for row in done))}, {len({row.instance for row in done}):,} clusters, {len(notes)} notes", started)
     said("all", begun)
 

@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from factory.problems.lexer import is_program
+
 WRAPPERS = (
     "Solve the following problem step by step.\n\n{}\n\nAnswer:",
     "Please answer this question and put your final answer within \\boxed{{}}.\n\nQuestion: {}",
@@ -153,7 +155,12 @@ class Copy(NamedTuple):
 def copies(question: str, answer: str, seed: int, around: Sequence[str] = ()) -> dict[str, Copy]:
     """Kind → copy. `around`: other texts, for what stands about an embedded question or before one in few shots."""
     rng = random.Random(f"{seed} {question}")
-    made = {"verbatim": question, "wrapped": rng.choice(WRAPPERS).format(question.replace("\n", " ") if rng.random() < 0.3 else question)}
+    made = {
+        "verbatim": question,
+        "wrapped": rng.choice(WRAPPERS).format(
+            question.replace("\n", " ") if rng.random() < 0.3 and not is_program(question) else question
+        ),
+    }
     if len(around) >= 4:
         first, second, before, after = rng.sample(list(around), 4)
         made["few-shot"] = f"Question: {first}\nAnswer: 12\n\nQuestion: {second}\nAnswer: yes\n\nQuestion: {question}\nAnswer:"

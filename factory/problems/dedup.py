@@ -12,6 +12,7 @@ Doubles are clusters: what is one problem with a member is one with all. The sur
 around none of the others, then it has the lowest id; which file or line a row came from decides nothing.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from factory.grading import Grader, Task
-from factory.problems.keys import Keys, keys, number
+from factory.problems.keys import Keys, chosen, inside, keys, number
 from factory.problems.lexer import tokens
 from factory.problems.records import DUPLICATE, STAGE
 from factory.problems.similar import Index, Union, held_pairs, shingles
@@ -58,16 +59,18 @@ class _Rows:
         return survivor, reason
 
 
-def deduplicate(problems: Sequence[Problem], threshold: float) -> tuple[list[Problem], list[Reject]]:
-    """The survivors sorted by id, and the doubles and contradictions. `threshold`: Jaccard similarity of shingles, in (0, 1]."""
+def deduplicate(problems: Sequence[Problem], threshold: float, known: Keys | None = None) -> tuple[list[Problem], list[Reject]]:
+    """The survivors sorted by id, and the doubles and contradictions. `threshold`: Jaccard similarity of shingles, in (0, 1]. `known`: keys
+    of the problems' texts, where there are some already."""
     found = _Rows(sorted(problems, key=_preference))
     for group in found.groups(lambda at: found.rows[at].id, lambda _: True):
         found.double(group, group[0], DUPLICATE)
     for group in found.groups(lambda at: found.rows[at].instance, lambda at: found.rows[at].instance != found.rows[at].id):
         found.double(group, min(group, key=lambda at: found.rows[at].id), "duplicate instance")
     texts = [at for at, row in enumerate(found.rows) if at not in found.fates and row.instance == row.id]
-    known, place = keys([found.rows[at].problem for at in texts]), {at: number for number, at in enumerate(texts)}
-    exact = dict(zip(texts, known.exact.tolist(), strict=True))
+    known = known or keys(found.rows[at].problem for at in texts)
+    place = dict(zip(texts, known.at(found.rows[at].problem for at in texts).tolist(), strict=True))
+    exact = dict(zip(texts, known.exact[list(place.values())].tolist(), strict=True))
     with Grader() as grader:
         _same_text(found, exact, grader)
         _near(found, known, place, threshold, grader)
@@ -143,19 +146,17 @@ def _of_equal_answer(rows: Sequence[Problem], at: int, alike: Sequence[int], gra
 
 
 def _held(found: _Rows, living: Sequence[int], known: Keys, place: Mapping[int, int]) -> Iterator[tuple[int, int]]:
-    """(inner, outer): problems of `keys.GRAM` words at least that stand word for word in another with the same answer: one of them is in an
-    instruction. A letter or a word as answer proves little: then the other is no longer than `LONGER` and `FURTHER` words allow."""
-    at = np.array(living, np.int64)
-    rows = np.array([place[one] for one in living], np.int64)
-    answers = np.array([number(found.rows[one].answer) for one in living], np.uint64)
-    few = np.array([not any(map(str.isdigit, found.rows[one].answer)) for one in living], bool)
-    sketches, lengths = known.sketches[rows], known.lengths[rows]
-    for inner, outer in held_pairs(sketches, lengths, answers).tolist():
-        if few[inner] and lengths[outer] > LONGER * lengths[inner] + FURTHER:
-            continue
-        inside, around = (tokens(found.rows[at[one]].problem) for one in (inner, outer))
-        if f" {' '.join(inside)} " in f" {' '.join(around)} ":
-            yield int(at[inner]), int(at[outer])
+    """(inner, outer): problems of `keys.GRAM` tokens at least that stand word for word in a longer one with the same answer, which puts an
+    instruction around them. An answer without a digit proves little: then the other has at most `LONGER` times as many tokens and
+    `FURTHER`."""
+    rows = [found.rows[at] for at in living]
+    grams, ends = chosen(known.grams, known.gram_ends, np.array([place[at] for at in living], np.int64))
+    answers = np.array([number(row.answer) for row in rows], np.uint64)
+    for inner, outer in held_pairs(grams, ends, answers).tolist():
+        held, around = (inside(tokens(rows[at].problem)) for at in (inner, outer))
+        most = math.inf if any(map(str.isdigit, rows[inner].answer)) else LONGER * len(held) + FURTHER
+        if len(held) < len(around) <= most and f" {' '.join(held)} " in f" {' '.join(around)} ":
+            yield living[inner], living[outer]
 
 
 def _permuted(first: list[str], second: list[str]) -> bool:

@@ -117,7 +117,7 @@ def _parts(texts: I64, sizes: I64) -> list[slice]:
     return [slice(int(start), int(end)) for start, end in zip(cut, np.append(cut[1:], len(texts)), strict=True)]
 
 
-def unique_pairs(first: npt.NDArray, second: I64) -> tuple[npt.NDArray, I64]:
+def unique_pairs(first: npt.NDArray, second: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
     """Each pair once, sorted by the first, then the second."""
     order = np.lexsort((second, first))
     first, second = first[order], second[order]

@@ -16,7 +16,7 @@ from itertools import chain
 
 import numpy as np
 
-from factory.problems.grams import I64, U64
+from factory.problems.grams import I64, U64, Postings
 from factory.problems.lexer import masked
 
 SHINGLE = 3  # tokens
@@ -146,27 +146,24 @@ def _overlaps(keys: I64, ends: I64, sizes: I64, width: int, low: I64, high: I64)
     return shared / np.maximum(sizes[low] + sizes[high] - shared, 1)
 
 
-def held_pairs(sketches: U64, lengths: I64, answers: U64) -> I64:
-    """Pairs (P, 2) of a set and one that may hold it, with equal `answers`, ascending. sketches: (S, K) smallest hashes of each.
+def held_pairs(grams: U64, ends: I64, answers: U64) -> I64:
+    """Pairs (P, 2) of a set and one that has its rarest gram, with equal `answers`, ascending: all in which the second holds the first are
+    among them, as long as no more than `MOST` sets have one rarest gram. grams: (T,) of all sets, each gram of a set once."""
+    sizes = np.diff(ends, prepend=0)
+    _, inverse, counts = np.unique(grams, return_inverse=True, return_counts=True)
+    often = counts[inverse]
+    some = np.flatnonzero(sizes)
+    rarest = np.minimum.reduceat(often * len(grams) + np.arange(len(grams)), (ends - sizes)[some]) % len(grams) if len(some) else some
+    held = often[rarest] > 1  # a set whose rarest gram is its own stands in no other
+    some, rarest = some[held], rarest[held]
+    wanted = np.zeros(len(counts), bool)
+    wanted[inverse[rarest]] = True
+    hit = np.flatnonzero(wanted[inverse])
+    of = np.searchsorted(ends, hit, side="right")
+    mixed = grams ^ (np.repeat(answers, sizes) * _MIXING)
+    outer, inner, _ = Postings.of(mixed[rarest], some, MOST).found(mixed[hit], of)
+    pairs = np.stack([inner, outer], axis=1)[inner != outer]
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
-    Of a set and one that holds it, K hashes are no larger in the latter, and some are equal: all but (1 - share)^K of these pairs are
-    found, `share` being how much of the larger is the smaller, as long as fewer than `MOST` others stand between."""
-    count = len(sketches)
-    found = [np.empty(0, np.int64)]
-    short = sketches[:, 0] == np.uint64(2**64 - 1)
-    for nth in range(sketches.shape[1]):
-        value = sketches[:, nth] ^ (answers * np.uint64(0x9E3779B97F4A7C15))
-        order = np.argsort(value, kind="stable")
-        order = order[~short[order]]
-        value = value[order]
-        for step in range(1, MOST + 1):
-            near = np.flatnonzero(value[step:] == value[:-step])
-            if not len(near):
-                break
-            one, other = order[near], order[near + step]
-            smaller = lengths[one] <= lengths[other]
-            inner, outer = np.where(smaller, one, other), np.where(smaller, other, one)
-            holds = (sketches[outer] <= sketches[inner]).all(axis=1)
-            found.append(inner[holds] * count + outer[holds])
-    pairs = np.unique(np.concatenate(found))
-    return np.stack([pairs // max(count, 1), pairs % max(count, 1)], axis=1)
+
+_MIXING = np.uint64(0x9E3779B97F4A7C15)

@@ -18,7 +18,7 @@ import numpy as np
 
 from factory.errors import ParamsError
 from factory.identity import seed_for
-from factory.problems.keys import keys
+from factory.problems.keys import Keys, chosen, keys
 from factory.problems.similar import components
 from factory.schemas import Problem, Split
 
@@ -39,31 +39,30 @@ def split_of(cluster: str, shares: Mapping[str, float], seed: int) -> Split:
     return cast(Split, name)
 
 
-def clusters(problems: Sequence[Problem], threshold: float) -> dict[str, str]:
+def clusters(problems: Sequence[Problem], threshold: float, known: Keys | None = None) -> dict[str, str]:
     """Problem id → the lowest id of its cluster (transitive closure of number-blind similarity)."""
     rows = sorted(problems, key=lambda row: row.id)
-    known = keys([row.problem for row in rows])
-    _, lowest, group = np.unique(known.masked, return_index=True, return_inverse=True)  # rows with equal texts but for numbers
+    known = known or keys(row.problem for row in rows)
+    at = known.at(row.problem for row in rows)
+    _, lowest, group = np.unique(known.masked[at], return_index=True, return_inverse=True)  # rows with equal texts but for numbers
     order = np.argsort(lowest)  # groups by their lowest rows
-    sizes = np.diff(known.ends, prepend=0)[lowest[order]]
-    inner = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    shingles = known.shingles[np.repeat(known.ends[lowest[order]] - sizes, sizes) + inner]
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    roots = components(shingles, np.cumsum(sizes), threshold)
+    roots = components(*chosen(known.shingles, known.shingle_ends, at[lowest[order]]), threshold)
     first = lowest[order][roots[place[group]]].tolist()
     return {row.id: rows[at].id for row, at in zip(rows, first, strict=True)}
 
 
 def assign(
-    problems: Sequence[Problem], shares: Mapping[str, float], threshold: float, seed: int, fixed: Sequence[Problem] = ()
+    problems: Sequence[Problem], shares: Mapping[str, float], threshold: float, seed: int, fixed: Sequence[Problem] = (),
+    known: Keys | None = None,
 ) -> tuple[list[Problem], list[str]]:  # fmt: skip
     """The problems with cluster as `instance` and the split that its hash gives, and notes for the user. Rows of a cluster that holds more
     than `LARGEST` of the smallest side (and more than `FEW`) are clusters of their own.
 
     `fixed`: problems of sources with a split of their own. A cluster with some of them goes to their side; where they stand on several, to
-    the one that is furthest from training (`FURTHEST`)."""
-    cluster_of = clusters([*problems, *fixed], threshold)
+    the one that is furthest from training (`FURTHEST`). `known`: keys of all these texts, where there are some already."""
+    cluster_of = clusters([*problems, *fixed], threshold, known)
     sides: dict[str, set[Split]] = defaultdict(set)
     for row in fixed:
         sides[cluster_of[row.id]].add(row.split)
