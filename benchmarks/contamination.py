@@ -17,8 +17,9 @@ import resource
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 from benchmarks.copies import NAMES, NEGATIVE, POSITIVE, copies
@@ -39,8 +40,8 @@ TESTS = (
 NAMES_SAY_NOTHING = ("gsm8k/test.jsonl",)  # elsewhere another name makes another question
 PROSE = tuple(name for name in TESTS if not name.startswith("cruxeval"))  # words of a program are not paraphrased
 UNRELATED = {
-    "gsm8k/train.jsonl": ("question", "answer"), "strategyqa/train.json": ("question", "answer"), "bgqa/depth1_train.json": ("example", "label"),
-    "train_sources/openmathinstruct2_slice.jsonl": ("problem", "expected_answer"),
+    "gsm8k/train.jsonl": ("question", "answer"), "strategyqa/train.json": ("question", "answer"),
+    "bgqa/depth1_train.json": ("example", "label"), "train_sources/openmathinstruct2_slice.jsonl": ("problem", "expected_answer"),
 }  # fmt: skip
 KINDS = {"renamed": NAMES_SAY_NOTHING, "paraphrased": PROSE, "reordered": PROSE}
 SPLITS = {"train": 0.8, "dev": 0.1, "heldout": 0.1}
@@ -63,15 +64,25 @@ def problem(text: str, answer: str, number: int, kind: str = "copy") -> Problem:
     )  # fmt: skip
 
 
-def labelled(tests: Sequence[Benchmark], each: int | None, around: Sequence[str]) -> Iterator[tuple[str, str, str, str, str | None]]:
-    """(kind, benchmark, its question, text, answer) of up to `each` questions a benchmark."""
+class Made(NamedTuple):
+    """`text`: a copy of this kind of the benchmark `test`'s `question`."""
+
+    kind: str
+    test: str
+    question: str
+    text: str
+    answer: str | None
+
+
+def labelled(tests: Sequence[Benchmark], each: int | None, around: Sequence[str]) -> Iterator[Made]:
+    """Copies of up to `each` questions a benchmark."""
     for test in tests:
         name = str(Path(test.name).relative_to(DATA))
         asked = list(zip(test.asked, test.answers, strict=True))
         for question, answer in random.Random(1).sample(asked, min(each or len(asked), len(asked))):
             for kind, copy in copies(question, final(answer), 1, around).items():
                 if name in KINDS.get(kind, (name,)):
-                    yield kind, test.name, question, copy.text, copy.answer
+                    yield Made(kind, test.name, question, *copy)
 
 
 def shown(hits: int, count: int) -> str:
@@ -79,67 +90,80 @@ def shown(hits: int, count: int) -> str:
     return "–" if not count else f"{hits / count:.4f} [{low:.4f}, {high:.4f}]"
 
 
-def quality(each: int | None) -> None:
+@dataclass
+class Tally:
+    """By kind: texts, those that overlap a benchmark, those taken for reworded ones, those whose own question is named. `found`: [those
+    that overlap, texts] by (benchmark, kind)."""
+
+    texts: Counter[str] = field(default_factory=Counter)
+    flagged: Counter[str] = field(default_factory=Counter)
+    reworded: Counter[str] = field(default_factory=Counter)
+    named: Counter[str] = field(default_factory=Counter)
+    found: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+
+
+def judged(made: Sequence[Made], tests: Sequence[Benchmark]) -> Tally:
+    tally = Tally()
+    for row, match in zip(made, matches([(row.text, row.answer or "") for row in made], tests), strict=True):
+        tally.texts[row.kind] += 1
+        tally.found[row.test, row.kind][1] += 1
+        if match is not None:
+            tally.flagged[row.kind] += 1
+            tally.found[row.test, row.kind][0] += 1
+            tally.reworded[row.kind] += match.evidence == "reworded"
+            tally.named[row.kind] += tests[match.benchmark].asked[match.at] == row.question
+    return tally
+
+
+def labelled_set(each: int | None) -> tuple[list[Made], list[Benchmark]]:
     n = load(Path(__file__).resolve().parents[1] / "params.yaml").problems.contamination_ngram
     tests = [Benchmark.read(str(DATA / name), n) for name in TESTS]
-    unrelated = [row for name, columns in UNRELATED.items() for row in rows(name, columns)]
     around = [text for text, _ in rows("gsm8k/train.jsonl", ("question", "answer"))]
-    made = [*labelled(tests, each, around), *(("unrelated", "", "", text, answer) for text, answer in unrelated)]
-    counts, flagged, named, reworded = Counter(), Counter(), Counter(), Counter()
-    per_test: dict[str, Counter[str]] = defaultdict(Counter)
-    for (kind, test, question, text, _), match in zip(made, matches([(row[3], row[4] or "") for row in made], tests), strict=True):
-        counts[kind] += 1
-        per_test[test][kind] += 1
-        if match is not None:
-            flagged[kind] += 1
-            per_test[test][f"{kind} found"] += 1
-            reworded[kind] += match.evidence == "reworded"
-            named[kind] += tests[match.benchmark].asked[match.at] == question
-    false, negatives = sum(flagged[kind] for kind in NEGATIVE), sum(counts[kind] for kind in NEGATIVE)
-    print(f"decontamination: {sum(len(test.questions) for test in tests):,} questions of {len(tests)} benchmarks\n")
-    print("| kind | n | found: recall | precision beside as many others | names the very question |\n|---|---|---|---|---|")
+    unrelated = [Made("unrelated", "", "", *row) for name, columns in UNRELATED.items() for row in rows(name, columns)]
+    return [*labelled(tests, each, around), *unrelated], tests
+
+
+def quality(each: int | None) -> None:
+    made, tests = labelled_set(each)
+    tally = judged(made, tests)
+    false, others = sum(tally.flagged[kind] for kind in NEGATIVE), sum(tally.texts[kind] for kind in NEGATIVE)
+    print(f"{sum(len(test.questions) for test in tests):,} questions of {len(tests)} benchmarks\n")
+    print("| kind of copy | n | found: recall | precision beside as many others | names its very question |\n|---|---|---|---|---|")
     for kind in POSITIVE:
-        beside = round(false * counts[kind] / negatives)
-        print(
-            f"| {kind} | {counts[kind]:,} | {shown(flagged[kind], counts[kind])} | {shown(flagged[kind], flagged[kind] + beside)} | "
-            f"{named[kind]:,} of {flagged[kind]:,} |"
-        )
-    print("\n| kind that is another problem | n | kept | taken for verbatim, for reworded |\n|---|---|---|---|")
+        count, hits = tally.texts[kind], tally.flagged[kind]
+        beside = round(false * count / others)
+        print(f"| {kind} | {count:,} | {shown(hits, count)} | {shown(hits, hits + beside)} | {tally.named[kind]:,} of {hits:,} |")
+    print("\n| another problem | n | kept | taken for verbatim, for reworded |\n|---|---|---|---|")
     for kind in NEGATIVE:
-        print(
-            f"| {kind} | {counts[kind]:,} | {shown(counts[kind] - flagged[kind], counts[kind])} | "
-            f"{flagged[kind] - reworded[kind]}, {reworded[kind]} |"
-        )
-    print("\n| benchmark | " + " | ".join((*POSITIVE, *NEGATIVE[:2])) + " |\n|---|" + "---|" * (len(POSITIVE) + 2))
+        count, hits, anew = tally.texts[kind], tally.flagged[kind], tally.reworded[kind]
+        print(f"| {kind} | {count:,} | {shown(count - hits, count)} | {hits - anew}, {anew} |")
+    print("\n| found in | " + " | ".join((*POSITIVE, *NEGATIVE[:2])) + " |\n|---|" + "---|" * (len(POSITIVE) + 2))
     for test in tests:
-        cells = (f"{per_test[test.name][f'{kind} found']} of {per_test[test.name][kind]}" for kind in (*POSITIVE, *NEGATIVE[:2]))
-        print(f"| {Path(test.name).parent.name} | " + " | ".join(cells) + " |")
+        pairs = [tally.found[test.name, kind] for kind in (*POSITIVE, *NEGATIVE[:2])]
+        print(
+            f"| {Path(test.name).parent.name} | " + " | ".join(f"{hits:,} of {count:,}" if count else "–" for hits, count in pairs) + " |"
+        )
     duplicates(made)
 
 
-def duplicates(made: Sequence[tuple[str, str, str, str, str | None]]) -> None:
-    """Each kind's copies beside all originals: is a copy in the cluster of its original, and on its side of a split?"""
-    print("\n| duplicates: kind | n | one problem with its original | or on one side with it |\n|---|---|---|---|")
-    first = {question: number for number, question in enumerate(dict.fromkeys(row[2] for row in made if row[0] == "verbatim"))}
-    answers = {question: answer or "" for kind, _, question, _, answer in made if kind == "verbatim"}
-    originals = [problem(question, answers[question], number) for question, number in first.items()]
+def duplicates(made: Sequence[Made]) -> None:
+    """Each kind's copies beside all originals: is a copy one problem with its original, or at least on its side of a split? Originals of
+    one text and several answers are no problems, and not counted."""
+    print("\n| kind of copy | n | one problem with its original | or on one side of each split with it |\n|---|---|---|---|")
+    answers = {row.question: row.answer or "" for row in made if row.kind == "verbatim"}
+    originals = [problem(question, answer, at) for at, (question, answer) in enumerate(answers.items())]
+    own = {row.problem: row.id for row in originals}
     for kind in (*POSITIVE, *NEGATIVE[:2]):
-        group = [(question, text, answer) for name, _, question, text, answer in made if name == kind and question]
-        offset = len(originals)
-        given = [
-            problem(text, answer if answer is not None else f"another {at}", offset + at) for at, (_, text, answer) in enumerate(group)
-        ]
-        kept, rejects = deduplicate([*originals, *given], 0.9)
-        known = {row.id for row in kept}
-        gone = {json.loads(row.row)["id"]: row.parent_id for row in rejects}
-        cluster = clusters([*originals, *given], 0.9)
-        same = side = 0
-        for at, (question, _, _) in enumerate(group):
-            own, other = f"{first[question]:020x}", f"{offset + at:020x}"
-            merged = gone.get(other, other) == gone.get(own, own) and not {own, other} <= known
-            same += merged
-            side += merged or cluster[own] == cluster[other]
-        print(f"| {kind} | {len(group):,} | {shown(same, len(group))} | {shown(side, len(group))} |")
+        group = [row for row in made if row.kind == kind]
+        given = [problem(row.text, row.answer or f"another {at}", len(originals) + at) for at, row in enumerate(group)]
+        known = keys(row.problem for row in [*originals, *given])
+        survivor = {row.id: row.id for row in [*originals, *given]}
+        survivor |= {json.loads(row.row)["id"]: row.parent_id or "" for row in deduplicate([*originals, *given], 0.9, known)[1]}
+        cluster = clusters([*originals, *given], 0.9, known)
+        pairs = [(own[row.question], copy.id) for row, copy in zip(group, given, strict=True) if survivor[own[row.question]]]
+        same = sum(survivor[first] == survivor[second] for first, second in pairs)
+        side = sum(survivor[first] == survivor[second] or cluster[first] == cluster[second] for first, second in pairs)
+        print(f"| {kind} | {len(pairs):,} | {shown(same, len(pairs))} | {shown(side, len(pairs))} |")
 
 
 # -- size
@@ -149,8 +173,8 @@ _DIGITS = re.compile(r"\d+")
 
 
 def synthetic(count: int) -> Iterator[Problem]:
-    """Variants of the train files' problems, other numbers and names in each; a hundredth are exact doubles, a hundredth wrapped ones, and a
-    hundredth are questions of the tests behind an instruction."""
+    """Variants of the train files' problems, other numbers and names in each; a hundredth are exact doubles, a hundredth wrapped ones, and
+    a hundredth are questions of the tests behind an instruction."""
     pool = [row for name, columns in UNRELATED.items() if "bgqa" not in name for row in rows(name, columns)]
     tests = rows("gsm8k/test.jsonl", ("question", "answer"))
     rng = random.Random(1)
@@ -158,7 +182,7 @@ def synthetic(count: int) -> Iterator[Problem]:
     for number in range(count):
         text, _ = pool[number % len(pool)]
         names = {word: rng.choice(NAMES) for word in set(_WORD.findall(text)) if text.count(word) > 1}
-        text = _WORD.sub(lambda found: names.get(found[0], found[0]), text)
+        text = _WORD.sub(lambda found, names=names: names.get(found[0], found[0]), text)
         text = _DIGITS.sub(lambda found: str(rng.randint(10 ** (len(found[0]) - 1), 10 ** len(found[0]) - 1)), text)
         answer = str(crc32(text.encode()) % 2000)
         if number % 100 == 1:
@@ -197,11 +221,9 @@ def size(count: int) -> None:
 
 def said(what: str, started: float) -> None:
     own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(
-        f"{what}: {time.perf_counter() - started:.1f} s; {own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime:.0f} cpu-s so far, "
-        f"peak {own.ru_maxrss / 2**20:.2f} GiB, of a further process {others.ru_maxrss / 2**20:.2f}",
-        flush=True,
-    )
+    used = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+    peaks = f"peak {own.ru_maxrss / 2**20:.2f} GiB, of a further process {others.ru_maxrss / 2**20:.2f}"
+    print(f"{what}: {time.perf_counter() - started:.1f} s; {used:.0f} cpu-s so far, {peaks}", flush=True)
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

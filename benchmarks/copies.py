@@ -3,9 +3,9 @@
     >>> copies("Tom has 3 red apples. He buys 4 more apples. How many apples does he have?", "7", 1)["renamed"].text
     'Maya has 3 red lemons. He buys 4 more lemons. How many lemons does he have?'
 
-verbatim, wrapped, embedded, reordered, renamed, paraphrased: the question is still there, and a training set must not have it. numbers: every
-number is another one, so that it is another problem. A kind for which a question gives nothing (no name, no second sentence, no number) is
-left out. Texts are made from the question, its position and the seed alone; `AROUND` and few-shot neighbours are given by the caller.
+verbatim, wrapped, few-shot, embedded, reordered, renamed, paraphrased: the question is still there, and a training set must not have it.
+numbers, one number: it is another problem. A kind for which a question gives nothing (no name, no second sentence, no number) is left out.
+Copies depend on the question, the seed and the texts around alone.
 """
 
 import random
@@ -24,113 +24,38 @@ WRAPPERS = (
     "[INST] <<SYS>>\nAnswer with one number only.\n<</SYS>>\n\n{} [/INST]",
     "Human: {}\n\nAssistant:",
     "**Problem 12.** {}\n\n*(5 points)*",
-    "Below is an exercise for grade 4. Write a response that appropriately completes the request.\n\nQ: {}\nA: Let's work this out in 3 steps.",
+    "Below is an exercise for grade 4. Write a response that completes the request.\n\nQ: {}\nA: Let's work this out in 3 steps.",
     "<p>{}</p>",
     '{{"role": "user", "content": "{}"}}',
     "{}\n\nReason step by step. At the end, write #### and the answer as an integer.",
     "You will be given 1 question. Think before you answer, for at most 200 words.\n---\n{}\n---\nYour answer:",
 )
 NAMES = [
-    "Maya",
-    "Oskar",
-    "Leila",
-    "Tomas",
-    "Ingrid",
-    "Pavel",
-    "Amara",
-    "Dario",
-    "Freya",
-    "Hugo",
-    "Imani",
-    "Jonas",
-    "Keiko",
-    "Lorenzo",
-    "Mirjam",
-    "Nadia",
-    "Ossian",
-    "Priya",
-    "Quentin",
-    "Rosalind",
-    "Stellan",
-    "Tamsin",
-    "Umberto",
-    "Valeria",
-    "Wilma",
-    "Xenia",
-    "Yusuf",
+    "Maya", "Oskar", "Leila", "Tomas", "Ingrid", "Pavel", "Amara", "Dario", "Freya", "Hugo", "Imani", "Jonas", "Keiko", "Lorenzo",
+    "Mirjam", "Nadia", "Ossian", "Priya", "Quentin", "Rosalind", "Stellan", "Tamsin", "Umberto", "Valeria", "Wilma", "Xenia", "Yusuf",
     "Zelda",
-]
+]  # fmt: skip
 OBJECTS = [
-    "lemons",
-    "kettles",
-    "lanterns",
-    "pebbles",
-    "ribbons",
-    "sweaters",
-    "marbles",
-    "teapots",
-    "violins",
-    "puzzles",
-    "candles",
-    "helmets",
-    "baskets",
-    "carpets",
-    "pillows",
-    "hammers",
-    "brushes",
-    "flowers",
-    "magnets",
-    "buckets",
-]
-NO_OBJECT = set(
-    [
-        "years",
-        "days",
-        "hours",
-        "minutes",
-        "seconds",
-        "weeks",
-        "months",
-        "times",
-        "percent",
-        "dollars",
-        "cents",
-        "feet",
-        "inches",
-        "miles",
-        "pounds",
-        "ounces",
-        "meters",
-        "more",
-        "less",
-        "of",
-        "and",
-        "or",
-        "each",
-        "per",
-        "points",
-        "degrees",
-        "people",
-        "students",
-        "friends",
-        "kids",
-        "children",
-        "is",
-        "as",
-        "pages",
-        "grams",
-        "units",
-    ]
-)
+    "lemons", "kettles", "lanterns", "pebbles", "ribbons", "sweaters", "marbles", "teapots", "violins", "puzzles", "candles", "helmets",
+    "baskets", "carpets", "pillows", "hammers", "brushes", "flowers", "magnets", "buckets",
+]  # fmt: skip
+NO_OBJECT = {
+    "years", "days", "hours", "minutes", "seconds", "weeks", "months", "times", "percent", "dollars", "cents", "feet", "inches", "miles",
+    "pounds", "ounces", "meters", "more", "less", "of", "and", "or", "each", "per", "points", "degrees", "people", "students", "friends",
+    "kids", "children", "is", "as", "pages", "grams", "units",
+}  # fmt: skip
 SYNONYMS = {
-    "how many": "what number of", "how much": "what amount of", "does": "did", "buys": "purchases", "bought": "purchased", "buy": "purchase",
+    "how many": "what number of", "how much": "what amount of", "does": "did", "buys": "purchases", "bought": "purchased",
+    "buy": "purchase",
     "gets": "receives", "got": "received", "makes": "produces", "made": "produced", "gives": "hands", "gave": "handed", "wants": "wishes",
-    "needs": "requires", "need": "require", "each": "every", "every": "each", "also": "additionally", "then": "afterwards", "total": "whole",
+    "needs": "requires", "need": "require", "each": "every", "every": "each", "also": "additionally", "then": "afterwards",
+    "total": "whole",
     "in total": "altogether", "left": "remaining", "starts": "begins", "has": "owns", "have": "own", "had": "owned", "spends": "pays",
     "spent": "paid", "sells": "offers", "sold": "offered", "eats": "consumes", "ate": "consumed", "big": "large", "small": "little",
     "kids": "children", "children": "kids", "house": "home", "job": "work", "car": "vehicle", "money": "cash", "costs": "is priced at",
     "cost": "price", "takes": "requires", "take": "require", "find": "determine", "which": "what", "following": "listed",
-    "calculate": "compute", "determine": "find", "assume": "suppose", "given": "provided", "would": "could", "because": "since", "if": "when",
+    "calculate": "compute", "determine": "find", "assume": "suppose", "given": "provided", "would": "could", "because": "since",
+    "if": "when",
     "but": "yet", "only": "just", "while": "whereas", "after": "following", "person": "individual", "people": "persons", "store": "shop",
     "shop": "store", "begins": "starts", "uses": "employs", "using": "by means of", "contains": "holds", "large": "big", "per": "a",
     "day": "single day", "week": "whole week", "goes": "travels", "went": "travelled", "shows": "displays", "describe": "depict",
@@ -197,34 +122,10 @@ def _renamed(text: str, rng: random.Random) -> str:
     return re.sub(r"\b(" + "|".join(sorted(map(re.escape, new), key=len, reverse=True)) + r")\b", lambda found: new[found[0]], text)
 
 
-_NO_NAME = frozenset(
-    [
-        "The",
-        "How",
-        "What",
-        "Which",
-        "When",
-        "Where",
-        "Who",
-        "Why",
-        "And",
-        "But",
-        "For",
-        "She",
-        "His",
-        "Her",
-        "They",
-        "Their",
-        "There",
-        "This",
-        "That",
-        "These",
-        "Those",
-        "Each",
-        "All",
-        "Not",
-    ]
-)
+_NO_NAME = {
+    "The", "How", "What", "Which", "When", "Where", "Who", "Why", "And", "But", "For", "She", "His", "Her", "They", "Their", "There",
+    "This", "That", "These", "Those", "Each", "All", "Not",
+}  # fmt: skip
 
 
 def _paraphrased(text: str, rng: random.Random) -> str:

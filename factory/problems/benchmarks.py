@@ -25,8 +25,8 @@ USERS = ("user", "human")
 
 @dataclass(frozen=True)
 class BenchmarkTexts:
-    """`answers`: one a text, "" where there is none. `rows`: of the file, `unreadable` ones among them: what is no row, or has no text where
-    the others have their question."""
+    """`answers`: one a text, "" where there is none. `rows`: of the file, `unreadable` ones among them: what is no row, or has no text
+    where the others have their question."""
 
     texts: list[str]
     answers: list[str]

@@ -6,7 +6,7 @@
 
     decontaminate(problems, [benchmark])    → (those that overlap none, Reject(reason="contaminated: gsm8k_test.jsonl", row=…))
 
-The row of a reject is the problem's, and `matched`: {"benchmark": …, "question": <text>, "answer": …, "evidence": "verbatim", "share": 1.0}.
+A reject's row is the problem's, and `matched`: {"benchmark": …, "question": <text>, "answer": …, "evidence": "verbatim", "share": 1.0}.
 A problem overlaps when most of a benchmark question's n-grams stand in it, or most of its own in one question, unless the same words stand
 around other numbers or signs: that is another problem (`verbatim`). It also overlaps when it has all numbers of the question, its answer as
 far as answers can be compared, and most of its words (`reworded`): names replaced, sentences in another order. How many words are needed

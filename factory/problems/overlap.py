@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from factory.problems.grams import Batch, Postings, Words
+from factory.problems.grams import Batch, Postings, Words, unique_pairs
 from factory.problems.wording import CONTAINED, FEWEST, Text, answers_agree, changed, reworded
 
 REWORDED = 3  # tokens of a gram by which a reworded question is found
@@ -82,9 +82,8 @@ class Overlaps:
         for n, postings in self._long.items():
             grams, of = batch.grams(n)
             at, numbers, shared = postings.found(grams, of)
-            own = np.zeros(len(texts), np.int64)
-            for text in np.unique(at).tolist():
-                own[text] = len(np.unique(grams[of == text]))
+            asked = np.isin(of, np.unique(at))
+            own = np.bincount(unique_pairs(of[asked], grams[asked])[0], minlength=len(texts))  # different grams of each text
             sizes = np.bincount(postings.owners, minlength=len(self.questions))
             enough = shared >= CONTAINED * np.minimum(sizes[numbers], own[at])
             for text, number, count in zip(at[enough].tolist(), numbers[enough].tolist(), shared[enough].tolist(), strict=True):
