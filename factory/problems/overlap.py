@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from factory.problems.grams import Batch, Postings, Words, unique_pairs
-from factory.problems.wording import CONTAINED, FEWEST, Text, answers_agree, changed, reworded
+from factory.problems.wording import CONTAINED, FEWEST, LONG, Text, answers_agree, changed, reworded
 
 REWORDED = 3  # tokens of a gram by which a reworded question is found
 RARE = 32  # questions that have it, at most
@@ -74,11 +74,9 @@ class Overlaps:
     def _verbatim(self, texts: Sequence[Text], batch: Batch, found: dict[int, list[Match]]) -> None:
         for size, postings in self._short.items():
             grams, of = batch.grams(size)
-            if size < FEWEST:  # only as a whole
-                whole = batch.lengths[of] == size
-                grams, of = grams[whole], of[whole]
             for at, number, _ in zip(*map(np.ndarray.tolist, postings.found(grams, of)), strict=True):
-                found[at].append(self._match(number, "verbatim", 1.0))
+                if size >= FEWEST or len(texts[at].words) == size or sum(map(len, self.questions[number].text.words)) >= LONG:
+                    found[at].append(self._match(number, "verbatim", 1.0))
         for n, postings in self._long.items():
             grams, of = batch.grams(n)
             at, numbers, shared = postings.found(grams, of)

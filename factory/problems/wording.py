@@ -17,6 +17,7 @@ from factory.problems.lexer import is_number, prose_tokens
 
 CONTAINED = 0.7  # share of n-grams: one changed word spoils n of them, a changed question all
 FEWEST = 3  # tokens of a question that is looked for inside other texts: a shorter one only as a whole
+LONG = 20  # characters from which it is looked for however few tokens it has
 _EMPHASIS = re.compile(r"\*\*|__+|^\s*[-*•]\s|(?<!\S)\*(?=\w[^*\n]{0,200}\w\*)|(?<=\w)\*(?![^\s.,;:!?])", re.MULTILINE)
 _FORMATTING = frozenset(
     ["(", ")", "[", "]", "{", "}", "|", "#", "~", "&", ",", ";", ":", "\n", '"', "'", "␣", "\\\\", "...", "?", "$", "/", "÷", "\\frac"]
