@@ -6,6 +6,7 @@ depends on how many processes there are.
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -41,6 +42,14 @@ def mapped(function: Callable[[B], R], batches: Sequence[B], processes: int | No
 def _hold(function: Callable[[Any], Any]) -> None:
     global _held
     _held = function
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A stage that is killed leaves nobody behind that waits for its next batch."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _call(batch: Any) -> Any:
