@@ -13,6 +13,7 @@ from factory.params import Params
 from factory.problems.decontaminate import Benchmark, decontaminate
 from factory.problems.dedup import deduplicate
 from factory.problems.draw import BEYOND, capped
+from factory.problems.keys import keys
 from factory.problems.sources import Read, read_problems, reasons
 from factory.problems.split import assign
 from factory.problems.world import spaces
@@ -32,12 +33,16 @@ def main(params: Params) -> None:
             print("\n".join(source.said()))
     rejects = [row for source in read for row in source.rejects]
     clean, contaminated = _decontaminate(params, [row for source in read for row in source.problems])
-    kept, doubles = deduplicate(clean, settings.near_duplicate)
+    known = keys(row.problem for row in clean if row.instance == row.id)  # the world knows its doubles and its sides itself
+    kept, doubles = deduplicate(clean, settings.near_duplicate, known)
     kept, beyond = capped(kept, {source.name: source.cap for source in settings.sources if source.cap}, params.seed)
     rejects += contaminated + doubles + beyond
     hashed = {source.name for source in settings.sources if source.kind != "world" and source.split is None}
-    free, notes = assign([row for row in kept if row.source in hashed], settings.split_shares, settings.near_duplicate, params.seed)
-    problems = free + [row for row in kept if row.source not in hashed]
+    own = [row for row in kept if row.source not in hashed]
+    free = [row for row in kept if row.source in hashed]
+    fixed = [row for row in own if row.instance == row.id]
+    free, notes = assign(free, settings.split_shares, settings.near_duplicate, params.seed, fixed, known)
+    problems = free + own
     rows_in = sum(source.rows for source in read)
     assert rows_in == len(problems) + len(rejects), (rows_in, len(problems), len(rejects))
 

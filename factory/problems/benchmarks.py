@@ -1,6 +1,7 @@
-"""The questions of a benchmark's file, whatever its format and whatever the column is called.
+"""The questions and answers of a benchmark's file, whatever its format and whatever the column is called.
 
-read_benchmark("gsm8k_test.jsonl")    → BenchmarkTexts(texts=["Janet's ducks lay 16 eggs …", …], rows=1319, unreadable=0)
+read_benchmark("gsm8k_test.jsonl")
+    → BenchmarkTexts(texts=["Janet's ducks lay 16 eggs …", …], answers=["Janet sells … #### 18", …], rows=1319, unreadable=0)
 """
 
 from collections.abc import Mapping
@@ -14,17 +15,21 @@ from factory.files import Record, no_rows, row_reader
 QUESTION: tuple[tuple[str, ...], ...] = (
     ("problem",), ("body", "question"), ("passage", "question"), ("context", "question"), ("article", "question"), ("question",),
     ("prompt",), ("query",), ("instruction", "input"), ("instruction",), ("text",),
-    ("code", "input"), ("input",), ("inputs",), ("messages",), ("conversations",), ("conversation",),
+    ("code", "input"), ("input",), ("inputs",), ("messages",), ("conversations",), ("conversation",), ("example",),
 )  # fmt: skip
 """Where a question may stand, capitals aside: the columns of a group together are one. A row may have several, of which all count."""
+ANSWER = ("answer", "expected_answer", "final_answer", "gold", "target", "output", "label", "solution")
+"""Where its answer may stand: the first that has text or a number. Without one the question alone is compared."""
 USERS = ("user", "human")
 
 
 @dataclass(frozen=True)
 class BenchmarkTexts:
-    """`rows`: of the file, `unreadable` ones among them: what is no row, or has no text where the others have their question."""
+    """`answers`: one a text, "" where there is none. `rows`: of the file, `unreadable` ones among them: what is no row, or has no text
+    where the others have their question."""
 
     texts: list[str]
+    answers: list[str]
     rows: int
     unreadable: int
 
@@ -33,6 +38,7 @@ def read_benchmark(path: str) -> BenchmarkTexts:
     """JSONL, JSON arrays, CSV, TSV or Parquet, plain, .gz or .zst. Raises DataError when the file is missing or unreadable, or no row of it
     has a question: the message names its columns."""
     texts: list[str] = []
+    answers: list[str] = []
     columns: dict[str, None] = {}
     rows = readable = 0
     broken: Record | None = None
@@ -47,6 +53,7 @@ def read_benchmark(path: str) -> BenchmarkTexts:
             found = _questions(record.values)
             readable += bool(found)
             texts += found
+            answers += [_answer(record.values)] * len(found)
     if not columns:
         raise no_rows(f"the benchmark {path}", rows, broken)
     if not texts:
@@ -55,7 +62,7 @@ def read_benchmark(path: str) -> BenchmarkTexts:
         raise DataError(f"the benchmark {path} has a question in none of its {rows:,} rows: expected text in one of {known}; it has {has}")
     if 2 * readable < rows:
         raise DataError(f"the benchmark {path} has no question to read in {rows - readable:,} of {rows:,} rows: correct or convert it")
-    return BenchmarkTexts(texts, rows, rows - readable)
+    return BenchmarkTexts(texts, answers, rows, rows - readable)
 
 
 def _questions(values: Mapping[str, Any]) -> list[str]:
@@ -70,6 +77,12 @@ def _questions(values: Mapping[str, Any]) -> list[str]:
                 found["\n".join(filter(None, parts))] = None
                 used.update(names)
     return list(found)
+
+
+def _answer(values: Mapping[str, Any]) -> str:
+    named = {str(name).strip().lower(): value for name, value in values.items()}
+    found = (named[name] for name in ANSWER if isinstance(named.get(name), str | int | float))
+    return next((text for value in found if (text := str(value).encode("utf-8", "replace").decode().strip())), "")
 
 
 def _text(value: object) -> str:

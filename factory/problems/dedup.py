@@ -5,25 +5,30 @@
 
 "Tom has 3 apples …" and "Tom has 5 apples …" are two problems, however alike. Two problems are one when the tokens that decide are the same
 in the same order (`lexer.signature`), their shingles overlap by the threshold without being the same words elsewhere, and their gold
-answers are equal for the grader. One text with answers that differ is no problem at all: every row of it is a reject. In the world one
-canonical instance is one problem.
+answers are equal for the grader. So are two of which one stands word for word in the other, as in an instruction, with the same answer.
+One text with answers that differ is no problem at all: every row of it is a reject. In the world one canonical instance is one problem.
 
-The survivor has a solution if one of them has, and the lowest id of these; which file or line a row came from decides nothing.
+Doubles are clusters: what is one problem with a member is one with all. The survivor has a solution if one of them has, then it stands
+around none of the others, then it has the lowest id; which file or line a row came from decides nothing.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+
+import numpy as np
 
 from factory.grading import Grader, Task
-from factory.problems.lexer import exact_key, signature, tokens
+from factory.problems.keys import Keys, chosen, inside, keys, number
+from factory.problems.lexer import tokens
 from factory.problems.records import DUPLICATE, STAGE
-from factory.problems.similar import Index, shingles
+from factory.problems.similar import Index, Union, held_pairs, shingles
 from factory.schemas import Problem, Reject
 from factory.storage import reject
 
 MOST_ASKED = 8  # look-alikes whose answers the grader compares with a row's
+LONGER, FURTHER = 3, 60
 CONTRADICTION = "one problem text, several answers"
 
 
@@ -34,12 +39,12 @@ class _Rows:
     rows: list[Problem]
     fates: dict[int, tuple[int | None, str]] = field(default_factory=dict)
 
-    def groups(self, key: Callable[[Problem], Hashable], wanted: Callable[[Problem], bool]) -> list[list[int]]:
+    def groups(self, key: Callable[[int], Hashable], wanted: Callable[[int], bool]) -> list[list[int]]:
         """Positions of the living with equal keys, two at least."""
         found: dict[Hashable, list[int]] = defaultdict(list)
-        for at, row in enumerate(self.rows):
-            if at not in self.fates and wanted(row):
-                found[key(row)].append(at)
+        for at in range(len(self.rows)):
+            if at not in self.fates and wanted(at):
+                found[key(at)].append(at)
         return [group for group in found.values() if len(group) > 1]
 
     def double(self, group: Iterable[int], survivor: int, reason: str) -> None:
@@ -54,16 +59,21 @@ class _Rows:
         return survivor, reason
 
 
-def deduplicate(problems: Sequence[Problem], threshold: float) -> tuple[list[Problem], list[Reject]]:
-    """The survivors sorted by id, and the doubles and contradictions. `threshold`: Jaccard similarity of shingles, in (0, 1]."""
+def deduplicate(problems: Sequence[Problem], threshold: float, known: Keys | None = None) -> tuple[list[Problem], list[Reject]]:
+    """The survivors sorted by id, and the doubles and contradictions. `threshold`: Jaccard similarity of shingles, in (0, 1]. `known`: keys
+    of the problems' texts, where there are some already."""
     found = _Rows(sorted(problems, key=_preference))
-    for group in found.groups(lambda row: row.id, lambda _: True):
+    for group in found.groups(lambda at: found.rows[at].id, lambda _: True):
         found.double(group, group[0], DUPLICATE)
-    for group in found.groups(lambda row: row.instance, _has_instance):
+    for group in found.groups(lambda at: found.rows[at].instance, lambda at: found.rows[at].instance != found.rows[at].id):
         found.double(group, min(group, key=lambda at: found.rows[at].id), "duplicate instance")
+    texts = [at for at, row in enumerate(found.rows) if at not in found.fates and row.instance == row.id]
+    known = known or keys(found.rows[at].problem for at in texts)
+    place = dict(zip(texts, known.at(found.rows[at].problem for at in texts).tolist(), strict=True))
+    exact = dict(zip(texts, known.exact[list(place.values())].tolist(), strict=True))
     with Grader() as grader:
-        _same_text(found, grader)
-        _near(found, threshold, grader)
+        _same_text(found, exact, grader)
+        _near(found, known, place, threshold, grader)
     keep = [row for at, row in enumerate(found.rows) if at not in found.fates]
     rejects = []
     for at in sorted(found.fates, key=lambda at: found.rows[at].id):
@@ -76,16 +86,8 @@ def _preference(row: Problem) -> tuple[Hashable, ...]:
     return row.solution is None, row.id, row.source, row.split, row.family, row.solution or "", row.problem, row.answer
 
 
-def _has_instance(row: Problem) -> bool:
-    return row.instance != row.id
-
-
-def _is_text(row: Problem) -> bool:
-    return row.instance == row.id
-
-
-def _same_text(found: _Rows, grader: Grader) -> None:
-    groups = found.groups(lambda row: exact_key(row.problem), _is_text)
+def _same_text(found: _Rows, exact: Mapping[int, int], grader: Grader) -> None:
+    groups = found.groups(exact.__getitem__, exact.__contains__)
     pairs = [(found.rows[group[0]], found.rows[at]) for group in groups for at in group[1:]]
     equal = iter(agreements(pairs, grader))
     for group in groups:
@@ -96,34 +98,65 @@ def _same_text(found: _Rows, grader: Grader) -> None:
             found.fates.update(dict.fromkeys(group, (None, CONTRADICTION)))
 
 
-def _near(found: _Rows, threshold: float, grader: Grader) -> None:
-    words = {at: tokens(row.problem) for at, row in enumerate(found.rows) if at not in found.fates and _is_text(row)}
-    buckets: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for at, text in words.items():
-        buckets[signature(text)].append(at)
+def _near(found: _Rows, known: Keys, place: Mapping[int, int], threshold: float, grader: Grader) -> None:
+    """Clusters of near-duplicates and of problems that stand whole in others; the survivor of each stands around none of the others."""
+    union, outer = Union(len(found.rows)), set[int]()
+    living = [at for at in place if at not in found.fates]
+    for at, other in _alike(found, living, known, place, threshold, grader):
+        union.join(at, other)
+    for inner, around in _held(found, living, known, place):
+        union.join(inner, around)
+        outer.add(around)
+    members: dict[int, list[int]] = defaultdict(list)
+    for at in living:
+        members[union.find(at)].append(at)
+    for group in members.values():
+        if len(group) > 1:
+            found.double(group, min(group, key=lambda at: (found.rows[at].solution is None, at in outer, at)), "near-duplicate")
+
+
+def _alike(
+    found: _Rows, living: Sequence[int], known: Keys, place: Mapping[int, int], threshold: float, grader: Grader
+) -> Iterator[tuple[int, int]]:  # fmt: skip
+    """Pairs whose deciding tokens are the same, whose shingles overlap, and whose answers are equal."""
+    buckets: dict[int, list[int]] = defaultdict(list)
+    signatures = known.signature.tolist()
+    for at in living:
+        buckets[signatures[place[at]]].append(at)
     for bucket in buckets.values():
         if len(bucket) == 1:
             continue
-        index = Index([shingles(words[at]) for at in bucket], threshold)
-        for number, at in enumerate(bucket):
-            alike = [bucket[earlier] for earlier in index.similar(number)]
-            survivor = _of_equal_answer(found.rows, at, alike, words, grader)
-            if survivor is None:
-                index.add(number)
-            else:
-                found.double([at], survivor, "near-duplicate")
+        words = [tokens(found.rows[at].problem) for at in bucket]
+        index = Index([shingles(text) for text in words], threshold)
+        for own, at in enumerate(bucket):
+            alike = [other for other in index.similar(own) if not _permuted(words[other], words[own])]
+            equal = _of_equal_answer(found.rows, at, [bucket[other] for other in alike], grader)
+            yield from ((other, at) for other in equal)
+            if not any(index.sets[own] == index.sets[other] for other in alike if bucket[other] in equal):
+                index.add(own)
 
 
-def _of_equal_answer(
-    rows: Sequence[Problem], at: int, alike: Sequence[int], words: Mapping[int, list[str]], grader: Grader
-) -> int | None:  # fmt: skip
-    """The first with the same answer; of those with another spelling no more than `MOST_ASKED` are compared."""
-    for other in alike:
-        if rows[other].answer == rows[at].answer and not _permuted(words[other], words[at]):
-            return other
-    asked = list(islice((other for other in alike if not _permuted(words[other], words[at])), MOST_ASKED))
+def _of_equal_answer(rows: Sequence[Problem], at: int, alike: Sequence[int], grader: Grader) -> set[int]:
+    """Those with the same answer; of those with another spelling no more than `MOST_ASKED` are compared, where none has the same."""
+    if same := {other for other in alike if rows[other].answer == rows[at].answer}:
+        return same
+    asked = alike[:MOST_ASKED]
     equal = agreements([(rows[other], rows[at]) for other in asked], grader)
-    return next((other for other, agrees in zip(asked, equal, strict=True) if agrees), None)
+    return {other for other, agrees in zip(asked, equal, strict=True) if agrees}
+
+
+def _held(found: _Rows, living: Sequence[int], known: Keys, place: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """(inner, outer): problems of `keys.GRAM` tokens at least that stand word for word in a longer one with the same answer, which puts an
+    instruction around them. An answer without a digit proves little: then the other has at most `LONGER` times as many tokens and
+    `FURTHER`."""
+    rows = [found.rows[at] for at in living]
+    grams, ends = chosen(known.grams, known.gram_ends, np.array([place[at] for at in living], np.int64))
+    answers = np.array([number(row.answer) for row in rows], np.uint64)
+    for inner, outer in held_pairs(grams, ends, answers).tolist():
+        held, around = (inside(tokens(rows[at].problem)) for at in (inner, outer))
+        most = math.inf if any(map(str.isdigit, rows[inner].answer)) else LONGER * len(held) + FURTHER
+        if len(held) < len(around) <= most and f" {' '.join(held)} " in f" {' '.join(around)} ":
+            yield living[inner], living[outer]
 
 
 def _permuted(first: list[str], second: list[str]) -> bool:

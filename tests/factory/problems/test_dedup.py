@@ -214,6 +214,36 @@ def test_chains_of_doubles_end_at_a_row_that_stays() -> None:
         assert 1 < len(keep) < 30
 
 
+def test_a_cluster_is_closed_and_leaves_one() -> None:
+    """The first and the last of a chain are unlike, and still one problem with what stands between."""
+    words = [f"w{'abcdefghijklmnopqrst'[n]}" for n in range(20)]
+    rows = []
+    for n in range(10):
+        words[n] += "x"
+        rows.append(problem(f"{9 - n:02}", " ".join(words), solution="so it is" if n in (4, 6) else None))
+    assert jaccard(shingles(tokens(rows[0].problem)), shingles(tokens(rows[-1].problem))) < 0.3
+    keep, rejects = deduplicate(rows, 0.7)
+    assert [row.id for row in keep] == ["03"], "the lowest id of those with a solution"
+    assert {(row.reason, row.parent_id) for row in rejects} == {("near-duplicate", "03")}
+    assert len(deduplicate(rows, 0.95)[0]) == 10
+
+
+@pytest.mark.parametrize("around", [
+    "Solve the following problem step by step.\n\n{}\n\nAnswer:", "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    "### Instruction 3:\n{}\n\n### Response:", '{{"role": "user", "content": "{}"}}', "Question 7: {} Write #### and the number in 1 line.",
+])  # fmt: skip
+def test_a_problem_in_an_instruction_is_a_double_and_the_bare_one_stays(around: str) -> None:
+    text = STORY.format(a=3, b=4)
+    rows = [problem("b", text, "7"), problem("a", around.format(text), "7"), problem("c", around.format(STORY.format(a=3, b=5)), "8")]
+    keep, rejects = deduplicate(rows, 0.9)
+    assert [row.id for row in keep] == ["b", "c"]
+    assert fates(rejects) == {"a": ("near-duplicate", "b")}
+    other = [rows[0], dataclasses.replace(rows[1], answer="8")]
+    assert deduplicate(other, 0.9)[1] == [], "with another answer the rest of the text asks something else"
+    solved = [rows[0], dataclasses.replace(rows[1], solution="3 + 4 = 7")]
+    assert [row.id for row in deduplicate(solved, 0.9)[0]] == ["a"], "a solution counts more"
+
+
 def test_the_order_of_rows_decides_nothing() -> None:
     rng = random.Random(3)
     words = ["red", "blue", "cat", "dog", "has", "buys", "3", "4", "+", "-", "x", "not", "Tom", "Ann"]

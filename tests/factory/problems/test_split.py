@@ -1,5 +1,6 @@
 """Splits by cluster and hash: look-alikes on one side, shares kept, nothing depends on the other rows."""
 
+import dataclasses
 import random
 import time
 from collections import Counter
@@ -102,6 +103,22 @@ def test_one_side_holds_any_cluster() -> None:
     done, notes = assign(rows, {"train": 1.0, "dev": 0.0}, 0.9, seed=1)
     assert {(row.split, row.instance) for row in done} == {("train", "00000")}
     assert notes == []
+
+
+def test_look_alikes_of_a_source_with_a_side_of_its_own_go_there() -> None:
+    story = "{} has {} apples and buys {} more at the market near the old bridge. How many apples are there now?"
+    names = [f"N{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(60)]
+    rows = [problem(f"{n:03}", story.format(name * 3, n, n + 1) + f" {name} {name} {name} {name}") for n, name in enumerate(names)]
+    fixed = [
+        dataclasses.replace(problem(f"f{n:02}", story.format(names[n] * 3, 90, n) + f" {names[n]}" * 4), split=side)
+        for n, side in ((0, "heldout"), (1, "dev"), (2, "train"), (3, "train"), (3, "dev"))
+    ]
+    fixed[-1] = dataclasses.replace(fixed[-1], id="f99", instance="f99")
+    done, notes = assign(rows, SHARES, 0.9, 1, fixed)
+    assert [row.split for row in done[:4]] == ["heldout", "dev", "train", "dev"]
+    assert [row.split for row in done[4:]] == [row.split for row in assign(rows, SHARES, 0.9, 1)[0][4:]]
+    assert len({row.split for row in done[4:]}) == 3
+    assert [note[:70] for note in notes] == ["2 problems of sources with a split of their own look, but for their nu"]
 
 
 def test_the_order_of_rows_decides_no_side() -> None:
