@@ -16,7 +16,7 @@ import yaml
 from factory.gate.card import size_category
 from factory.publish.facts import Facts, Step
 from factory.publish.licences import front_matter
-from factory.publish.lock import Locked, ancestors, makers
+from factory.publish.lock import Locked, ancestors
 from factory.storage import MODELS
 
 FOLDER = Path(__file__).parent
@@ -82,7 +82,7 @@ def model_card(repo: str, name: str, facts: Facts, graph: Mapping[str, Locked], 
     """`classifier`: a reward model, which is loaded as a sequence classifier of one label."""
     path = f"{MODELS}/{name}"
     maker = next(title for title, stage in graph.items() if path in stage.outs)
-    reads = sorted({title for title, _ in makers(graph, maker) if title != "inputs"})
+    reads = sorted({title for title, _ in graph[maker].made_by if title != "inputs"})
     trained = [title.removeprefix("release@") for title in reads if title.startswith("release@")]
     behind = {title.removeprefix("adoption@") for title in ancestors(graph, maker) if title.startswith("adoption@")}
     adopted = [str(facts.params.adoption[key]) for key in sorted(behind)]

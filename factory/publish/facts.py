@@ -5,9 +5,11 @@
 Text is measured in characters: a tokenizer would be one model's.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
@@ -18,7 +20,7 @@ from factory.line import stages_of
 from factory.params import Params
 from factory.params.names import on_hub
 from factory.publish.checks import Released
-from factory.publish.lock import Locked, ancestors, makers, ordered
+from factory.publish.lock import Locked, ancestors, ordered
 from factory.publish.shards import Shard
 from factory.schemas import Made, choices, field_types
 from factory.storage import MODELS, REJECTS, TABLES, count_rows, read_table
@@ -48,6 +50,11 @@ class Config:
     @property
     def pattern(self) -> str:
         return f"data/{self.name}/{self.released.split}-*.parquet"
+
+    @property
+    def brief(self) -> str:
+        """The first sentence of `about`."""
+        return re.split(r"(?<!App)\. ", self.about, maxsplit=1)[0].rstrip(".")
 
     @property
     def findings(self) -> list[dict[str, Any]]:
@@ -105,6 +112,12 @@ class Facts:
     @property
     def rows(self) -> int:
         return sum(config.released.rows for config in self.configs)
+
+    @property
+    def programs_share(self) -> float:
+        """Of the train problems, those that a program wrote, in [0, 1]."""
+        train = [(origin.synthetic, origin.kept.get("train", 0)) for origin in self.origins]
+        return sum(count for synthetic, count in train if synthetic) / max(1, sum(count for _, count in train))
 
 
 def gather_facts(
@@ -169,14 +182,18 @@ def _spread(lengths: list[int]) -> tuple[int, int, int]:
 
 
 def _steps(params: Params, graph: Mapping[str, Locked]) -> list[Step]:
+    """What the datasets came out of; a release is named by its dataset."""
     known = {stage.title: stage for stage in stages_of(params)}
+    needed = {title for name in params.datasets for title in ancestors(graph, f"release@{name}")} - {"inputs"}
     steps = []
     for title in ordered(graph):
+        if title not in needed or title.startswith("release@"):
+            continue
         stage = known[title]
         rows = {name: count_rows(TABLES / f"{name}.parquet") for name in stage.tables if (TABLES / f"{name}.parquet").exists()}
         rejects = REJECTS / f"{stage.rejects}.parquet"
         rejected = count_rows(rejects) if stage.rejects and rejects.exists() else None
-        reads = dict.fromkeys(maker for maker, _ in makers(graph, title) if maker != "inputs")
+        reads = dict.fromkeys(maker.removeprefix("release@") for maker, _ in graph[title].made_by if maker != "inputs")
         steps.append(Step(title, tuple(reads), rows, rejected))
     return steps
 
@@ -197,8 +214,12 @@ class Writers:
         path = TABLES / f"{name}.parquet"
         if name not in self._known:
             there = path.exists() and "model" in pq.read_schema(path).names
-            self._known[name] = set(pc.unique(read_table(path, ["model"]).column("model")).to_pylist()) if there else set()
+            self._known[name] = {name for name in self._names(path) if "@" in name} if there else set()  # gold solutions have none
         return self._known[name]
+
+    @staticmethod
+    def _names(path: Path) -> list[str]:
+        return pc.unique(read_table(path, ["model"]).column("model")).to_pylist()
 
 
 def _models(configs: Sequence[Config], params: Params, graph: Mapping[str, Locked]) -> list[ModelUse]:

@@ -7,7 +7,7 @@ models_behind(graph, "release@plans")     → ["base"]: whose text its rows hold
 """
 
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -20,10 +20,12 @@ LOCK = Path("dvc.lock")
 
 @dataclass(frozen=True)
 class Locked:
-    """One stage as it ran last: path → hash of what it read and wrote (`….dir` of a folder)."""
+    """One stage as it ran last: path → hash of what it read and wrote (`….dir` of a folder). `made_by`: (stage, path) of every path under
+    data/ that it read and another stage wrote."""
 
     deps: dict[str, str]
     outs: dict[str, str]
+    made_by: tuple[tuple[str, str], ...] = ()
 
 
 def read_lock(titles: Set[str], path: Path = LOCK) -> dict[str, Locked]:
@@ -31,11 +33,12 @@ def read_lock(titles: Set[str], path: Path = LOCK) -> dict[str, Locked]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         stages = yaml.load(path.read_text(encoding="utf-8"), loader)["stages"]
-        return {title: Locked(_hashes(stage, "deps"), _hashes(stage, "outs")) for title, stage in stages.items() if title in titles}
+        read = {title: Locked(_hashes(stage, "deps"), _hashes(stage, "outs")) for title, stage in stages.items() if title in titles}
     except FileNotFoundError:
         raise GateError(f"{path} is missing: it says what the datasets were made of; `dvc repro` writes it") from None
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
         raise GateError(f"{path} is no lock of DVC: restore it from git, or run `dvc repro`") from None
+    return {title: replace(stage, made_by=tuple(_makers(read, title))) for title, stage in read.items()}
 
 
 def _hashes(stage: Mapping[str, list[dict[str, str]]], part: str) -> dict[str, str]:
@@ -47,8 +50,7 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
-def makers(graph: Mapping[str, Locked], title: str) -> Iterator[tuple[str, str]]:
-    """(stage, path) for every path under data/ that `title` read and another stage wrote."""
+def _makers(graph: Mapping[str, Locked], title: str) -> Iterator[tuple[str, str]]:
     for path in graph[title].deps:
         if path.startswith("data/"):
             yield from (
@@ -64,7 +66,7 @@ def ancestors(graph: Mapping[str, Locked], title: str, *, through_models: bool =
         if name in found:
             return
         found[name] = None
-        for maker, path in makers(graph, name):
+        for maker, path in graph[name].made_by:
             if through_models or not path.startswith(f"{MODELS}/"):
                 visit(maker)
 
@@ -80,7 +82,7 @@ def ordered(graph: Mapping[str, Locked]) -> list[str]:
     def visit(name: str, above: tuple[str, ...]) -> None:
         if name in done or name in above:
             return
-        for maker, _ in makers(graph, name):
+        for maker, _ in graph[name].made_by:
             visit(maker, (*above, name))
         done[name] = None
 

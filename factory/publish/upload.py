@@ -112,17 +112,23 @@ class Remote:
         if plan.head and plan.branch and not plan.sent and not plan.gone:
             return plan.head
         wanted = {change.path for change in plan.sent}
-        with self._explained(), _quietly():
+        with self._explained():
             head = plan.head or str(self._patiently(lambda: self.api.repo_info(self.repo, repo_type=self.kind)).sha)
             base = self.revision if plan.branch else "main"
             additions = [CommitOperationAdd(item.path, item.file or item.content) for item in items if item.path in wanted]
-            self._patiently(
-                lambda: self.api.preupload_lfs_files(self.repo, additions, repo_type=self.kind, revision=base, free_memory=False)
-            )
+            once = {item.sha256 or item.path: op for item, op in zip((item for item in items if item.path in wanted), additions)}
+            for part in (list(once.values()), additions):  # files of one content are sent once: the second time it is there
+                self._preupload(part, base)
             if not plan.branch and self.revision != "main":
                 self._patiently(lambda: self._branch(head))
             operations = [*additions, *(CommitOperationDelete(change.path) for change in plan.gone)]
             return self._commit(operations, items, head, message) if operations else head
+
+    def _preupload(self, additions: list[Any], base: str) -> None:
+        def attempt() -> None:
+            self.api.preupload_lfs_files(self.repo, additions, repo_type=self.kind, revision=base, free_memory=False)
+
+        self._patiently(attempt)
 
     def _branch(self, head: str) -> None:
         self.api.create_branch(self.repo, repo_type=self.kind, branch=self.revision, revision=head, exist_ok=True)
@@ -174,7 +180,8 @@ class Remote:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
         try:
-            yield
+            with _quietly():
+                yield
         except LocalTokenNotFoundError:
             raise EngineError(f"{self.repo}: no token: set HF_TOKEN or run `hf auth login`") from None
         except HFValidationError as error:
@@ -194,13 +201,16 @@ class Remote:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    """No progress bars, and no warnings of requests that are sent again: they show signed addresses."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, logging
 
-    before = are_progress_bars_disabled()
+    before, level = are_progress_bars_disabled(), logging.get_verbosity()
     disable_progress_bars()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if not before:
             enable_progress_bars()
 
