@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -141,13 +143,13 @@ def _config(item: Released, shards: tuple[Shard, ...], writers: "Writers") -> Co
     closed = [name for name, hint in field_types(row_type).items() if choices(hint) and name in schema.names]
     apart = {*closed, *field_types(Made), "instance", "source", "licence"}
     columns = [name for name in schema.names if _spoken(features.to_dict()[name]) and name not in apart and not name.endswith("_id")]
-    lengths: dict[str, list[int]] = {name: [] for name in columns}
+    lengths: dict[str, Counter[int]] = {name: Counter() for name in columns}
     counted: dict[str, Counter[str]] = {name: Counter() for name in closed}
     for shard in shards:
         with pq.ParquetFile(shard.file) as file:
             for batch in file.iter_batches(columns=[*columns, *closed]):
                 for name in columns:
-                    lengths[name] += _characters(batch.column(name))
+                    lengths[name].update(_characters(batch.column(name)))
                 for name in closed:
                     counted[name].update(dict(zip(*(part.to_pylist() for part in pc.value_counts(batch.column(name)).flatten()))))
     return Config(
@@ -166,19 +168,21 @@ def _spoken(feature: Any) -> bool:
     return isinstance(inner, dict) and "content" in inner
 
 
-def _characters(column: Any) -> list[int]:
-    if not str(column.type).startswith("list"):
-        return [length or 0 for length in pc.utf8_length(column).to_pylist()]
-    sums = [0] * len(column)
-    words = pc.utf8_length(pc.struct_field(column.flatten(), "content")).to_pylist()
-    for row, length in zip(pc.list_parent_indices(column).to_pylist(), words, strict=True):
-        sums[row] += length or 0
-    return sums
+def _characters(column: pa.Array) -> dict[int, int]:
+    """Characters a row → rows that have so many."""
+    if pa.types.is_list(column.type):
+        words = pc.utf8_length(pc.struct_field(column.flatten(), "content")).fill_null(0)
+        lengths = np.bincount(pc.list_parent_indices(column), weights=words, minlength=len(column)).astype(np.int64)
+    else:
+        lengths = pc.utf8_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    return dict(zip(*(part.tolist() for part in np.unique(lengths, return_counts=True))))
 
 
-def _spread(lengths: list[int]) -> tuple[int, int, int]:
-    rising = sorted(lengths)
-    return rising[len(rising) // 2], rising[min(len(rising) - 1, len(rising) * 95 // 100)], rising[-1]
+def _spread(counts: Counter[int]) -> tuple[int, int, int]:
+    rising = sorted(counts)
+    upto = np.cumsum([counts[length] for length in rising])
+    middle, most = (rising[int(np.searchsorted(upto, share * upto[-1]))] for share in (0.5, 0.95))
+    return middle, most, rising[-1]
 
 
 def _steps(params: Params, graph: Mapping[str, Locked]) -> list[Step]:
@@ -219,7 +223,8 @@ class Writers:
 
     @staticmethod
     def _names(path: Path) -> list[str]:
-        return pc.unique(read_table(path, ["model"]).column("model")).to_pylist()
+        with pq.ParquetFile(path) as file:
+            return sorted({name for batch in file.iter_batches(columns=["model"]) for name in pc.unique(batch.column("model")).to_pylist()})
 
 
 def _models(configs: Sequence[Config], params: Params, graph: Mapping[str, Locked]) -> list[ModelUse]:

@@ -8,15 +8,16 @@ one size, and a row that is added or taken away moves no boundary. Pages are cut
 store of chunks moves only the changed ones. The same rows give the same bytes; a cut that is whole is found again after a kill.
 """
 
+import bisect
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from factory.errors import GateError
 from factory.identity import digest
 from factory.publish.checks import Released
 from factory.storage import whole_folder
@@ -64,37 +65,38 @@ def _cut(item: Released, staging: Path, count: int) -> list[Path]:
 
 
 def _write(sources: tuple[Path, ...], folder: Path, count: int) -> None:
-    """One row group of each shard in memory."""
+    """One shard after the other, one row group in memory. Raises GateError when the ids do not rise."""
     schema = pq.read_schema(sources[0])
-    options = {"use_content_defined_chunking": True, "write_page_index": True, "write_page_checksum": True, "compression": "zstd"}
-    writers = [pq.ParquetWriter(folder / f"{number:05}.parquet", schema, **options) for number in range(count)]
-    held: list[list[pa.RecordBatch]] = [[] for _ in writers]
-    try:
-        for number, part in _parts(sources, schema, count):
-            held[number].append(part)
-            if sum(batch.nbytes for batch in held[number]) >= GROUP_BYTES:
-                writers[number].write_table(pa.Table.from_batches(held[number], schema))
-                held[number] = []
-        for writer, rest in zip(writers, held, strict=True):
-            writer.write_table(pa.Table.from_batches(rest, schema))
-    finally:
-        for writer in writers:
-            writer.close()
+    parts = _parts(sources, schema, count)
+    number, part = next(parts)
+    for shard in range(count):
+        with pq.ParquetWriter(
+            folder / f"{shard:05}.parquet", schema, use_content_defined_chunking=True, write_page_index=True, write_page_checksum=True,
+            compression="zstd",
+        ) as writer:  # fmt: skip
+            held: list[pa.RecordBatch] = []
+            while number == shard:
+                held.append(part)
+                if sum(batch.nbytes for batch in held) >= GROUP_BYTES:
+                    writer.write_table(pa.Table.from_batches(held, schema))
+                    held = []
+                number, part = next(parts, (count, part))
+            writer.write_table(pa.Table.from_batches(held, schema))
 
 
 def _parts(sources: tuple[Path, ...], schema: pa.Schema, count: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Rows with the number of their shard, in the order of the sources."""
+    """Runs of rows with the number of their shard, which rises."""
     edges = [f"{(number << 32) // count:08x}" for number in range(1, count)]
+    last = ""
     for source in sources:
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             for batch in file.iter_batches(BATCH):
-                ids = batch.column("id")
-                for number in range(count):
-                    inside = pa.array([True] * len(ids))
-                    if number:
-                        inside = pc.and_(inside, pc.greater_equal(ids, edges[number - 1]))
-                    if number < count - 1:
-                        inside = pc.and_(inside, pc.less(ids, edges[number]))
-                    part = batch.filter(inside)
-                    if part.num_rows:
-                        yield number, part.cast(schema)
+                ids = batch.column("id").to_pylist()
+                if ids != sorted(ids) or ids[0] < last:
+                    raise GateError(f"{source} is not sorted by id: `dvc repro -f release@{source.parent.parent.name}` makes it again")
+                last, start = ids[-1], 0
+                for number, edge in enumerate([*edges, None]):
+                    end = len(ids) if edge is None else bisect.bisect_left(ids, edge)
+                    if end > start:
+                        yield number, batch.slice(start, end - start).cast(schema)
+                    start = max(start, end)

@@ -11,6 +11,7 @@ and only onto the head that was compared with. Who asks: HF_TOKEN or `hf auth lo
 import contextlib
 import hashlib
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -201,11 +202,12 @@ class Remote:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """No progress bars, and no warnings of requests that are sent again: they show signed addresses."""
+    """Bars on a terminal alone, and no warnings of requests that are sent again: they show signed addresses."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, logging
 
     before, level = are_progress_bars_disabled(), logging.get_verbosity()
-    disable_progress_bars()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     logging.set_verbosity_error()
     try:
         yield

@@ -1,12 +1,14 @@
 """Shards: as the gate wrote them, or cut where ids pass a fraction of their range."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from factory.errors import GateError
 from factory.identity import row_id
 from factory.publish.checks import Released
 from factory.publish.shards import _count, shards_of
@@ -44,6 +46,14 @@ def test_a_large_one_is_cut_into_a_power_of_two_by_id_and_loses_nothing(tmp_path
     assert pa.concat_tables(pq.read_table(shard.file) for shard in shards) == pa.concat_tables(map(pq.read_table, item.shards))
     assert max(shard.size for shard in shards) < 1.3 * min(shard.size for shard in shards)
     assert pq.read_schema(shards[0].file).metadata[b"huggingface"] == b"{}"
+
+
+def test_rows_that_are_not_sorted_by_id_are_refused_and_leave_no_shard(tmp_path: Path) -> None:
+    item = made(tmp_path / "a", range(ROWS), files=2)
+    turned = replace(item, shards=item.shards[::-1])
+    with pytest.raises(GateError, match="is not sorted by id: `dvc repro -f release@"):
+        shards_of(turned, tmp_path / "staging", aim=700_000)
+    assert list((tmp_path / "staging").iterdir()) == []
 
 
 def test_many_small_files_become_few(tmp_path: Path) -> None:
