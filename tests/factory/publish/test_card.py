@@ -54,7 +54,7 @@ def test_the_card_says_how_it_was_made_from_what_and_what_it_lacks(facts: Facts)
     assert "| `corpus` | 0 % | 100 % | `apache-2.0` |" in body
     assert "| `orm_pairs_r1` | 100 % | 100 % | `apache-2.0` |" in body
     assert "No benchmark was named" in body
-    assert "- `plans`: not met: no two rows say the same (2 of 6 rows)." in body
+    assert "- `plans_sft`: not met: no two rows say the same (2 of 6 rows)." in body
     assert "| `III-I` | 6 |" in body
     assert re.search(r"^\| `prompt` \| \d+ \| \d+ \| \d+ \|$", body, re.MULTILINE)
     assert "1 of 2 expectations met" in body

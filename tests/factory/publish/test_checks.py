@@ -9,8 +9,9 @@ import pytest
 from factory.errors import FactoryError, GateError, ParamsError
 from factory.publish.lock import read_lock
 
-DATASETS, AUDITS = Path("data/datasets"), Path("data/audits")
-PLANS = "data/datasets/plans/manifest.json"
+DATASETS = Path("data/datasets")
+AUDIT = "data/audits/plans_sft.json"
+PLANS = "data/datasets/plans_sft/manifest.json"
 
 
 def _flip(path: Path) -> None:
@@ -26,25 +27,25 @@ def _params(old: str, new: str) -> None:
 
 
 CASES: dict[str, tuple[Callable[[object], object], tuple[str, ...]]] = {
-    "unaudited": (lambda line: (AUDITS / "plans.json").unlink(), ("dataset plans is unaudited", "dvc repro release@plans")),
-    "failed": (lambda line: line.rewrite("data/audits/plans.json", success=False), ("plans failed its audit", "data/audits/plans.json")),
-    "broken audit": (lambda line: (AUDITS / "plans.json").write_text("{", encoding="utf-8"), ("cannot be read", "dvc repro release@plans")),
-    "not released": (lambda line: shutil.rmtree(DATASETS / "plans"), ("manifest.json is missing", "dvc repro release@plans")),
-    "half a manifest": (lambda line: line.rewrite(PLANS, rows="651"), ("has no rows", "release@plans")),
-    "audit data": (lambda line: line.rewrite(PLANS, purpose="audit"), ("dataset plans is benchmark data", "take it off")),
-    "audit of audit data": (lambda line: line.rewrite("data/audits/plans.json", purpose="audit"), ("is benchmark data",)),
+    "unaudited": (lambda line: Path(AUDIT).unlink(), ("dataset plans_sft is unaudited", "dvc repro release@plans_sft")),
+    "failed": (lambda line: line.rewrite(AUDIT, success=False), ("plans_sft failed its audit", AUDIT)),
+    "broken audit": (lambda line: Path(AUDIT).write_text("{", encoding="utf-8"), ("cannot be read", "dvc repro release@plans_sft")),
+    "not released": (lambda line: shutil.rmtree(DATASETS / "plans_sft"), ("manifest.json is missing", "dvc repro release@plans_sft")),
+    "half a manifest": (lambda line: line.rewrite(PLANS, rows="651"), ("has no rows", "release@plans_sft")),
+    "audit data": (lambda line: line.rewrite(PLANS, purpose="audit"), ("dataset plans_sft is benchmark data", "take it off")),
+    "audit of audit data": (lambda line: line.rewrite(AUDIT, purpose="audit"), ("is benchmark data",)),
     "a line for audits": (lambda line: _params("purpose: train", "purpose: audit"), ("purpose: audit", "benchmark data is not published")),
-    "other rows": (lambda line: line.rewrite(PLANS, rows=5), ("speak of other rows", "release@plans")),
-    "changed bytes": (lambda line: _flip(next(DATASETS.glob("plans/data/*.parquet"))), ("data/datasets/plans/data", "bytes changed")),
+    "other rows": (lambda line: line.rewrite(PLANS, rows=5), ("speak of other rows", "release@plans_sft")),
+    "changed bytes": (lambda line: _flip(next(DATASETS.glob("plans_sft/data/*.parquet"))), ("plans_sft/data/train", "bytes changed")),
     "another shard": (
-        lambda line: shutil.copy(DATASETS / "templates/data/train-00000-of-00001.parquet", DATASETS / "plans/data/train-2.parquet"),
-        ("dataset plans holds 7 rows", "manifest says 6"),
+        lambda line: shutil.copy(DATASETS / "templates/data/train-00000-of-00001.parquet", DATASETS / "plans_sft/data/train-2.parquet"),
+        ("dataset plans_sft holds 7 rows", "manifest says 6"),
     ),
-    "left over": (lambda line: shutil.copytree(DATASETS / "plans", DATASETS / "plans_r9"), ("plans_r9 is no dataset of params.yaml",)),
+    "left over": (lambda line: shutil.copytree(DATASETS / "plans_sft", DATASETS / "plans_sft_r9"), ("plans_sft_r9 is no dataset",)),
     "another licence since": (lambda line: _params("licence: apache-2.0", "licence: mit"), ("under other words", "dvc repro release@")),
     "licences that do not mix": (
         lambda line: line.rewrite(PLANS, licences={"apache-2.0": 4, "cc-by-nc-4.0": 2}),
-        ("dataset plans has 2 rows under 'cc-by-nc-4.0'", "commercial", "leave those rows out"),
+        ("dataset plans_sft has 2 rows under 'cc-by-nc-4.0'", "commercial", "leave those rows out"),
     ),
     "a secret in the params": (lambda line: _params("seed: 1\n", f"seed: 1 # hf_{'a' * 34}\n"), ("lineage/params.yaml", "token")),
     "the token of this user": (lambda line: _params("seed: 1\n", f"seed: 1 # hf_{'x' * 34}\n"), ("lineage/params.yaml", "token")),
@@ -72,7 +73,7 @@ def test_what_may_not_be_published_is_refused_and_nothing_is_sent(line, hub, cas
 
 @pytest.mark.parametrize(
     ("stage", "dataset"),
-    [("release@plans", "plans"), ("rollouts@r1", "orm_pairs_r1"), ("problems", "corpus"), ("ppo@r1", "distillation_r1")],
+    [("release@plans_sft", "plans_sft"), ("rollouts@r1", "orm_pairs_r1"), ("problems", "corpus"), ("ppo@r1", "distillation_r1")],
 )
 def test_a_dataset_is_stale_when_anything_that_it_came_out_of_is(line, hub, stage: str, dataset: str) -> None:
     with pytest.raises(GateError, match=rf"^dataset {dataset} is stale: {stage} would run again; `dvc repro release@{dataset}` first$"):

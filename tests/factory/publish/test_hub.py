@@ -81,10 +81,10 @@ def test_dvc_says_what_is_stale_and_the_command_refuses_it(line, hub: HubServer,
     assert f"org/coat: commit {hub.repos['org/coat'].branches['main']}" in first.stdout
     again = subprocess.run([*publish, "--dry-run"], env=environment(hub, tmp_path / "home"), capture_output=True, text=True, check=True)
     assert "org/coat: nothing to send" in again.stdout
-    table = Path("data/tables/plans.parquet")
+    table = Path("data/tables/plans_sft.parquet")
     table.write_bytes(table.read_bytes() + b" ")
     asked = len(hub.log)
     second = subprocess.run(publish, env=environment(hub, tmp_path / "home"), capture_output=True, text=True, check=False)
     assert second.returncode == 1
-    assert second.stderr == ("error: dataset plans is stale: release@plans would run again; `dvc repro release@plans` first\n")
+    assert second.stderr == ("error: dataset plans_sft is stale: release@plans_sft would run again; `dvc repro release@plans_sft` first\n")
     assert len(hub.log) == asked

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer
 
+from factory.gate.background import kind_of
+
 DOCS = Path(__file__).parents[3] / "docs/publishing.md"
-SFT = ("corpus", "demonstrations", "cot_demonstrations", "distillation_r1", "structure", "plans", "adjustments")
+SFT = ("corpus", "demonstrations", "cot_demonstrations", "distillation_r1", "structure", "plans_sft", "adjustments")
 CASES = [
     *((name, "SFT") for name in SFT), ("orm_pairs_r1", "Reward"), ("orm_pairs_r1", "DPO"), ("trajectory_pairs", "DPO"),
     ("restarts_r1", "GRPO"),
@@ -73,6 +75,6 @@ def test_a_config_trains_in_two_lines(repo: str, model: str, tmp_path: Path, nam
 def test_the_table_of_the_docs_has_every_dataset_of_the_line(line) -> None:
     """By kind: rounds are the same again. Templates are a library; `structure` is what trains of it."""
     told = dict(re.findall(r"^\| `(\w+)` \| `(\w+?)(?:Trainer)?`", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
-    kinds = {re.sub(r"_(r\d|base|cot)$", "", name) for name in line.params.datasets}
+    kinds = {kind_of(name) for name in line.params.datasets}
     assert kinds - {"templates"} == set(told)
-    assert {(re.sub(r"_r1$", "", name), kind) for name, kind in CASES} >= set(told.items())
+    assert {(kind_of(name), kind) for name, kind in CASES} >= set(told.items())

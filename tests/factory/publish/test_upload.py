@@ -34,29 +34,29 @@ def test_everything_arrives_in_one_commit_and_again_is_none(line, hub: HubServer
 def test_what_was_published_is_written_down_for_others(line, hub: HubServer) -> None:
     outcome, model = line.send(models=("planner_dpo",))
     document = json.loads(Path("data/published.json").read_text(encoding="utf-8"))
-    manifest = json.loads((storage.DATASETS / "plans/manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((storage.DATASETS / "plans_sft/manifest.json").read_text(encoding="utf-8"))
     assert list(document) == ["repo", "revision", "commit", "url", "datasets", "models"]
     assert (document["repo"], document["revision"], document["commit"]) == ("org/coat", "main", outcome.commit)
     assert document["url"] == f"datasets/org/coat/tree/{outcome.commit}"
     assert list(document["datasets"]) == list(line.params.datasets)
-    assert document["datasets"]["plans"] == manifest["sha256"]
+    assert document["datasets"]["plans_sft"] == manifest["sha256"]
     assert document["models"] == {"planner_dpo": {"repo": "org/coat-planner_dpo", "commit": model.commit}}
 
 
 def test_a_changed_dataset_moves_alone_and_one_that_is_gone_goes(line, hub: HubServer) -> None:
     line.send()
-    rows = storage.read_rows(storage.TABLES / "plans.parquet", Example)
-    storage.write_rows(storage.TABLES / "plans.parquet", Example, rows[:-1])
-    line.release("plans")
+    rows = storage.read_rows(storage.TABLES / "plans_sft.parquet", Example)
+    storage.write_rows(storage.TABLES / "plans_sft.parquet", Example, rows[:-1])
+    line.release("plans_sft")
     before = len(hub.received)
     repo = hub.repos["org/coat"]
     old = hub.entry(b"of a round that is no more", large=True)
     hub.advance(repo, "main", {**repo.commits[repo.branches["main"]], "data/restarts_r9/train-00000-of-00001.parquet": old})
     (outcome,) = line.send()
     states = {change.path: change.state for change in outcome.plan.changes if change.state != "same"}
-    assert states.pop("data/plans/train-00000-of-00001.parquet") == "changed"
+    assert states.pop("data/plans_sft/train-00000-of-00001.parquet") == "changed"
     assert states.pop("data/restarts_r9/train-00000-of-00001.parquet") == "gone"
-    assert states == dict.fromkeys(("README.md", "croissant.json", "audits/plans.json", "lineage/manifests/plans.json"), "changed")
+    assert states == dict.fromkeys(("README.md", "croissant.json", "audits/plans_sft.json", "lineage/manifests/plans_sft.json"), "changed")
     assert len(hub.received) == before + 1
     assert "data/restarts_r9/train-00000-of-00001.parquet" not in hub.files("org/coat")
     assert hub.commits("org/coat") == 3  # one of them is the test's own
@@ -76,11 +76,11 @@ def test_a_dry_run_compares_and_writes_nothing(line, hub: HubServer) -> None:
     assert {change.state for change in new.plan.changes} == {"new"}
     assert hub.repos == {}
     line.send()
-    line.rewrite("data/audits/plans.json", gx_version="1.24.2")
+    line.rewrite("data/audits/plans_sft.json", gx_version="1.24.2")
     before, published = list(hub.repos["org/coat"].commits), Path("data/published.json").read_bytes()
     hub.log.clear()
     (outcome,) = line.send(dry=True)
-    assert {change.path for change in outcome.plan.sent} == {"README.md", "audits/plans.json"}
+    assert {change.path for change in outcome.plan.sent} == {"README.md", "audits/plans_sft.json"}
     assert {method for method, _ in hub.log} == {"GET"}
     assert list(hub.repos["org/coat"].commits) == before
     assert Path("data/published.json").read_bytes() == published
@@ -98,9 +98,9 @@ def test_a_dry_run_without_a_hub_shows_what_it_would_send_and_says_so(line, hub:
 def test_a_branch_starts_from_main_and_leaves_it(line, hub: HubServer) -> None:
     line.send()
     main = hub.repos["org/coat"].branches["main"]
-    line.rewrite("data/audits/plans.json", gx_version="1.24.2")
+    line.rewrite("data/audits/plans_sft.json", gx_version="1.24.2")
     (outcome,) = line.send(revision="v2")
-    assert {change.path for change in outcome.plan.sent} == {"README.md", "audits/plans.json"}
+    assert {change.path for change in outcome.plan.sent} == {"README.md", "audits/plans_sft.json"}
     assert hub.repos["org/coat"].branches == {"main": main, "v2": outcome.commit}
     assert line.send(revision="v2")[0].commit == outcome.commit
 
@@ -124,6 +124,7 @@ def test_a_model_goes_with_its_card_and_without_what_only_trainers_read(line, hu
     assert "config `trajectory_pairs`" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["/api/repos/create", "/tree/", "/revision/", "/commit/", "/api/datasets/org/coat"])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_or_failing_hub_is_asked_again(line, hub: HubServer, part: str, status: int) -> None:
@@ -167,7 +168,7 @@ def test_nothing_is_visible_after_a_failure_and_what_arrived_is_not_sent_again(l
 
 def test_a_commit_of_somebody_else_in_between_is_not_overwritten(line, hub: HubServer) -> None:
     line.send()
-    line.rewrite("data/audits/plans.json", gx_version="1.24.2")
+    line.rewrite("data/audits/plans_sft.json", gx_version="1.24.2")
     hub.faults.append(Fault("POST", "/commit/", status=412))
     with pytest.raises(EngineError, match="somebody committed meanwhile; run it again"):
         line.send()
