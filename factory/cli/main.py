@@ -21,6 +21,7 @@ from factory.cli import (
     preview,
     profile,
     prompts,
+    publish,
     requests,
     show,
     solve,
@@ -52,6 +53,7 @@ app.command(epilog=estimate.EPILOG)(estimate.estimate)
 app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=grade.EPILOG)(grade.grade)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command(epilog=publish.EPILOG)(publish.publish)
 app.command(epilog=solve.EPILOG)(solve.solve)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=show.EPILOG)(show.show)

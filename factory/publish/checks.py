@@ -1,0 +1,136 @@
+"""What may be published: every dataset of the params, audited, passed, current, for training, under licences that go together.
+
+    released(params, graph, stale={"rollouts@r1"})
+    → GateError: dataset restarts_r1 is stale: rollouts@r1 would run again; `dvc repro release@restarts_r1` first
+
+Nothing is sent before all of it has passed. Every refusal is one line: what, where, what to do.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from factory.errors import DataError, GateError
+from factory.params import Params
+from factory.publish.licences import conflict
+from factory.publish.lock import Locked, ancestors
+from factory.storage import AUDITS, DATASETS, count_rows, shards
+
+KEYS = {
+    "name": str, "table": str, "purpose": str, "notice": str, "licence": str, "rows": int, "split": str, "columns": dict, "lineage": dict,
+    "gx_version": str,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Released:
+    """A dataset as the gate left it. `sha256`: file name → hash, of each shard; `licences`: of rows that have their own, with their rows;
+    `audit`: the gate's document."""
+
+    name: str
+    table: str
+    split: str
+    rows: int
+    notice: str
+    licence: str
+    licences: dict[str, int]
+    columns: dict[str, str]
+    lineage: dict[str, dict[str, int]]
+    shards: tuple[Path, ...]
+    sha256: dict[str, str]
+    audit: dict[str, Any]
+
+
+def released(params: Params, graph: Mapping[str, Locked], stale: Set[str]) -> list[Released]:
+    """All datasets of the params, in their order. `stale`: stages that would run again. Raises GateError for the first that may not go."""
+    if params.purpose != "train":
+        raise GateError(f"params.yaml has purpose: {params.purpose}: benchmark data is not published; publish a line with purpose: train")
+    if not params.datasets:
+        raise GateError("params.yaml names no datasets: there is nothing to publish")
+    known = set(params.datasets)
+    for folder in sorted(path for path in DATASETS.glob("*") if path.is_dir() and not path.name.startswith(".")):
+        if folder.name not in known:
+            raise GateError(f"{folder} is no dataset of params.yaml: delete the folder, or name it under datasets and `dvc repro`")
+    found = [_read(name) for name in params.datasets]
+    for item in found:
+        _current(item, params, graph, stale)
+        _licensed(item)
+    for item in found:  # last: it reads every byte
+        _whole(item)
+    return found
+
+
+def _json(path: Path, missing: str) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GateError(f"{path} is missing: {missing}") from None
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise GateError(f"{path} cannot be read: {missing}")
+    return document
+
+
+def _read(name: str) -> Released:
+    again = f"`dvc repro release@{name}` makes it again"
+    audit = _json(AUDITS / f"{name}.json", f"dataset {name} is unaudited; {again}")
+    if audit.get("success") is not True:
+        raise GateError(
+            f"dataset {name} failed its audit: {AUDITS / name}.json says which rows; correct them, then `dvc repro release@{name}`"
+        )
+    path = DATASETS / name / "manifest.json"
+    manifest = _json(path, again)
+    if wrong := [key for key, kind in KEYS.items() if not isinstance(manifest.get(key), kind)]:
+        raise GateError(f"{path} has no {wrong[0]} that can be read: {again}")
+    if manifest["purpose"] != "train" or audit.get("purpose") != "train":
+        raise GateError(f"dataset {name} is benchmark data (purpose {manifest['purpose']}): it is not published; take it off the datasets")
+    if manifest["name"] != name or manifest["rows"] != audit.get("rows"):
+        raise GateError(f"dataset {name}: {path} and its audit speak of other rows; {again}")
+    try:
+        files = tuple(shards(DATASETS / name))
+        rows = sum(map(count_rows, files))
+    except DataError as error:
+        raise GateError(str(error)) from None
+    if rows != manifest["rows"]:
+        raise GateError(f"dataset {name} holds {rows:,} rows and its manifest says {manifest['rows']:,}; {again}")
+    said = manifest.get("sha256")
+    hashes = said if isinstance(said, dict) else {files[0].name: str(said)}
+    if set(hashes) != {file.name for file in files}:
+        raise GateError(f"dataset {name} holds other shards than {path} names; {again}")
+    return Released(
+        name=name, table=manifest["table"], split=manifest["split"], rows=rows, notice=manifest["notice"], licence=manifest["licence"],
+        licences=dict(manifest.get("licences", {})), columns=manifest["columns"], lineage=manifest["lineage"], shards=files, sha256=hashes,
+        audit=audit,
+    )  # fmt: skip
+
+
+def _current(item: Released, params: Params, graph: Mapping[str, Locked], stale: Set[str]) -> None:
+    title = f"release@{item.name}"
+    if title not in graph:
+        raise GateError(f"dataset {item.name} is in no dvc.lock: `dvc repro {title}` makes it with its lineage")
+    if old := [name for name in ancestors(graph, title) if name in stale]:
+        more = f" and {len(old) - 1} more" if len(old) > 1 else ""
+        raise GateError(f"dataset {item.name} is stale: {old[0]}{more} would run again; `dvc repro {title}` first")
+    if (item.licence, item.notice) != (params.release.licence, params.release.notice):
+        raise GateError(f"dataset {item.name} was released under other words than params.yaml has (release); `dvc repro {title}` first")
+
+
+def _licensed(item: Released) -> None:
+    for own, rows in item.licences.items():
+        if reason := conflict(own, item.licence):
+            raise GateError(
+                f"dataset {item.name} has {rows:,} rows under {own!r} and is released under {item.licence!r}: {reason}; "
+                "leave those rows out, or change release.licence"
+            )
+
+
+def _whole(item: Released) -> None:
+    for file in item.shards:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != item.sha256[file.name]:
+            raise GateError(f"{file} is not what passed the gate (its bytes changed); `dvc repro -f release@{item.name}` makes it again")

@@ -1,0 +1,122 @@
+"""The whole of `factory publish`: check, gather, compare, send, write down.
+
+    publish(Order(repo="org/name", models=("planner_dpo",)), load(), stale)
+    → [Outcome("dataset", "org/name", Plan(…), commit="8c1d…"), Outcome("model", "org/name-planner_dpo", Plan(…), commit="…")]
+
+data/published.json, after all of it succeeded:
+{"repo": "org/name", "revision": "main", "commit": "8c1d…", "url": "datasets/org/name/tree/8c1d…", "datasets": {"plans": "90be…", …},
+ "models": {"planner_dpo": {"repo": "org/name-planner_dpo", "commit": "77aa…"}}}
+"""
+
+import re
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from factory.errors import EngineError, GateError, ParamsError
+from factory.identity import digest
+from factory.line import stages_of
+from factory.params import Params
+from factory.publish.bundle import Item, dataset_items, model_items
+from factory.publish.checks import Released, released
+from factory.publish.facts import gather_facts
+from factory.publish.lock import Locked, ancestors, read_lock
+from factory.publish.shards import AIM, shards_of
+from factory.publish.upload import Plan, Remote, unknown
+from factory.storage import MODELS, write_json
+
+STAGING = Path(".factory/publish")
+PUBLISHED = Path("data/published.json")
+NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for. `private`: of repositories that are created; one that is public stays no place for it."""
+
+    repo: str
+    private: bool = False
+    revision: str = "main"
+    models: tuple[str, ...] = ()
+    dry: bool = False
+    language: str = "en"
+    aim: int = AIM
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`commit`: "" of a dry run. `note`: why the Hub was not compared with, where it was not."""
+
+    kind: Literal["dataset", "model"]
+    repo: str
+    plan: Plan
+    commit: str = ""
+    note: str = ""
+
+
+def publish(order: Order, params: Params, stale: Callable[[], Set[str]]) -> list[Outcome]:
+    """Raises GateError or ParamsError before anything was sent, EngineError when a Hub fails; then nothing of it is visible there."""
+    if not NAME.fullmatch(order.repo):
+        raise ParamsError(f"--repo {order.repo}: expected organisation/name")
+    graph = read_lock({stage.title for stage in stages_of(params)})
+    old = stale()
+    items = released(params, graph, old)
+    _models_current(order.models, graph, old)
+    shards = {item.name: shards_of(item, STAGING, order.aim) for item in items}
+    facts = gather_facts(order.repo, items, shards, params, graph, order.language)
+    jobs: list[tuple[Remote, list[Item]]] = [
+        (Remote(order.repo, "dataset", order.revision), dataset_items(facts, [shard for part in shards.values() for shard in part]))
+    ]
+    for name in order.models:
+        repo = f"{order.repo}-{name}"
+        jobs.append((Remote(repo, "model", order.revision), model_items(repo, name, facts, graph)))
+    if order.dry:
+        return [_planned(remote, files) for remote, files in jobs]
+    absent = [remote for remote, _ in jobs if _absent(remote, order.private)]
+    outcomes = []
+    for remote, files in jobs:
+        plan = remote.compare(files)
+        if remote in absent:
+            remote.create(order.private)
+            plan = remote.compare(files)
+        message = f"{params.release.name}: {facts.rows:,} rows" if remote.kind == "dataset" else f"{remote.repo} of {params.release.name}"
+        outcomes.append(Outcome(remote.kind, remote.repo, plan, remote.send(files, plan, message)))
+    _write_down(order, items, outcomes)
+    return outcomes
+
+
+def _models_current(names: tuple[str, ...], graph: dict[str, Locked], stale: Set[str]) -> None:
+    for name in names:
+        maker = next((title for title, stage in graph.items() if f"{MODELS}/{name}" in stage.outs), None)
+        if maker and (old := [title for title in ancestors(graph, maker) if title in stale]):
+            raise GateError(f"model {name} is stale: {old[0]} would run again; `dvc repro {maker}` first")
+
+
+def _planned(remote: Remote, files: list[Item]) -> Outcome:
+    try:
+        return Outcome(remote.kind, remote.repo, remote.compare(files))
+    except EngineError as error:
+        return Outcome(remote.kind, remote.repo, unknown(files), note=str(error))
+
+
+def _absent(remote: Remote, private: bool) -> bool:
+    found = remote.private()
+    if private and found is False:
+        raise GateError(f"{remote.repo} is public, and --private was asked for: make it private in its settings, or choose another name")
+    return found is None
+
+
+def _write_down(order: Order, items: list[Released], outcomes: list[Outcome]) -> None:
+    first, *models = outcomes
+    made = zip(order.models, models, strict=True)
+    write_json(PUBLISHED, {
+        "repo": order.repo, "revision": order.revision, "commit": first.commit, "url": f"datasets/{order.repo}/tree/{first.commit}",
+        "datasets": {item.name: _hash(item) for item in items},
+        "models": {name: {"repo": outcome.repo, "commit": outcome.commit} for name, outcome in made},
+    })  # fmt: skip
+
+
+def _hash(item: Released) -> str:
+    """The manifest's hash of the one shard, or one over those of several."""
+    return next(iter(item.sha256.values())) if len(item.sha256) == 1 else digest(dict(sorted(item.sha256.items())))
