@@ -8,6 +8,7 @@ writes data/tables/answers.parquet and data/evaluation/metrics.json. Source: bot
 
 from pathlib import Path
 
+from factory.engines.asking import sampling_params
 from factory.engines.select import Engines
 from factory.evaluation import arms, greedy
 from factory.evaluation.interplay import interplay, stepwise
@@ -37,6 +38,10 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
             planner = engines.engine(greedy.role_of(params, f"planner_{arm}"), arm)
             plans = arms.planned(planner, asked, library, trajectories.planner.max_tokens, planning, trajectories.retrieval)
             answers += arms.follow(inference, arm, plans, max_tokens, asking, grader)
+        if agreement := params.require("evaluate").agreement:  # of the planner by DPO, the last of the two
+            sampling = sampling_params(trajectories.planner)
+            plans = arms.agreed(planner, plans, library, sampling, agreement, params.seed, planning, trajectories.retrieval)
+            answers += arms.follow(inference, "dpo_agreed", plans, max_tokens, asking, grader)
         if all(problem.strategy for problem in asked):
             answers += arms.follow(inference, "oracle", arms.oracle_plans(asked, library), max_tokens, asking, grader)
     return answers

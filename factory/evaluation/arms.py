@@ -3,7 +3,8 @@
     solve(engine, "policy", problems, 200, Prompts.of("instruct"))   → [Answer(model="policy_r1@3fa9…", arm="policy", …)]
 
 Planner arms (ReasonFlux section 3.3; all with the same inference model, decodes and token cap):
-direct: no template · random_template: 1 to 3 random accepted ones · sft, dpo: what the planner writes · oracle: the gold strategy.
+direct: no template · random_template: 1 to 3 random accepted ones · sft, dpo: what the planner writes · dpo_agreed: the same where most of
+its samples agree, elsewhere no template · oracle: the gold strategy.
 """
 
 import random
@@ -15,7 +16,7 @@ from factory.errors import DataError
 from factory.grading import SHARED, Grader, Task
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
-from factory.params.sections import Retrieval
+from factory.params.sections import Agreement, Retrieval
 from factory.schemas import Answer, Conversation, Problem, Template, Verdict
 from factory.templates.interplay import PlanError, guided_prompt, parse_plan
 from factory.templates.retrieve import find_templates
@@ -101,13 +102,42 @@ def planned(
     plans = []
     completions = greedy(planner, [prompts.render("plan", problem=problem.problem) for problem in problems], max_tokens)
     for problem, completion in zip(problems, completions, strict=True):
-        found: tuple[Template, ...] | None
-        try:
-            found = tuple(parse_plan(completion.text, templates, retrieval=retrieval))
-        except PlanError:
-            found = None
-        plans.append(Plan(problem, found, completion.text, completion.tokens, 1))
+        plans.append(Plan(problem, read(completion.text, templates, retrieval), completion.text, completion.tokens, 1))
     return plans
+
+
+def agreed(
+    planner: Engine, plans: Sequence[Plan], templates: Sequence[Template], sampling: SamplingParams, agreement: Agreement, seed: int,
+    prompts: Prompts, retrieval: Retrieval = "nearest",
+) -> list[Plan]:  # fmt: skip
+    """The same plans where `agreement.samples` more of the planner, drawn with `sampling`, say the same often enough; elsewhere the plan of
+    nothing. What is sampled costs tokens and calls. A planner does not know which problems are unlike those that it learned from, but on
+    those its samples scatter (self-consistency, Wang et al. 2023, as a sign of when to abstain)."""
+    requests = [
+        Request(
+            prompts.render("plan", problem=plan.problem.problem), sampling,
+            seed=seed_for(seed, "evaluate", "agreement", plan.problem.id, ordinal), ordinal=ordinal,
+        )
+        for plan in plans
+        for ordinal in range(agreement.samples)
+    ]  # fmt: skip
+    answers = planner.generate(requests)
+    kept = []
+    for index, plan in enumerate(plans):
+        own = answers[index * agreement.samples : (index + 1) * agreement.samples]
+        same = plan.templates is not None and sum(read(done.text, templates, retrieval) == plan.templates for done in own)
+        followed = plan.templates if same and same / agreement.samples >= agreement.share else ()
+        spent = plan.tokens + sum(done.tokens for done in own)
+        kept.append(replace(plan, templates=followed, tokens=spent, calls=plan.calls + len(own)))
+    return kept
+
+
+def read(text: str, templates: Sequence[Template], retrieval: Retrieval) -> tuple[Template, ...] | None:
+    """None of a malformed plan."""
+    try:
+        return tuple(parse_plan(text, templates, retrieval=retrieval))
+    except PlanError:
+        return None
 
 
 def without_text(templates: Sequence[Template]) -> list[Template]:

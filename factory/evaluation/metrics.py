@@ -22,7 +22,7 @@ from factory.schemas import Answer, Problem
 
 SPLITS = ("heldout", "unseen")
 UNGROUPED = ("", "none")
-PLANNER_ARMS = ("direct", "random_template", "sft", "dpo", "oracle", "interplay", "interplay_adjusted")
+PLANNER_ARMS = ("direct", "random_template", "sft", "dpo", "dpo_agreed", "oracle", "interplay", "interplay_adjusted")
 WITHOUT_REFLECTION = ("base", "cot_control")  # never shown a `<|reflect|>`
 Arms = dict[str, list[Answer]]
 
@@ -137,7 +137,8 @@ def comparisons(models: Sequence[str], arms: Sequence[str]) -> list[tuple[str, s
     pairs += [(name, other) for name in tuned for other in ("base", "format_tuned", "cot_control")]
     pairs = [(a, b) for a, b in pairs if a in models and b in models]
     planner = [("dpo", "sft"), ("dpo", "random_template"), ("dpo", "direct"), ("sft", "random_template"), ("sft", "direct")]
-    planner += [("oracle", "direct"), ("oracle", "dpo"), ("interplay", "dpo"), ("interplay_adjusted", "interplay")]
+    planner += [("oracle", "direct"), ("oracle", "dpo"), ("interplay", "dpo"), ("dpo_agreed", "direct"), ("dpo_agreed", "sft")]
+    planner += [("interplay_adjusted", "interplay")]
     return pairs + [(a, b) for a, b in planner if a in arms and b in arms]
 
 

@@ -16,7 +16,14 @@ from factory.evaluation.claims import Evidence, by_group, interval, judge, point
 from factory.evaluation.metrics import PLANNER_ARMS, SPLITS, groups_of
 from factory.schemas import Answer
 
-WITHIN = (("dpo", "direct"), ("dpo", "sft"), ("sft", "direct"), ("oracle", "direct"), ("interplay_adjusted", "interplay"))
+WITHIN = (
+    ("dpo", "direct"),
+    ("dpo_agreed", "direct"),
+    ("dpo", "sft"),
+    ("sft", "direct"),
+    ("oracle", "direct"),
+    ("interplay_adjusted", "interplay"),
+)
 
 
 @dataclass(frozen=True)

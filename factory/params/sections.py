@@ -332,8 +332,16 @@ class Adjustments(Strict):
     per_problem: int = Field(ge=1)  # rows
 
 
+class Agreement(Strict):
+    """A greedy plan is followed only where a share of `share` of `samples` sampled plans are the same; elsewhere nothing is planned."""
+
+    samples: int = Field(ge=2)
+    share: float = Field(gt=0, le=1)
+
+
 class Evaluate(Strict):
     n: int = Field(ge=1)  # problems a split
     interplay: int = Field(default=0, ge=0)  # of these, the first, go through the loop step by step, without and with adjusting; 0: none
+    agreement: Agreement | None = None  # makes the arm dpo_agreed; None: it is left out
     max_tokens: int = Field(ge=1)
     bootstrap: int = Field(ge=100)

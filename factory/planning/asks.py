@@ -304,7 +304,11 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
     if not (params.planners and params.planner_dpo and params.trajectories and inference):
         return
     shared = inference.model == "data/models/base" and params.asked_with("inference") == params.asked_with("generator")
-    arms = [*RANDOM_AND_PLANNED, *(("oracle",) if all(source.kind == "world" for source in params.problems.sources) else ())]
+    arms = [
+        *RANDOM_AND_PLANNED,
+        *(("dpo_agreed",) if section.agreement else ()),
+        *(("oracle",) if all(source.kind == "world" for source in params.problems.sources) else ()),
+    ]
     if not shared:
         yield Asked(
             "evaluate", "inference", inference, inference.prompts, ("solve",), limit[1], limit[0], questions, _exactly(sizes), "direct"
@@ -318,6 +322,12 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
             "evaluate", f"planner_{arm}", Role(engine=engine, model=f"data/models/planner_{arm}"), params.asked_with("labeller"),
             ("plan",), params.trajectories.planner.max_tokens, "trajectories.planner.max_tokens", questions, _exactly(sizes),
             f"{questions:,} questions",
+        )  # fmt: skip
+    if section.agreement:
+        yield Asked(
+            "evaluate", "planner_dpo", Role(engine=engine, model="data/models/planner_dpo"), params.asked_with("labeller"), ("plan",),
+            params.trajectories.planner.max_tokens, "trajectories.planner.max_tokens", questions * section.agreement.samples,
+            _exactly(sizes), f"{questions:,} questions × {section.agreement.samples} samples that have to agree",
         )  # fmt: skip
     if params.planner_adjust and section.interplay:
         yield from _loop(params, sizes, engine, inference)

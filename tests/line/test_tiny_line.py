@@ -54,7 +54,7 @@ def test_every_row_leads_back_to_a_train_problem(line: Line) -> None:
 def test_every_arm_is_measured(line: Line) -> None:
     metrics = json.loads((line.folder / "data/evaluation/metrics.json").read_text())
     assert set(metrics["models"]) == {"base", "cot_control", "format_tuned", "policy_r1"}
-    assert set(metrics["planner"]) == {"direct", "random_template", "sft", "dpo", "oracle", "interplay", "interplay_adjusted"}
+    assert set(metrics["planner"]) == {"direct", "random_template", "sft", "dpo", "dpo_agreed", "oracle", "interplay", "interplay_adjusted"}
     for block in (*metrics["models"].values(), *metrics["planner"].values()):
         for split in ("heldout", "unseen"):
             low, high = block[split]["ci95"]

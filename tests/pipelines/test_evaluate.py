@@ -54,7 +54,7 @@ def test_every_arm_answers_and_the_store_replays(small_line, monkeypatch: pytest
     params = small_line.params.model_copy(update={"evaluate": section})
     evaluate.main(params)
     answers = storage.read_rows(storage.TABLES / "answers.parquet", Answer)
-    assert len(answers) == 3 * (7 + 5) + 2 * 2  # 2 heldout and 1 unseen problems; 7 models, 5 planner arms, the loop on 1 and 1
+    assert len(answers) == 3 * (7 + 6) + 2 * 2  # 2 heldout and 1 unseen problems; 7 models, 6 planner arms, the loop on 1 and 1
     metrics = json.loads(evaluate.METRICS.read_text())
     assert list(metrics["models"]) == sorted(MODELS)
     assert list(metrics["planner"]) == list(PLANNER_ARMS)

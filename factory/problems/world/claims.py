@@ -10,6 +10,8 @@ CLAIMS = (
     Claim(3, "r1 above plain CoT with the same PPO, search", "policy_r1", "policy_cot", group="search"),
     Claim(4, "r1 ends right after a wrong first attempt more often than format tuning", "policy_r1", "format_tuned", correction=True),
     Claim(5, "plans by DPO above plans by SFT", "dpo", "sft"),
+    Claim(5, "plans by DPO that agree above plans by SFT", "dpo_agreed", "sft"),
+    Claim(5, "plans by DPO that agree not below no template", "dpo_agreed", "direct", not_below=True),
     Claim(5, "plans by SFT above a random template", "sft", "random_template"),
     Claim(5, "oracle above no template", "oracle", "direct"),
     Claim(5, "oracle above plans by DPO", "oracle", "dpo"),

@@ -1,15 +1,17 @@
 """Arms on an engine whose answers follow from the prompt by rule, so that every arm's text and cost can be checked."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
-from factory.engines.protocol import Completion, Request
+from factory.engines.protocol import Completion, Request, SamplingParams
 from factory.errors import DataError
 from factory.evaluation import arms
 from factory.identity import digest
 from factory.language.conversation import flat
 from factory.language.prompting import Prompts
+from factory.params.sections import Agreement
 from factory.schemas import Problem, Template
 
 ADD = ("put together", ("add", "total"), "Add the next number.")
@@ -28,6 +30,21 @@ class RuleEngine:
         return [
             Completion(text, tuple(range(len(text.split()))), "stop", prompt_tokens=5, request_id=digest(self.model, flat(request.prompt)))
             for request, text in zip(requests, texts, strict=True)
+        ]
+
+
+class SampledEngine(RuleEngine):
+    """Gives the right plan to the first `often(prompt)` samples of a prompt, and none that can be read to the others."""
+
+    def __init__(self, model: str, often: Callable[[str], int]) -> None:
+        super().__init__(model, lambda prompt: "give away (subtract, left)")
+        self.often = often
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        answers = super().generate(requests)
+        return [
+            done if request.ordinal < self.often(flat(request.prompt)) else replace(done, text="?")
+            for request, done in zip(requests, answers, strict=True)
         ]
 
 
@@ -90,6 +107,23 @@ def test_a_planners_tokens_and_calls_count_and_its_template_decides() -> None:
     assert {row.tokens for row in rows} == {4 + 1}
     assert all(row.verdict == "correct" for row in rows)
     assert {row.model for row in rows} == {"base@1"}
+
+
+def test_a_plan_is_followed_where_most_samples_say_the_same() -> None:
+    """Of four samples three agree on the first problem, one on the others: those are solved as they are, and all have cost five calls."""
+    first = flat(PROMPTS.render("plan", problem=PROBLEMS[0].problem))
+    planner = SampledEngine("planner_dpo@1", lambda prompt: 3 if prompt == first else 1)
+    sampling = SamplingParams(max_tokens=8, temperature=1.0)
+    plans = arms.planned(planner, PROBLEMS, LIBRARY, 40, PROMPTS)
+    assert {plan.templates for plan in plans} == {(LIBRARY[1],)}
+    kept = arms.agreed(planner, plans, LIBRARY, sampling, Agreement(samples=4, share=0.75), 1, PROMPTS)
+    assert [plan.templates for plan in kept] == [(LIBRARY[1],), *[()] * (len(plans) - 1)]
+    assert len({request.seed for request in planner.batches[-1]}) == 4 * len(PROBLEMS)
+    assert {plan.calls for plan in kept} == {5}
+    assert all(after.tokens > before.tokens for before, after in zip(plans, kept, strict=True))
+    broken = [replace(plan, templates=None) for plan in plans]
+    unread = arms.agreed(planner, broken, LIBRARY, sampling, Agreement(samples=2, share=0.5), 1, PROMPTS)
+    assert {plan.templates for plan in unread} == {()}, "a malformed plan is a plan of nothing here, whatever its samples are"
 
 
 def test_a_malformed_plan_is_a_wrong_answer_that_cost_a_call() -> None:

@@ -20,7 +20,7 @@ ASKED = {
     "rollouts@base": 3600, "rollouts@r1": 3600, "rollouts@r2": 3600, "rollouts@cot": 3600, "distillation@r1": 3200,
     "demonstrations": 3408 + 2652 + 1457, "templates": 2865,
     "plans@first": 28800 + 61544, "plans@second": 28800 + 42660, "plans@sft": 28800 + 30540,
-    "trajectories": 19200 + 45276, "evaluate": 26435,
+    "trajectories": 19200 + 45276, "evaluate": 26435 + 16000,
 }  # fmt: skip
 
 
