@@ -31,7 +31,8 @@ from factory.problems.sources import read_raw
 from factory.schemas import Problem, Rollout, Template
 from factory.templates.induce import Solved, analyse
 from factory.templates.interplay import PlanError
-from factory.templates.plans import candidates, check_form, finished_text, proposal
+from factory.templates.plans import candidates, check_form, proposal
+from factory.templates.proposing import finished_text
 
 MOST = 3  # templates of a plan
 SHOWN = 10  # answers of each role in the file

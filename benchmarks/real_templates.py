@@ -49,7 +49,8 @@ from factory.templates.induce import Solved, induce
 from factory.templates.interplay import PlanError
 from factory.templates.lint import blocked, lint_library
 from factory.templates.lookup import Lookup
-from factory.templates.plans import check_form, finished_text, proposal
+from factory.templates.plans import check_form, proposal
+from factory.templates.proposing import finished_text
 from factory.templates.solver import Settings, Solver, Voice
 from factory.templates.traces import Trace
 

@@ -229,7 +229,7 @@ def _planners(params: "Params") -> Iterator[str]:
     for name in ("plans", "planner_sft") if params.planners else ():
         if getattr(params, name) is None:
             yield f"planners needs the section {name}: add it, or leave planners empty"
-    for name in ("plans", "planner_sft", "trajectories"):
+    for name in ("planner_sft", "planner_dpo"):
         if getattr(params, name) is not None and "sft" not in params.planners:
             yield f"{name} needs planners.sft: add it ({{start: base}}), or leave {name} out"
     before = ["base"]

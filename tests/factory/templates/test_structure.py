@@ -5,7 +5,7 @@ from math import exp
 import pytest
 
 from factory.language.prompting import Prompts
-from factory.templates.plans import structure_examples
+from factory.templates.descriptions import structure_examples
 from factory.templates.structure import report, spans_of, split_templates
 
 
