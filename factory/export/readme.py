@@ -3,8 +3,8 @@
 readme(dataset, "trl", "pairs", written_out=False, prefixed=False)   → "# orm_pairs_r1 for TRL\\n…"
 """
 
-from factory.export.ready import Ready
 from factory.export.reward import package_of
+from factory.publish.checks import Released
 
 NAMES = {"trl": "TRL", "verl": "verl", "openrlhf": "OpenRLHF", "verifiers": "verifiers"}
 READ = {  # checked against these versions' readers
@@ -52,7 +52,7 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def readme(dataset: Ready, target: str, use: str, written_out: bool, prefixed: bool) -> str:
+def readme(dataset: Released, target: str, use: str, written_out: bool, prefixed: bool) -> str:
     licence = dataset.licence + (f" (rows of {', '.join(sorted(dataset.licences))} among them)" if dataset.licences else "")
     parts = [
         f"# {dataset.name} for {NAMES[target]}",
@@ -75,7 +75,7 @@ def readme(dataset: Ready, target: str, use: str, written_out: bool, prefixed: b
     return "\n\n".join(parts) + "\n"
 
 
-def _start(dataset: Ready, target: str, use: str, written_out: bool) -> str:
+def _start(dataset: Released, target: str, use: str, written_out: bool) -> str:
     if target == "trl":
         return TRL[use]
     if target == "verl":

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from factory.errors import DataError, GateError
-from factory.export.ready import Ready
 from factory.export.rendering import Renderer
+from factory.publish.checks import Released
 
 TARGETS = ("trl", "verl", "openrlhf", "verifiers")
 USES = {
@@ -31,7 +31,7 @@ REFUSED = {
 TOLD = ("answer_kind", "decimals", "buffer", "pass_rate", "problem_id", "id")  # of a prompt, beside its answer
 
 
-def use_of(dataset: Ready, target: str) -> str:
+def use_of(dataset: Released, target: str) -> str:
     """examples, pairs or prompts. Raises GateError for a dataset that no trainer, or not this one, can read."""
     if dataset.kind == "templates":
         raise GateError("templates are a library that is looked up, and nothing a trainer reads: export structure or plans, made of them")
@@ -45,11 +45,11 @@ def use_of(dataset: Ready, target: str) -> str:
     return use
 
 
-def has_prefixes(dataset: Ready) -> bool:
+def has_prefixes(dataset: Released) -> bool:
     return dataset.kind == "restarts" and any(any(batch["prefix"]) for batch in _batches(dataset, ["prefix"]))
 
 
-def converted(dataset: Ready, target: str, renderer: Renderer | None) -> Iterator[list[dict[str, Any]]]:
+def converted(dataset: Released, target: str, renderer: Renderer | None) -> Iterator[list[dict[str, Any]]]:
     """`renderer`: for prompts with a prefix; without one such prompts are conversations that end in an assistant's begun turn."""
     use, number = use_of(dataset, target), 0
     for batch in _batches(dataset):
@@ -66,7 +66,7 @@ def converted(dataset: Ready, target: str, renderer: Renderer | None) -> Iterato
         number += len(rows)
 
 
-def _batches(dataset: Ready, columns: list[str] | None = None) -> Iterator[dict[str, list[Any]]]:
+def _batches(dataset: Released, columns: list[str] | None = None) -> Iterator[dict[str, list[Any]]]:
     for path in dataset.shards:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH, columns=columns):

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from factory.errors import DataError, GateError
 from factory.export.readme import readme
-from factory.export.ready import Ready, ready
+from factory.export.ready import ready
 from factory.export.rendering import Renderer
 from factory.export.reward import Limits, package_of, pyproject, reward_file, taskset_file
 from factory.export.rows import converted, has_prefixes, use_of
+from factory.publish.checks import Released
 from factory.storage import whole_folder, write_json
 
 MARK = "export.json"  # in a folder that an export may replace
@@ -57,7 +58,7 @@ def export(name: str, target: str, out: Path, tokenizer: Path | None = None) -> 
     return told
 
 
-def _write(folder: Path, dataset: Ready, target: str, use: str, renderer: Renderer | None) -> int:
+def _write(folder: Path, dataset: Released, target: str, use: str, renderer: Renderer | None) -> int:
     batches, limits = converted(dataset, target, renderer), Limits.of_line()
     if target == "verifiers":
         package = folder / package_of(dataset.name)

@@ -1,4 +1,4 @@
-"""What may be published: every dataset of the params, audited, passed, current, for training, under licences that go together.
+"""What may be published or exported: datasets that are audited, passed, current, for training, under licences that go together.
 
     released(params, graph, stale={"rollouts@r1"})
     → GateError: dataset restarts_r1 is stale: rollouts@r1 would run again; `dvc repro release@restarts_r1` first
@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import DataError, GateError
+from factory.gate.background import kind_of
 from factory.params import Params
 from factory.publish.licences import conflict
 from factory.publish.lock import Locked, ancestors
 from factory.storage import AUDITS, DATASETS, count_rows, shards
 
 KEYS = {
-    "name": str, "table": str, "purpose": str, "notice": str, "licence": str, "rows": int, "split": str, "columns": dict, "lineage": dict,
-    "gx_version": str,
+    "name": str, "table": str, "collection": str, "purpose": str, "notice": str, "licence": str, "rows": int, "split": str,
+    "columns": dict, "lineage": dict, "gx_version": str,
 }  # fmt: skip
 
 
@@ -32,6 +33,7 @@ class Released:
 
     name: str
     table: str
+    collection: str
     split: str
     rows: int
     notice: str
@@ -42,6 +44,11 @@ class Released:
     shards: tuple[Path, ...]
     sha256: dict[str, str]
     audit: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Whose columns it has: `restarts` of `restarts_r1`."""
+        return kind_of(self.name)
 
 
 def released(params: Params, graph: Mapping[str, Locked], stale: Set[str]) -> list[Released]:
@@ -54,12 +61,13 @@ def released(params: Params, graph: Mapping[str, Locked], stale: Set[str]) -> li
     for folder in sorted(path for path in DATASETS.glob("*") if path.is_dir() and not path.name.startswith(".")):
         if folder.name not in known:
             raise GateError(f"{folder} is no dataset of params.yaml: delete the folder, or name it under datasets and `dvc repro`")
-    found = [_read(name) for name in params.datasets]
+    found = [passed(name) for name in params.datasets]
     for item in found:
-        _current(item, params, graph, stale)
+        current(item.name, graph, stale)
+        _worded(item, params)
         _licensed(item)
     for item in found:  # last: it reads every byte
-        _whole(item)
+        whole(item)
     return found
 
 
@@ -75,7 +83,8 @@ def _json(path: Path, missing: str) -> dict[str, Any]:
     return document
 
 
-def _read(name: str) -> Released:
+def passed(name: str) -> Released:
+    """Raises GateError where audit, manifest and rows do not say that it passed and is for training."""
     again = f"`dvc repro release@{name}` makes it again"
     audit = _json(AUDITS / f"{name}.json", f"dataset {name} is unaudited; {again}")
     if audit.get("success") is not True:
@@ -87,7 +96,10 @@ def _read(name: str) -> Released:
     if wrong := [key for key, kind in KEYS.items() if not isinstance(manifest.get(key), kind)]:
         raise GateError(f"{path} has no {wrong[0]} that can be read: {again}")
     if manifest["purpose"] != "train" or audit.get("purpose") != "train":
-        raise GateError(f"dataset {name} is benchmark data (purpose {manifest['purpose']}): it is not published; take it off the datasets")
+        raise GateError(
+            f"dataset {name} is benchmark data (purpose {manifest['purpose']}): it trains nothing and is not published; "
+            "take it off the datasets"
+        )
     if manifest["name"] != name or manifest["rows"] != audit.get("rows"):
         raise GateError(f"dataset {name}: {path} and its audit speak of other rows; {again}")
     try:
@@ -102,21 +114,26 @@ def _read(name: str) -> Released:
     if set(hashes) != {file.name for file in files}:
         raise GateError(f"dataset {name} holds other shards than {path} names; {again}")
     return Released(
-        name=name, table=manifest["table"], split=manifest["split"], rows=rows, notice=manifest["notice"], licence=manifest["licence"],
-        licences=dict(manifest.get("licences", {})), columns=manifest["columns"], lineage=manifest["lineage"], shards=files, sha256=hashes,
-        audit=audit,
+        name=name, table=manifest["table"], collection=manifest["collection"], split=manifest["split"], rows=rows,
+        notice=manifest["notice"], licence=manifest["licence"], licences=dict(manifest.get("licences", {})), columns=manifest["columns"],
+        lineage=manifest["lineage"], shards=files, sha256=hashes, audit=audit,
     )  # fmt: skip
 
 
-def _current(item: Released, params: Params, graph: Mapping[str, Locked], stale: Set[str]) -> None:
-    title = f"release@{item.name}"
+def current(name: str, graph: Mapping[str, Locked], stale: Set[str]) -> None:
+    """Raises GateError for a dataset that no lock has, or behind which a stage would run again."""
+    title = f"release@{name}"
     if title not in graph:
-        raise GateError(f"dataset {item.name} is in no dvc.lock: `dvc repro {title}` makes it with its lineage")
-    if old := [name for name in ancestors(graph, title) if name in stale]:
+        raise GateError(f"dataset {name} is in no dvc.lock: `dvc repro {title}` makes it with its lineage")
+    if old := [stage for stage in ancestors(graph, title) if stage in stale]:
         more = f" and {len(old) - 1} more" if len(old) > 1 else ""
-        raise GateError(f"dataset {item.name} is stale: {old[0]}{more} would run again; `dvc repro {title}` first")
+        raise GateError(f"dataset {name} is stale: {old[0]}{more} would run again; `dvc repro {title}` first")
+
+
+def _worded(item: Released, params: Params) -> None:
     if (item.licence, item.notice) != (params.release.licence, params.release.notice):
-        raise GateError(f"dataset {item.name} was released under other words than params.yaml has (release); `dvc repro {title}` first")
+        again = f"`dvc repro release@{item.name}` first"
+        raise GateError(f"dataset {item.name} was released under other words than params.yaml has (release); {again}")
 
 
 def _licensed(item: Released) -> None:
@@ -128,7 +145,8 @@ def _licensed(item: Released) -> None:
             )
 
 
-def _whole(item: Released) -> None:
+def whole(item: Released) -> None:
+    """Raises GateError when a byte of it is not the one that passed."""
     for file in item.shards:
         with file.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,8 +1,8 @@
 """`dvc.lock` as a graph: which stage made which path, of which others.
 
-graph = read_lock(Path("dvc.lock"))
-graph["release@plans"].outs               → {"data/audits/plans.json": "5a1c…", "data/datasets/plans": "90be….dir"}
-ancestors(graph, "release@plans")         → ["inputs", "problems", …, "plans", "release@plans"], makers before users
+graph = read_lock()
+graph["release@plans_sft"].outs               → {"data/audits/plans_sft.json": "5a1c…", "data/datasets/plans_sft": "90be….dir"}
+ancestors(graph, "release@plans_sft")     → ["inputs", "problems", …, "plans@sft", "release@plans_sft"], makers before users
 models_behind(graph, "release@plans")     → ["base"]: whose text its rows hold
 """
 
@@ -28,12 +28,17 @@ class Locked:
     made_by: tuple[tuple[str, str], ...] = ()
 
 
-def read_lock(titles: Set[str], path: Path = LOCK) -> dict[str, Locked]:
-    """The stages of the line; DVC keeps those of former lines in the file. Raises GateError when it is missing or not DVC's."""
+def read_lock(titles: Set[str] | None = None, path: Path = LOCK) -> dict[str, Locked]:
+    """The stages of `titles`, or all in the file, in which DVC keeps those of former lines. Raises GateError when it is missing or not
+    DVC's."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         stages = yaml.load(path.read_text(encoding="utf-8"), loader)["stages"]
-        read = {title: Locked(_hashes(stage, "deps"), _hashes(stage, "outs")) for title, stage in stages.items() if title in titles}
+        read = {
+            title: Locked(_hashes(stage, "deps"), _hashes(stage, "outs"))
+            for title, stage in stages.items()
+            if titles is None or title in titles
+        }
     except FileNotFoundError:
         raise GateError(f"{path} is missing: it says what the datasets were made of; `dvc repro` writes it") from None
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError):

@@ -26,9 +26,21 @@ def release(name: str, purpose: str = "train") -> None:
     shard = storage.DATASETS / name / "data" / "train-00000-of-00001.parquet"
     shard.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, shard)
-    told = {"name": name, "purpose": purpose, "collection": "coat-test", "licence": "apache-2.0", "rows": table.num_rows}
+    told = {
+        "name": name,
+        "purpose": purpose,
+        "collection": "coat-test",
+        "licence": "apache-2.0",
+        "rows": table.num_rows,
+        "table": name,
+        "notice": "",
+        "split": "train",
+        "columns": {},
+        "lineage": {},
+        "gx_version": "1",
+    }
     write_json(storage.DATASETS / name / "manifest.json", {**told, "sha256": hashlib.sha256(shard.read_bytes()).hexdigest()})
-    write_json(storage.AUDITS / f"{name}.json", {"success": True, "rows": table.num_rows, "findings": []})
+    write_json(storage.AUDITS / f"{name}.json", {"success": True, "purpose": purpose, "rows": table.num_rows, "findings": []})
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def made(folder: Path, numbers: range, files: int = 1, also: int = 0) -> Release
     for number, path in enumerate(paths):
         pq.write_table(table.slice(number * len(ids) // files, len(ids) // files), path)
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    return Released("plans", "plans", "train", len(ids), "", "mit", {}, {}, {}, tuple(paths), hashes, {})
+    return Released("plans", "plans", "coat", "train", len(ids), "", "mit", {}, {}, {}, tuple(paths), hashes, {})
 
 
 def test_few_small_files_go_as_they_passed_the_gate(tmp_path: Path) -> None:
