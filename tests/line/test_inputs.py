@@ -16,9 +16,10 @@ QUESTION = "{% block user %}{{ problem }} What then?{% endblock %}\n"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROLLOUTS = {"rollouts@base", "rollouts@r1"}
-ASKING = {*ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "evaluate"}
+PLANS = {"plans@first", "plans@sft"}
+ASKING = {*ROLLOUTS, "demonstrations", "restarts@r1", "templates", "structure", *PLANS, "trajectories", "evaluate"}
 PROMPTED = {
-    "problems", *ROLLOUTS, "demonstrations", "restarts@r1", "templates", "plans", "trajectories", "adjustments", "evaluate", "report",
+    "problems", *ASKING, "adjustments", "report",
     *(f"release@{name}" for name in yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())["datasets"] if name != "corpus"),
 }  # fmt: skip
 
@@ -159,7 +160,7 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]
     pytest.param(write("in/answers.jsonl"), {*ROLLOUTS, "report"}, id="recorded answers"),
     pytest.param(write("in/critic/model.safetensors"), {"demonstrations"}, id="weights of the critic"),
     pytest.param(write("in/critic/README.md"), set(), id="the card of the critic"),
-    pytest.param(write("in/labeller/tokenizer.json"), {"templates", "plans"}, id="the tokenizer of the labeller"),
+    pytest.param(write("in/labeller/tokenizer.json"), {"templates", *PLANS}, id="the tokenizer of the labeller"),
     pytest.param(write("in/base/config.json", '{"a": 1}'), {"adoption@base"}, id="the folder of the base"),
     pytest.param(write("in/base/optimizer.bin"), set(), id="an optimizer's state beside the base"),
     pytest.param(write("in/prompts/critique.j2", QUESTION), ASKING, id="prompts of the user's own"),
@@ -167,10 +168,10 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]
     pytest.param(touch, set(), id="touched, not changed"),
     pytest.param(write("factory/language/prompts/laptop/solve.j2", QUESTION), PROMPTED, id="a prompt"),
     pytest.param(append("factory/gate/card.md.j2", "more"), {name for name in PROMPTED if "release@" in name}, id="the card's template"),
-    pytest.param(append("factory/templates/plans.py", "\n"), {"plans", "trajectories"}, id="a code file"),
-    pytest.param(edit(lambda document: document["plans"].update(problems=149)), {"plans"}, id="a value of the params"),
+    pytest.param(append("factory/templates/plans.py", "\n"), {*PLANS, "trajectories"}, id="a code file"),
+    pytest.param(edit(lambda document: document["plans"].update(problems=149)), PLANS, id="a value of the params"),
     pytest.param(edit(lambda document: document["roles"]["inference"].update(model="org/name@5f1c2ab")),
-                 {"templates", "plans", "trajectories", "evaluate", "demonstrations"}, id="the revision of a Hub model"),
+                 {"templates", *PLANS, "trajectories", "evaluate", "demonstrations"}, id="the revision of a Hub model"),
     pytest.param(edit(lambda document: document["requests"].update(retries=9)), set(), id="how engines are asked"),
 ])  # fmt: skip
 def test_a_change_makes_the_stages_stale_that_read_it(locked: Line, change: Callable[[Path], object], expected: set[str]) -> None:

@@ -91,8 +91,9 @@ def test_every_stage_of_the_half_ran(mine: Line, said: dict[str, str]) -> None:
     planner = {
         "templates",
         "library",
-        "plans",
-        "planner_sft",
+        "structure",
+        "plans@sft",
+        "planner@sft",
         "trajectories",
         "planner_dpo",
         "adjustments",
@@ -100,7 +101,7 @@ def test_every_stage_of_the_half_ran(mine: Line, said: dict[str, str]) -> None:
         "evaluate",
         "report",
     }
-    planner |= {f"release@{name}" for name in ("templates", "structure", "plans", "trajectory_pairs", "adjustments")}
+    planner |= {f"release@{name}" for name in ("templates", "structure", "plans_sft", "trajectory_pairs", "adjustments")}
     assert {stage.title for stage in stages_of(load(mine.folder / "params.yaml"))} - planner == set(lock)
     assert {"adoption@base", "demonstrations", "restarts@r1", "ppo@r1", "cot_control"} <= set(lock)
 
