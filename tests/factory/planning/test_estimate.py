@@ -76,8 +76,9 @@ def test_the_stores_answers_of_that_stage_and_model_are_better_than_assumptions(
 
 def test_a_stage_has_run_with_these_params_when_the_lock_says_so_and_its_outs_are_here(project: Path, document: dict[str, Any]) -> None:
     roles = {f"roles.{name}": document["roles"][name] for name in ("labeller", "inference")}
-    keys = {"seed": 1, **roles, "grading": document.get("grading"), "plans": document["plans"],
-            **{f"trajectories.{name}": document["trajectories"][name] for name in ("planner", "inference")}, "planners.sft": {"start": "base"}}  # fmt: skip
+    samplings = {f"trajectories.{name}": document["trajectories"][name] for name in ("planner", "inference")}
+    keys = {"seed": 1, **roles, **samplings, "grading": document.get("grading"), "plans": document["plans"],
+            "planners.sft": {"start": "base"}}  # fmt: skip
     (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"plans@sft": {"cmd": "", "params": {"params.yaml": keys}}}}))
     assert not History.of(document).ran("plans@sft"), "its outs are not here"
     for out in ("tables/plans_sft", "rejects/plans_sft"):
