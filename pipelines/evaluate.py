@@ -8,7 +8,6 @@ writes data/tables/answers.parquet and data/evaluation/metrics.json. Source: bot
 
 from pathlib import Path
 
-from factory.engines.asking import sampling_params
 from factory.engines.select import Engines
 from factory.evaluation import arms, greedy
 from factory.evaluation.interplay import interplay, stepwise
@@ -39,7 +38,7 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
             plans = arms.planned(planner, asked, library, trajectories.planner.max_tokens, planning, trajectories.retrieval)
             answers += arms.follow(inference, arm, plans, max_tokens, asking, grader)
         if agreement := params.require("evaluate").agreement:  # of the planner by DPO, the last of the two
-            sampling = sampling_params(trajectories.planner)
+            sampling = trajectories.planner
             plans = arms.agreed(planner, plans, library, sampling, agreement, params.seed, planning, trajectories.retrieval)
             answers += arms.follow(inference, "dpo_agreed", plans, max_tokens, asking, grader)
         if all(problem.strategy for problem in asked):

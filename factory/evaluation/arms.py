@@ -16,9 +16,10 @@ from factory.errors import DataError
 from factory.grading import SHARED, Grader, Task
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
-from factory.params.sections import Agreement, Retrieval
+from factory.params.sections import Agreement, Retrieval, Sampling
 from factory.schemas import Answer, Conversation, Problem, Template, Verdict
 from factory.templates.interplay import PlanError, guided_prompt, parse_plan
+from factory.templates.proposing import plan_requests
 from factory.templates.retrieve import find_templates
 
 MAX_RANDOM = 3
@@ -107,21 +108,17 @@ def planned(
 
 
 def agreed(
-    planner: Engine, plans: Sequence[Plan], templates: Sequence[Template], sampling: SamplingParams, agreement: Agreement, seed: int,
+    planner: Engine, plans: Sequence[Plan], templates: Sequence[Template], sampling: Sampling, agreement: Agreement, seed: int,
     prompts: Prompts, retrieval: Retrieval = "nearest",
 ) -> list[Plan]:  # fmt: skip
     """The same plans where `agreement.samples` more of the planner, drawn with `sampling`, say the same often enough; elsewhere the plan of
     nothing. What is sampled costs tokens and calls. A planner does not know which problems are unlike those that it learned from, but on
     those its samples scatter (self-consistency, Wang et al. 2023, as a sign of when to abstain)."""
-    requests = [
-        Request(
-            prompts.render("plan", problem=plan.problem.problem), sampling,
-            seed=seed_for(seed, "evaluate", "agreement", plan.problem.id, ordinal), ordinal=ordinal,
-        )
-        for plan in plans
-        for ordinal in range(agreement.samples)
-    ]  # fmt: skip
-    answers = planner.generate(requests)
+    asked = plan_requests(
+        [plan.problem for plan in plans], agreement.samples, sampling, prompts,
+        lambda problem, ordinal: seed_for(seed, "evaluate", "agreement", problem.id, ordinal),
+    )  # fmt: skip
+    answers = planner.generate([request for _, request in asked])
     kept = []
     for index, plan in enumerate(plans):
         own = answers[index * agreement.samples : (index + 1) * agreement.samples]

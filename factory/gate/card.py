@@ -43,17 +43,18 @@ def size_category(rows: int) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+def environment(folder: Path) -> jinja2.Environment:
+    """Templates of Markdown in a folder, with the filters `cell` and `code`."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
-    environment.filters |= {"cell": _cell, "code": _code}
-    return environment
+    found.filters |= {"cell": cell, "code": code}
+    return found
 
 
 def card(facts: Facts) -> str:
-    return _environment().get_template("card.md.j2").render(facts=facts, front=_front(facts))
+    return environment(FOLDER).get_template("card.md.j2").render(facts=facts, front=_front(facts))
 
 
 def _front(facts: Facts) -> str:
@@ -83,14 +84,14 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Front.add_representer(str, _text)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """Text as it may stand in one line or table cell of Markdown."""
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
-def _code(value: object) -> str:
+def code(value: object) -> str:
     """The same between backticks, of which more than any run within are needed."""
-    text = _cell(value)
+    text = cell(value)
     runs = [len(run) for run in re.findall("`+", text)]
     marks, space = "`" * (max(runs, default=0) + 1), " " if runs else ""
     return f"{marks}{space}{text}{space}{marks}"

@@ -4,7 +4,6 @@ dataset_card(facts)                              → "---\\nlicense: apache-2.0\
 model_card("org/name-base", "base", facts, graph)
 """
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,25 +12,13 @@ from typing import Any
 import jinja2
 import yaml
 
-from factory.gate.card import size_category
+from factory.gate.card import environment, size_category
 from factory.publish.facts import Facts, Step
 from factory.publish.licences import front_matter
 from factory.publish.lock import Locked, ancestors
 from factory.storage import MODELS
 
 FOLDER = Path(__file__).parent
-
-
-def cell(value: object) -> str:
-    """Text as it may stand in one line or table cell of Markdown."""
-    return " ".join(str(value).split()).replace("|", "\\|")
-
-
-def code(value: object) -> str:
-    """The same between backticks, more of them than stand within."""
-    text = cell(value)
-    marks = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
-    return f"{marks} {text} {marks}" if "`" in text else f"{marks}{text}{marks}"
 
 
 def drawn(step: Step) -> str:
@@ -44,12 +31,9 @@ def drawn(step: Step) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=False,
-    )  # fmt: skip
-    environment.filters |= {"cell": cell, "code": code, "drawn": drawn, "last_name": lambda path: str(path).rsplit("/", 1)[-1]}
-    return environment
+    found = environment(FOLDER)
+    found.filters |= {"drawn": drawn, "last_name": lambda path: str(path).rsplit("/", 1)[-1]}
+    return found
 
 
 def dataset_card(facts: Facts) -> str:

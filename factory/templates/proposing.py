@@ -1,7 +1,7 @@
 """Plans as somebody proposes them: samples of a labeller or a planner, read, equal ones of a problem as one.
 
-    requests = plan_requests(problems, samples=8, sampling, prompts, seed=lambda problem, ordinal: …)
-    collect("trajectories", asked, requests, planner, read)
+    asked = plan_requests(problems, samples=8, sampling, prompts, seed=lambda problem, ordinal: …)   → [(problem, Request), …]
+    collect("trajectories", asked, planner, read)
     → [Proposal(problem, (put_together,), request_ids=("9f0c…", "77ab…"), seed=4821), …], rejects
 
 Source: papers/reasonflux, "Trajectory preference learning".

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from factory.engines.protocol import Completion, Request, SamplingParams
+from factory.engines.protocol import Completion, Request
 from factory.errors import DataError
 from factory.evaluation import arms
 from factory.identity import digest
 from factory.language.conversation import flat
 from factory.language.prompting import Prompts
-from factory.params.sections import Agreement
+from factory.params.sections import Agreement, Sampling
 from factory.schemas import Problem, Template
 
 ADD = ("put together", ("add", "total"), "Add the next number.")
@@ -113,7 +113,7 @@ def test_a_plan_is_followed_where_most_samples_say_the_same() -> None:
     """Of four samples three agree on the first problem, one on the others: those are solved as they are, and all have cost five calls."""
     first = flat(PROMPTS.render("plan", problem=PROBLEMS[0].problem))
     planner = SampledEngine("planner_dpo@1", lambda prompt: 3 if prompt == first else 1)
-    sampling = SamplingParams(max_tokens=8, temperature=1.0)
+    sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=8)
     plans = arms.planned(planner, PROBLEMS, LIBRARY, 40, PROMPTS)
     assert {plan.templates for plan in plans} == {(LIBRARY[1],)}
     kept = arms.agreed(planner, plans, LIBRARY, sampling, Agreement(samples=4, share=0.75), 1, PROMPTS)

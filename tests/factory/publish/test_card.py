@@ -8,8 +8,9 @@ import pytest
 import yaml
 from hub_server import HubServer
 
+from factory.gate.card import code
 from factory.line import stages_of
-from factory.publish.card import code, dataset_card
+from factory.publish.card import dataset_card
 from factory.publish.checks import released
 from factory.publish.croissant import croissant
 from factory.publish.facts import Facts, gather_facts
