@@ -34,7 +34,7 @@ def planner_answers(params: Params, asked: list[Problem], base: list[Answer], gr
         answers = arms.as_direct(base) if shared else arms.solve(inference, "direct", asked, max_tokens, asking, grader)
         answers += arms.follow(inference, "random_template", arms.random_plans(asked, library, params.seed), max_tokens, asking, grader)
         for arm in ("sft", "dpo"):
-            planner = engines.engine(greedy.role_of(params, f"planner_{arm}"), arm)
+            planner = engines.engine(params.own(f"planner_{arm}", "generator"), arm)
             plans = arms.planned(planner, asked, library, trajectories.planner.max_tokens, planning, trajectories.retrieval)
             answers += arms.follow(inference, arm, plans, max_tokens, asking, grader)
         if agreement := params.require("evaluate").agreement:  # of the planner by DPO, the last of the two
@@ -54,7 +54,7 @@ def interplay_answers(params: Params, asked: list[Problem], grader: Grader) -> l
     for arm, evaluator in (("interplay", ""), ("interplay_adjusted", "planner_adjust")):
         with Engines(params.requests, "evaluate", params.budget) as engines:
             prompts = {"prompts": params.asked_with("labeller")}
-            planner, watching = (greedy.role_of(params, name).model_copy(update=prompts) for name in ("planner_dpo", evaluator))
+            planner, watching = (params.own(name, "generator").model_copy(update=prompts) for name in ("planner_dpo", evaluator))
             solver = stepwise(params, engines, library, planner, watching if evaluator else None)
             answers += interplay(arm, few, solver, grader)[0]
     return answers

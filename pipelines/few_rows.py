@@ -16,7 +16,6 @@ from typing import Any
 
 from factory.coat.rollouts import part_of
 from factory.errors import DataError, EngineError
-from factory.evaluation import greedy
 from factory.line import Stage, stages_of
 from factory.params import Params
 from factory.params.names import model_of_line
@@ -116,7 +115,7 @@ class Few:
         if self.name == "rollouts":
             roles = [rollouts.policy_role(self.params, self.item)]
         if self.name == "evaluate":
-            roles.append(greedy.role_of(self.params, "base"))
+            roles.append(self.params.own("base", "generator"))
         return {MODELS / own for role in roles if role.engine in ("transformers", "vllm") and (own := model_of_line(role.model))}
 
     # -- little of it

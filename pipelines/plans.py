@@ -6,7 +6,7 @@ python -m pipelines.plans first
 from factory.engines.select import Engines
 from factory.params import Params
 from factory.schemas import Example, Problem, Template
-from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_rejects, write_rows
+from factory.storage import DATASETS, TABLES, read_rows, write_rejects, write_rows
 from factory.templates.plans import plan_examples
 from pipelines import stage
 
@@ -20,7 +20,7 @@ def main(params: Params, key: str) -> None:
         if start == "base":
             proposer = engines.engine(params.roles["labeller"], "labeller")
         else:
-            proposer = engines.engine(params.roles["inference"].model_copy(update={"model": str(MODELS / start)}), "planner")
+            proposer = engines.engine(params.own(start, "inference"), "planner")
         plans, rejects = plan_examples(problems, templates, key, proposer, params, inference)
         write_rows(TABLES / f"plans_{key}.parquet", Example, plans)
         write_rejects(f"plans_{key}", rejects)

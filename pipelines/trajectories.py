@@ -3,7 +3,7 @@
 from factory.engines.select import Engines
 from factory.params import Params
 from factory.schemas import Problem, Template, Trajectory, TrajectoryPair
-from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_rejects, write_rows
+from factory.storage import DATASETS, TABLES, read_rows, write_rejects, write_rows
 from factory.templates.trajectories import make_trajectories
 from pipelines import stage
 
@@ -11,11 +11,10 @@ from pipelines import stage
 def main(params: Params) -> None:
     problems = read_rows(TABLES / "problems.parquet", Problem)
     templates = read_rows(DATASETS / "templates", Template)
-    inference = params.roles["inference"]
-    planner = inference.model_copy(update={"model": str(MODELS / "planner_sft")})
+    roles = params.own("planner_sft", "inference"), params.roles["inference"]
     with Engines(params.requests, "trajectories", params.budget) as engines:
-        made = make_trajectories(problems, templates, engines.engine(planner, "planner"), engines.engine(inference, "inference"), params)
-        trajectories, pairs, rejects = made
+        planner, inference = (engines.engine(role, name) for role, name in zip(roles, ("planner", "inference"), strict=True))
+        trajectories, pairs, rejects = make_trajectories(problems, templates, planner, inference, params)
         write_rows(TABLES / "trajectories.parquet", Trajectory, trajectories)
         write_rows(TABLES / "trajectory_pairs.parquet", TrajectoryPair, pairs)
         write_rejects("trajectories", rejects)

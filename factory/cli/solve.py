@@ -202,7 +202,7 @@ def _solved(
 def _played(params: "Params", model: str, server: str) -> "Params":
     """The params with one model as labeller and inference model and no trained planner, asked with the prompts `instruct`; a folder runs
     on the engine of roles.inference where that is one of this program. Not checked against the rest of the line, whose stages may need more
-    of a role than the loop does: a server cannot sample the line's own planners."""
+    of a role than the loop does."""
     from factory.params import Role
 
     if not model:

@@ -11,9 +11,9 @@ from factory.evaluation import arms
 from factory.evaluation.metrics import SPLITS
 from factory.grading import Grader
 from factory.language.prompting import Prompts
-from factory.params import Params, Role
+from factory.params import Params
 from factory.schemas import Answer, Problem
-from factory.storage import MODELS, TABLES
+from factory.storage import TABLES
 
 
 def models_of(params: Params) -> Iterator[str]:
@@ -26,14 +26,6 @@ def models_of(params: Params) -> Iterator[str]:
         yield f"policy_{name}"
         if name in params.distillations:
             yield f"distilled_{name}"
-
-
-def role_of(params: Params, model: str) -> Role:
-    """A model of the line runs as the generator does when that runs in process, else on transformers."""
-    role, path = params.roles["generator"], str(MODELS / model)
-    if role.engine in ("transformers", "vllm"):
-        return role.model_copy(update={"model": path})
-    return Role(engine="transformers", model=path)
 
 
 def questions(params: Params, problems: Sequence[Problem]) -> list[Problem]:
@@ -49,4 +41,4 @@ def answers(params: Params, model: str, asked: Sequence[Problem], grader: Grader
     """One model in memory at a time."""
     prompts, max_tokens = Prompts.of(params.asked_with("generator")), params.require("evaluate").max_tokens
     with Engines(params.requests, "evaluate", params.budget) as engines:
-        return arms.solve(engines.engine(role_of(params, model), model), "policy", asked, max_tokens, prompts, grader)
+        return arms.solve(engines.engine(params.own(model, "generator"), model), "policy", asked, max_tokens, prompts, grader)

@@ -96,6 +96,7 @@ class Problems(Strict):
     max_reject_share: Fraction  # the stage fails above it
 
 
+IN_PROCESS = ("transformers", "vllm")  # engines that load a folder of data/models
 RoleName = Literal["generator", "critic", "reward_model", "labeller", "planner", "inference", "judge"]
 
 
@@ -238,6 +239,12 @@ class Params(Strict):
     def asked_with(self, role: str) -> str:
         """The set or folder of prompts with which a role is asked; of a role that the file leaves out, `instruct`."""
         return self.roles[role].prompts if role in self.roles else "instruct"
+
+    def own(self, model: str, like: RoleName) -> Role:
+        """A model that the line makes, data/models/<model>, as that role runs where this is in process, else on transformers: what a server
+        or a file of recorded answers plays has none of the line's models."""
+        role, path = self.roles[like], f"data/models/{model}"
+        return role.model_copy(update={"model": path}) if role.engine in IN_PROCESS else Role(engine="transformers", model=path)
 
     def require(self, name: str) -> Any:
         """The section of a stage. Raises ParamsError when the file leaves it out."""

@@ -179,9 +179,8 @@ def _engines(params: "Params") -> Iterator[str]:
     if generator and generator.engine == "recorded" and params.distillations:
         name = next(iter(params.distillations))
         yield f"roles.generator is a file of recorded answers, which cannot sample policy_{name} (distillations.{name}): {remedy}"
-    if inference and inference.engine in SERVED and params.trajectories:
-        kind = "a server" if inference.engine == "openai" else "a file of recorded answers"
-        yield f"roles.inference is {kind}, which cannot sample the planner, data/models/planner_sft (trajectories): {remedy}"
+    if inference and inference.engine == "recorded" and params.trajectories:
+        yield "roles.inference is a file of recorded answers, which cannot follow a plan (trajectories): use another engine there"
     if scorer and scorer.engine not in ("transformers", "openai"):
         yield f"roles.reward_model.engine is {scorer.engine}: expected transformers, or openai for a server of scores"
 

@@ -234,7 +234,7 @@ def _plans(params: Params, sizes: Sizes, given: Given, labeller: Role, inference
             )  # fmt: skip
         else:
             yield Asked(
-                stage, "planner", _of(inference, planner.start), params.asked_with("labeller"), ("plan",),
+                stage, "planner", params.own(planner.start, "inference"), params.asked_with("labeller"), ("plan",),
                 trajectories.planner.max_tokens, "trajectories.planner.max_tokens", proposals, _exactly(sizes), why,
             )  # fmt: skip
         if section.tries:
@@ -269,8 +269,9 @@ def _trajectories(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]
     problems = _train(sizes, section.problems)
     plans = problems * section.samples
     yield Asked(
-        "trajectories", "planner", _of(inference, "planner_sft"), params.asked_with("labeller"), ("plan",), section.planner.max_tokens,
-        "trajectories.planner.max_tokens", plans, _exactly(sizes), f"{problems:,} problems × {section.samples} plans",
+        "trajectories", "planner", params.own("planner_sft", "inference"), params.asked_with("labeller"), ("plan",),
+        section.planner.max_tokens, "trajectories.planner.max_tokens", plans, _exactly(sizes),
+        f"{problems:,} problems × {section.samples} plans",
     )  # fmt: skip
     nothing, final = problems * section.nothing, section.final
     different, most = plans * given.distinct + nothing, (plans + nothing) * section.similar * section.decodes

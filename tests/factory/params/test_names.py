@@ -9,7 +9,7 @@ import yaml
 
 from factory.errors import ParamsError
 from factory.line import stages_of
-from factory.params import consistency, load, parse
+from factory.params import Role, consistency, load, parse
 from factory.params.consistency import COLUMNS
 from factory.params.names import OnHub, on_hub
 from factory.params.sections import CORPUS_ROLES
@@ -175,9 +175,14 @@ def test_a_role_that_a_stage_asks_cannot_be_left_out(role: str) -> None:
 SERVER = {"engine": "openai", "model": "llama@1", "base_url": "http://gpu:8000/v1"}
 
 
+def test_a_server_may_solve_what_the_lines_planners_plan() -> None:
+    params = parse(changed("roles.inference", SERVER))
+    assert params.own("planner_sft", "inference") == Role(engine="transformers", model="data/models/planner_sft")
+    assert params.own("planner_sft", "labeller").engine == params.roles["labeller"].engine
+
+
 @pytest.mark.parametrize(("role", "value", "says"), [
     ("generator", SERVER, "roles.generator is a server, which cannot sample policies.base, data/models/base"),
-    ("inference", SERVER, "roles.inference is a server, which cannot sample the planner, data/models/planner_sft"),
     ("generator", {"engine": "recorded", "model": "a.jsonl", "models": ["m"]}, "roles.generator is a file of recorded answers"),
     ("inference", {"engine": "recorded", "model": "a.jsonl", "models": ["m"]}, "roles.inference is a file of recorded answers"),
     ("generator", {"engine": "recorded", "model": "a.jsonl"}, "roles.generator.models is empty"),
