@@ -4,9 +4,11 @@
     problems = read_rows(Path("data/tables/problems.parquet"), Problem)
     count_rows(Path("data/tables/problems.parquet"))                     → 4000, from the footer
     rows_at(Path("data/tables/problems.parquet"), Problem, [0, 2000])    → two rows, of the row groups that hold them
+    rows_of_ids(Path("data/tables/rollouts_r1.parquet"), ["id", "verdict"], ids)    → a table, of those row groups and columns
 
 A path is a Parquet file, or a dataset folder with Parquet shards under `data/`. Row groups are bounded, because Arrow cannot read a list
-column of 2 GiB in one; pages carry checksums, so that a damaged file is an error and never other rows.
+column of 2 GiB in one; pages carry checksums, so that a damaged file is an error and never other rows. What does not fit into memory is
+read a row group at a time (`groups`, `read_group`) and written by `factory/merging.py`.
 """
 
 import base64
@@ -23,9 +25,11 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from factory.errors import DataError
@@ -112,16 +116,18 @@ def _characters(value: object) -> int:
     return len(value) if isinstance(value, str) else 8
 
 
-def _groups(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Slices within the bounds of a row group; a row that alone passes them stands alone. No rows are one empty slice."""
-    start, characters = 0, 0
-    for end, row in enumerate(rows):
-        size = _size(row)
-        if end > start and (end - start == GROUP_ROWS or characters + size > GROUP_CHARACTERS):
-            yield rows[start:end]
-            start, characters = end, 0
-        characters += size
-    yield rows[start:]
+def bounds(sizes: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int]]:
+    """Where the row groups of rows with so many characters begin and end; a row that alone is too large stands alone. No rows are one
+    empty group."""
+    total = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    start, end = 0, 0
+    while end < len(sizes) or end == 0:
+        within = int(np.searchsorted(total, total[start] + GROUP_CHARACTERS, "right")) - 1
+        end = min(max(within, start + 1), start + GROUP_ROWS, len(sizes))
+        yield start, end
+        if start == end:
+            return
+        start = end
 
 
 def _fault(value: Any, hint: Any) -> str:
@@ -183,7 +189,8 @@ def _tables(row_type: type[Row], rows: Iterable[Row]) -> Iterator[pa.Table]:
         if before.id == after.id:
             raise DataError(f"{row_type.__name__}: id {after.id} stands twice")
     types = field_types(row_type)
-    for group in _groups(ordered):
+    for start, end in bounds([_size(row) for row in ordered]):
+        group = ordered[start:end]
         yield pa.table([_column(group, name, hint) for name, hint in types.items()], schema=arrow_schema(row_type))
 
 
@@ -194,12 +201,17 @@ def to_table(row_type: type[Row], rows: Iterable[Row]) -> pa.Table:
 
 def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> int:
     """Write rows as Parquet at `path`; returns how many. Raises as `to_table` does."""
+    return write_groups(path, row_type, _tables(row_type, rows))
+
+
+def write_groups(path: Path, row_type: type[Row], tables: Iterable[pa.Table]) -> int:
+    """Tables that are a row group each, sorted by id from the first to the last, with one chunk a column; returns how many rows."""
     count = 0
     with (
         whole_file(path) as temporary,
         pq.ParquetWriter(temporary, arrow_schema(row_type), compression="zstd", write_page_checksum=True) as writer,
     ):
-        for table in _tables(row_type, rows):
+        for table in tables:
             writer.write_table(table, row_group_size=GROUP_ROWS)
             count += table.num_rows
     return count
@@ -275,17 +287,29 @@ def count_rows(path: Path) -> int:
     return total
 
 
+def _checked(file: pq.ParquetFile, path: Path, row_type: type[Row], columns: Iterable[str]) -> pa.Schema:
+    """As `_chosen`; raises DataError for a column of another type than a table of `row_type`, or its released form, has."""
+    types, schema = field_types(row_type), _chosen(file, path, columns)
+    released = {name for name in released_answers(row_type) if name in schema.names and schema.field(name).type == arrow_type(Conversation)}
+    for field in schema:
+        if field.type != (kind := arrow_type(types[field.name])) and field.name not in released:
+            raise DataError(f"{path}: the column {field.name} is {field.type}, expected {kind}: `dvc repro` makes the table again")
+    return schema
+
+
+def rows_of(part: pa.RecordBatch, row_type: type[R]) -> list[R]:
+    """The rows of a batch that has all columns of their type."""
+    types = field_types(row_type)
+    released = {name for name in released_answers(row_type) if part.schema.field(name).type == arrow_type(Conversation)}
+    columns = [values_of(part.column(name).to_pylist(), "released" if name in released else hint) for name, hint in types.items()]
+    return [row_type(**dict(zip(types, values))) for values in zip(*columns, strict=True)]
+
+
 def _rows(file: pq.ParquetFile, path: Path, row_type: type[R], group: int, batch: int) -> Iterator[list[R]]:
     """The rows of one row group, `batch` at once."""
-    types = field_types(row_type)
-    schema = _chosen(file, path, types)
-    released = {name for name in released_answers(row_type) if schema.field(name).type == arrow_type(Conversation)}
-    for name, hint in types.items():
-        if (found := schema.field(name).type) != arrow_type(hint) and name not in released:
-            raise DataError(f"{path}: the column {name} is {found}, expected {arrow_type(hint)}: `dvc repro` makes the table again")
+    schema = _checked(file, path, row_type, field_types(row_type))
     for part in _parts(file, schema.names, group, batch):
-        columns = [values_of(part.column(name).to_pylist(), "released" if name in released else hint) for name, hint in types.items()]
-        yield [row_type(**dict(zip(types, values))) for values in zip(*columns, strict=True)]
+        yield rows_of(part, row_type)
 
 
 def values_of(values: list[Any], hint: Any) -> Iterable[Any]:
@@ -327,6 +351,69 @@ def rows_at(path: Path, row_type: type[R], positions: Iterable[int]) -> list[R]:
                         break
                 start = end
     return found
+
+
+class Group(NamedTuple):
+    """A row group: what a process reads at once. `start`: the position of its first row in the table."""
+
+    path: Path
+    number: int
+    rows: int
+    start: int
+
+
+def groups(path: Path) -> list[Group]:
+    """The row groups of a table or dataset in their order, from the footers."""
+    found: list[Group] = []
+    for file in shards(path):
+        with _opened(file) as opened:
+            for number in range(opened.num_row_groups):
+                start = found[-1].start + found[-1].rows if found else 0
+                found.append(Group(file, number, opened.metadata.row_group(number).num_rows, start))
+    return found
+
+
+def read_group(group: Group, row_type: type[Row], columns: Sequence[str], keep: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
+    """These columns of one row group, some rows at once, in the order of `columns`. `keep`: a mask of its rows, those that are wanted;
+    what holds none of them is skipped. Raises DataError as `iter_rows` does."""
+    with _opened(group.path) as file:
+        names, offset = _checked(file, group.path, row_type, columns).names, 0
+        for part in _parts(file, names, group.number, FEW):
+            wanted = None if keep is None else keep[offset : offset + part.num_rows]
+            offset += part.num_rows
+            if wanted is None:
+                yield part.select(list(columns))
+            elif wanted.any():
+                yield part.filter(pa.array(wanted)).select(list(columns))
+
+
+def rows_of_ids(path: Path, columns: Sequence[str], ids: Iterable[str]) -> pa.Table:
+    """These columns of the rows with these ids, in the order of the files; ids that no row has are passed over. Of a sorted table only the
+    row groups are read whose first and last id have one of them between them, and of those without one only the ids."""
+    wanted = pa.array(sorted(set(ids)), pa.string())
+    found: list[pa.Table] = []
+    for file in shards(path):
+        with _opened(file) as opened:
+            schema = _chosen(opened, file, columns)
+            found.append(schema.empty_table())
+            for group in range(opened.num_row_groups):
+                if _may_hold(opened.metadata.row_group(group), wanted):
+                    keep = pa.chunked_array(
+                        [pc.is_in(part["id"], wanted) for part in _parts(opened, ["id"], group, GROUP_ROWS)], pa.bool_()
+                    )
+                    if pc.any(keep).as_py():
+                        table = pa.Table.from_batches(_parts(opened, schema.names, group, GROUP_ROWS), schema)
+                        found.append(table.filter(keep))
+    return pa.concat_tables(found).select(list(columns))
+
+
+def _may_hold(group: pq.RowGroupMetaData, ids: pa.Array) -> bool:
+    """Whether one of the sorted ids lies between a row group's first and last."""
+    known = next(column.statistics for column in map(group.column, range(group.num_columns)) if column.path_in_schema == "id")
+    if known is None or not known.has_min_max:
+        return True
+    names = ids.to_numpy(zero_copy_only=False)
+    return bool(np.searchsorted(names, known.min, "left") < np.searchsorted(names, known.max, "right"))
 
 
 def spread(count: int, n: int) -> list[int]:
