@@ -4,11 +4,10 @@
     problems = read_rows(Path("data/tables/problems.parquet"), Problem)
     count_rows(Path("data/tables/problems.parquet"))                     → 4000, from the footer
     rows_at(Path("data/tables/problems.parquet"), Problem, [0, 2000])    → two rows, of the row groups that hold them
-    rows_of_ids(Path("data/tables/rollouts_r1.parquet"), ["id", "verdict"], ids)    → a table, of those row groups and columns
 
 A path is a Parquet file, or a dataset folder with Parquet shards under `data/`. Row groups are bounded, because Arrow cannot read a list
 column of 2 GiB in one; pages carry checksums, so that a damaged file is an error and never other rows. What does not fit into memory is
-read a row group at a time (`groups`, `read_group`) and written by `factory/merging.py`.
+read a row group at a time by `factory/row_groups.py` and written by `factory/merging.py`.
 """
 
 import base64
@@ -25,11 +24,10 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from factory.errors import DataError
@@ -218,7 +216,7 @@ def write_groups(path: Path, row_type: type[Row], tables: Iterable[pa.Table]) ->
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """A Parquet file; whatever is wrong with it, now or while it is read, is a DataError that names it."""
     try:
         if path.exists() and not path.is_file():
@@ -239,7 +237,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         raise DataError(f"{path} is not a readable Parquet file ({reason}): restore it or make it again") from None
 
 
-def _chosen(file: pq.ParquetFile, path: Path, columns: Iterable[str] | None) -> pa.Schema:
+def chosen(file: pq.ParquetFile, path: Path, columns: Iterable[str] | None) -> pa.Schema:
     """The part of the file's schema with these columns, all when None, in the file's order."""
     there = file.schema_arrow.names
     if twice := sorted({name for name in there if there.count(name) > 1}):
@@ -250,7 +248,7 @@ def _chosen(file: pq.ParquetFile, path: Path, columns: Iterable[str] | None) -> 
     return pa.schema([field for field in file.schema_arrow if field.name in wanted], file.schema_arrow.metadata)
 
 
-def _parts(file: pq.ParquetFile, columns: list[str], group: int, batch: int) -> Iterator[pa.RecordBatch]:
+def parts(file: pq.ParquetFile, columns: list[str], group: int, batch: int) -> Iterator[pa.RecordBatch]:
     """One row group, at most `batch` rows at once. Raises ArrowInvalid for text that is no UTF-8 and when rows are missing."""
     left = file.metadata.row_group(group).num_rows
     for part in file.iter_batches(batch, row_groups=[group], columns=columns):
@@ -263,9 +261,9 @@ def _parts(file: pq.ParquetFile, columns: list[str], group: int, batch: int) -> 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Only `columns` are read. Raises DataError when the file is missing, not readable as Parquet, or lacks one of `columns`."""
-    with _opened(path) as file:
-        schema = _chosen(file, path, columns)
-        groups = (_parts(file, schema.names, group, GROUP_ROWS) for group in range(file.num_row_groups))
+    with parquet(path) as file:
+        schema = chosen(file, path, columns)
+        groups = (parts(file, schema.names, group, GROUP_ROWS) for group in range(file.num_row_groups))
         table = pa.Table.from_batches(itertools.chain.from_iterable(groups), schema)
     return table.select(list(columns)) if columns is not None else table
 
@@ -282,14 +280,14 @@ def count_rows(path: Path) -> int:
     """Rows of a table or dataset, from the footers."""
     total = 0
     for file in shards(path):
-        with _opened(file) as opened:
+        with parquet(file) as opened:
             total += opened.metadata.num_rows
     return total
 
 
-def _checked(file: pq.ParquetFile, path: Path, row_type: type[Row], columns: Iterable[str]) -> pa.Schema:
-    """As `_chosen`; raises DataError for a column of another type than a table of `row_type`, or its released form, has."""
-    types, schema = field_types(row_type), _chosen(file, path, columns)
+def checked(file: pq.ParquetFile, path: Path, row_type: type[Row], columns: Iterable[str]) -> pa.Schema:
+    """As `chosen`; raises DataError for a column of another type than a table of `row_type`, or its released form, has."""
+    types, schema = field_types(row_type), chosen(file, path, columns)
     released = {name for name in released_answers(row_type) if name in schema.names and schema.field(name).type == arrow_type(Conversation)}
     for field in schema:
         if field.type != (kind := arrow_type(types[field.name])) and field.name not in released:
@@ -307,8 +305,8 @@ def rows_of(part: pa.RecordBatch, row_type: type[R]) -> list[R]:
 
 def _rows(file: pq.ParquetFile, path: Path, row_type: type[R], group: int, batch: int) -> Iterator[list[R]]:
     """The rows of one row group, `batch` at once."""
-    schema = _checked(file, path, row_type, field_types(row_type))
-    for part in _parts(file, schema.names, group, batch):
+    schema = checked(file, path, row_type, field_types(row_type))
+    for part in parts(file, schema.names, group, batch):
         yield rows_of(part, row_type)
 
 
@@ -324,7 +322,7 @@ def values_of(values: list[Any], hint: Any) -> Iterable[Any]:
 def iter_rows(path: Path, row_type: type[R]) -> Iterator[R]:
     """All rows of a table or dataset in the order of its files, one row group in memory. Raises DataError as `read_table` does."""
     for file in shards(path):
-        with _opened(file) as opened:
+        with parquet(file) as opened:
             for group in range(opened.num_row_groups):
                 for rows in _rows(opened, file, row_type, group, GROUP_ROWS):
                     yield from rows
@@ -339,7 +337,7 @@ def rows_at(path: Path, row_type: type[R], positions: Iterable[int]) -> list[R]:
     """The rows that stand there, counted from 0 in the order of the files. Row groups without one are not read."""
     wanted, found, start = sorted(set(positions)), list[R](), 0
     for file in shards(path):
-        with _opened(file) as opened:
+        with parquet(file) as opened:
             for group in range(opened.num_row_groups):
                 end = start + opened.metadata.row_group(group).num_rows
                 inside = [position - start for position in wanted if start <= position < end]
@@ -351,69 +349,6 @@ def rows_at(path: Path, row_type: type[R], positions: Iterable[int]) -> list[R]:
                         break
                 start = end
     return found
-
-
-class Group(NamedTuple):
-    """A row group: what a process reads at once. `start`: the position of its first row in the table."""
-
-    path: Path
-    number: int
-    rows: int
-    start: int
-
-
-def groups(path: Path) -> list[Group]:
-    """The row groups of a table or dataset in their order, from the footers."""
-    found: list[Group] = []
-    for file in shards(path):
-        with _opened(file) as opened:
-            for number in range(opened.num_row_groups):
-                start = found[-1].start + found[-1].rows if found else 0
-                found.append(Group(file, number, opened.metadata.row_group(number).num_rows, start))
-    return found
-
-
-def read_group(group: Group, row_type: type[Row], columns: Sequence[str], keep: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
-    """These columns of one row group, some rows at once, in the order of `columns`. `keep`: a mask of its rows, those that are wanted;
-    what holds none of them is skipped. Raises DataError as `iter_rows` does."""
-    with _opened(group.path) as file:
-        names, offset = _checked(file, group.path, row_type, columns).names, 0
-        for part in _parts(file, names, group.number, FEW):
-            wanted = None if keep is None else keep[offset : offset + part.num_rows]
-            offset += part.num_rows
-            if wanted is None:
-                yield part.select(list(columns))
-            elif wanted.any():
-                yield part.filter(pa.array(wanted)).select(list(columns))
-
-
-def rows_of_ids(path: Path, columns: Sequence[str], ids: Iterable[str]) -> pa.Table:
-    """These columns of the rows with these ids, in the order of the files; ids that no row has are passed over. Of a sorted table only the
-    row groups are read whose first and last id have one of them between them, and of those without one only the ids."""
-    wanted = pa.array(sorted(set(ids)), pa.string())
-    found: list[pa.Table] = []
-    for file in shards(path):
-        with _opened(file) as opened:
-            schema = _chosen(opened, file, columns)
-            found.append(schema.empty_table())
-            for group in range(opened.num_row_groups):
-                if _may_hold(opened.metadata.row_group(group), wanted):
-                    keep = pa.chunked_array(
-                        [pc.is_in(part["id"], wanted) for part in _parts(opened, ["id"], group, GROUP_ROWS)], pa.bool_()
-                    )
-                    if pc.any(keep).as_py():
-                        table = pa.Table.from_batches(_parts(opened, schema.names, group, GROUP_ROWS), schema)
-                        found.append(table.filter(keep))
-    return pa.concat_tables(found).select(list(columns))
-
-
-def _may_hold(group: pq.RowGroupMetaData, ids: pa.Array) -> bool:
-    """Whether one of the sorted ids lies between a row group's first and last."""
-    known = next(column.statistics for column in map(group.column, range(group.num_columns)) if column.path_in_schema == "id")
-    if known is None or not known.has_min_max:
-        return True
-    names = ids.to_numpy(zero_copy_only=False)
-    return bool(np.searchsorted(names, known.min, "left") < np.searchsorted(names, known.max, "right"))
 
 
 def spread(count: int, n: int) -> list[int]:

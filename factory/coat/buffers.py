@@ -27,11 +27,12 @@ from factory.errors import DataError
 from factory.language.prompting import Prompts
 from factory.merging import Run, spill
 from factory.processes import mapped
+from factory.row_groups import Group, groups, read_group
 from factory.schemas import Problem, Reject, Restart, Rollout, Row, arrow_schema, field_types
-from factory.storage import Group, groups, read_group, reject
+from factory.storage import reject
 
-JUDGED = ("id", "problem_id", "verdict", "finish_reason", "pass_rate")
-KEPT = ["id", "problem_id", "pass_rate"]
+JUDGED = ("problem_id", "pass_rate", "verdict", "finish_reason")
+KEPT = ["problem_id", "pass_rate"]
 CUT = ("id", "prompt", "completion", "pass_rate")
 KNOWN = ("id", "split", "answer", "answer_kind", "decimals")
 ASKED = ("id", "problem", "solution", "answer", "answer_kind", "decimals")
@@ -56,21 +57,24 @@ class Part(NamedTuple):
 def start_states(
     problems: Path, rollouts: Path, draw: Draw, folder: Path, *, any_split: bool = False, processes: int | None = None
 ) -> Buffers:
-    """D0, D+, D- and a teacher's beginnings, of train problems that the round's policy was sampled on; with `any_split` of all.
+    """D0, D+, D- and a teacher's beginnings, of train problems that the round's policy was sampled on; with `any_split` of all. Both tables
+    are sorted by id.
 
-    Raises DataError for a rollout whose problem the table lacks."""
+    Raises DataError for a parent whose problem the table lacks."""
     found, each = Buffers(), partial(mapped, processes=processes)
     sources, tries = groups(problems), groups(rollouts)
-    tried = _judged(tries, draw, folder, each, found)
-    known = tried.group_by("problem_id").agg(pl.col("pass_rate").last()).rename({"problem_id": "id"})
-    every = _columns(sources, Problem, KNOWN).join(known, on="id", how="left", maintain_order="left")
+    every = _columns(sources, Problem, KNOWN)
+    tried = _judged(tries, every["id"], draw, folder, each, found)
+    known = tried.group_by("problem").agg(pl.col("pass_rate").last()).rename({"problem": "place"})
+    every = every.join(known, on="place", how="left", maintain_order="left")
     startable = every if any_split else every.filter((pl.col("split") == "train") & pl.col("pass_rate").is_not_null())
     startable = startable.with_columns(pl.Series("outside", [_outside(draw, rate) for rate in startable["pass_rate"]], pl.String))
 
     for sign in SIGNS.values():
         parents = tried.filter(pl.col("sign") == sign)
-        drawn = _quota(parents, sign, draw, each)
-        found.rows += each(partial(_after_parents, draw, folder), _parts(tries, _with_answers(drawn, every, rollouts)))
+        drawn = _quota(parents, every["id"], sign, draw, each)
+        asked = pl.concat([drawn.select("place", "sign"), every.drop("place", "pass_rate")[drawn["problem"]]], how="horizontal")
+        found.rows += each(partial(_after_parents, draw, folder), _parts(tries, asked))
         found.sizes[sign] = drawn.height
         found.not_drawn += parents.height - drawn.height
 
@@ -92,15 +96,22 @@ def _outside(draw: Draw, rate: float | None) -> str | None:
 # -- which rollouts can be continued
 
 
-def _judged(tries: Sequence[Group], draw: Draw, folder: Path, each: Mapped, found: Buffers) -> pl.DataFrame:
-    """id, problem_id, pass_rate, place and sign of every rollout, by id: no sign where it is a reject, "" where no sign was asked for."""
+def _judged(tries: Sequence[Group], names: pl.Series, draw: Draw, folder: Path, each: Mapped, found: Buffers) -> pl.DataFrame:
+    """place, problem (where its id stands among `names`), pass_rate and sign of every rollout: no sign where it is a reject, "" where no
+    sign was asked for."""
     tables = []
     for table, rejects in each(partial(_judge, draw, folder), tries):
         tables.append(table)
         found.rejects += rejects
-    judged = pl.DataFrame(pl.from_arrow(pa.concat_tables(tables))).sort("id")
-    found.not_drawn = judged.filter(pl.col("sign") == "").height
-    return judged
+    judged = pa.concat_tables(tables)
+    problem = pc.index_in(judged["problem_id"], pa.array(names.to_list(), pa.string()))
+    unknown = pc.and_(pc.is_null(problem), pc.not_equal(pc.fill_null(judged["sign"], ""), ""))
+    if (lost := judged["problem_id"].filter(unknown)).length():
+        raise DataError(f"{tries[0].path} has solutions of the problem {lost[0]}, which is no row of problems: make both again")
+    columns = {"problem": problem.cast(pa.int64()), "pass_rate": judged["pass_rate"], "sign": judged["sign"]}
+    frame = pl.DataFrame(pl.from_arrow(pa.table(columns))).with_row_index("place").cast({"place": pl.Int64})
+    found.not_drawn = frame.filter(pl.col("sign") == "").height
+    return frame
 
 
 def _judge(draw: Draw, folder: Path, group: Group) -> tuple[pa.Table, list[Run]]:
@@ -116,9 +127,7 @@ def _judge(draw: Draw, folder: Path, group: Group) -> tuple[pa.Table, list[Run]]
             reasons.append(reason)
             signs.append(None if reason else SIGNS[verdict] if draw.per_sign else "")
         parts.append(part.select(KEPT))
-    places = np.arange(group.start, group.start + group.rows)
-    table = pa.Table.from_batches(parts, _schema(Rollout, KEPT))
-    table = table.append_column("place", pa.array(places)).append_column("sign", pa.array(signs, pa.string()))
+    table = pa.Table.from_batches(parts, _schema(Rollout, KEPT)).append_column("sign", pa.array(signs, pa.string()))
     return table, _rejected(draw, folder, group, reasons)
 
 
@@ -142,17 +151,18 @@ def _rejected(draw: Draw, folder: Path, group: Group, reasons: Sequence[str | No
 # -- D+ and D-
 
 
-def _quota(parents: pl.DataFrame, sign: str, draw: Draw, each: Mapped) -> pl.DataFrame:
+def _quota(parents: pl.DataFrame, names: pl.Series, sign: str, draw: Draw, each: Mapped) -> pl.DataFrame:
     """At most one parent a problem, and of these the first `per_sign`: in seeded order; `even`: those first whose problem's pass rate is
     nearest to 1/2, `hard`: whose is lowest."""
-    parents = parents.sort("problem_id", maintain_order=True)  # of a problem in the order of their ids
-    counts = parents.group_by("problem_id", maintain_order=True).len()
-    batches = [counts[start : start + KEYS].rows() for start in range(0, counts.height, KEYS)]
+    parents = parents.sort("problem", "place")  # of a problem in the order of their ids
+    counts = parents.group_by("problem", maintain_order=True).len()
+    counts = counts.with_columns(name=names[counts["problem"]])
+    batches = [counts["name", "len"][start : start + KEYS].rows() for start in range(0, counts.height, KEYS)]
     chosen = [pair for batch in each(partial(_choices, draw, sign), batches) for pair in batch]
     firsts = counts["len"].cum_sum() - counts["len"]
     which = firsts + pl.Series([which for which, _ in chosen], dtype=firsts.dtype)
     drawn = parents[which].with_columns(pl.Series("order", [order for _, order in chosen], pl.Int64), rank=_rank(draw.prefer))
-    return drawn.sort("rank", "order", "problem_id").head(draw.per_sign)
+    return drawn.sort("rank", "order", "problem").head(draw.per_sign)
 
 
 def _choices(draw: Draw, sign: str, batch: list[tuple[str, int]]) -> list[tuple[int, int]]:
@@ -164,17 +174,8 @@ def _rank(prefer: Prefer) -> pl.Expr:
     return {"any": pl.lit(0.0), "even": (rate - 0.5).abs(), "hard": rate}[prefer]
 
 
-def _with_answers(drawn: pl.DataFrame, every: pl.DataFrame, rollouts: Path) -> pl.DataFrame:
-    named = every.select("answer", "answer_kind", "decimals", problem_id="id", there=pl.lit(True))
-    found = drawn.select("place", "problem_id", "sign").join(named, on="problem_id", how="left")
-    if (lost := found.filter(pl.col("there").is_null())).height:
-        raise DataError(f"{rollouts} has solutions of the problem {lost['problem_id'][0]}, which is no row of problems: make both again")
-    return found
-
-
 def _after_parents(draw: Draw, folder: Path, part: Part) -> Run:
-    known = part.chosen.rename({"problem_id": "id"}).iter_rows(named=True)
-    rows = zip(_rows(part.group, Rollout, CUT, part.mask), known, strict=True)
+    rows = zip(_rows(part.group, Rollout, CUT, part.mask), part.chosen.iter_rows(named=True), strict=True)
     return spill(folder, Restart, [after_parent(draw, parent, problem["sign"], problem) for parent, problem in rows])
 
 

@@ -26,8 +26,9 @@ import pyarrow.compute as pc
 from factory.identity import row_id, seed_for
 from factory.merging import LZ4, Run, one_batch, spill
 from factory.processes import mapped
+from factory.row_groups import Group, groups, read_group
 from factory.schemas import Conversation, FinishReason, OrmPair, Reject, Rollout, Verdict, arrow_schema, field_types
-from factory.storage import Group, groups, read_group, reject, values_of
+from factory.storage import reject, values_of
 
 SHARE = 20_000  # samples of a share, on average
 
