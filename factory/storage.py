@@ -6,7 +6,8 @@
     rows_at(Path("data/tables/problems.parquet"), Problem, [0, 2000])    → two rows, of the row groups that hold them
 
 A path is a Parquet file, or a dataset folder with Parquet shards under `data/`. Row groups are bounded, because Arrow cannot read a list
-column of 2 GiB in one; pages carry checksums, so that a damaged file is an error and never other rows.
+column of 2 GiB in one; pages carry checksums, so that a damaged file is an error and never other rows. What does not fit into memory is
+read a row group at a time by `factory/row_groups.py` and written by `factory/merging.py`.
 """
 
 import base64
@@ -25,6 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -112,16 +114,18 @@ def _characters(value: object) -> int:
     return len(value) if isinstance(value, str) else 8
 
 
-def _groups(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Slices within the bounds of a row group; a row that alone passes them stands alone. No rows are one empty slice."""
-    start, characters = 0, 0
-    for end, row in enumerate(rows):
-        size = _size(row)
-        if end > start and (end - start == GROUP_ROWS or characters + size > GROUP_CHARACTERS):
-            yield rows[start:end]
-            start, characters = end, 0
-        characters += size
-    yield rows[start:]
+def bounds(sizes: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int]]:
+    """Where the row groups of rows with so many characters begin and end; a row that alone is too large stands alone. No rows are one
+    empty group."""
+    total = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    start, end = 0, 0
+    while end < len(sizes) or end == 0:
+        within = int(np.searchsorted(total, total[start] + GROUP_CHARACTERS, "right")) - 1
+        end = min(max(within, start + 1), start + GROUP_ROWS, len(sizes))
+        yield start, end
+        if start == end:
+            return
+        start = end
 
 
 def _fault(value: Any, hint: Any) -> str:
@@ -183,7 +187,8 @@ def _tables(row_type: type[Row], rows: Iterable[Row]) -> Iterator[pa.Table]:
         if before.id == after.id:
             raise DataError(f"{row_type.__name__}: id {after.id} stands twice")
     types = field_types(row_type)
-    for group in _groups(ordered):
+    for start, end in bounds([_size(row) for row in ordered]):
+        group = ordered[start:end]
         yield pa.table([_column(group, name, hint) for name, hint in types.items()], schema=arrow_schema(row_type))
 
 
@@ -194,19 +199,24 @@ def to_table(row_type: type[Row], rows: Iterable[Row]) -> pa.Table:
 
 def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> int:
     """Write rows as Parquet at `path`; returns how many. Raises as `to_table` does."""
+    return write_groups(path, row_type, _tables(row_type, rows))
+
+
+def write_groups(path: Path, row_type: type[Row], tables: Iterable[pa.Table]) -> int:
+    """Tables that are a row group each, sorted by id from the first to the last, with one chunk a column; returns how many rows."""
     count = 0
     with (
         whole_file(path) as temporary,
         pq.ParquetWriter(temporary, arrow_schema(row_type), compression="zstd", write_page_checksum=True) as writer,
     ):
-        for table in _tables(row_type, rows):
+        for table in tables:
             writer.write_table(table, row_group_size=GROUP_ROWS)
             count += table.num_rows
     return count
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """A Parquet file; whatever is wrong with it, now or while it is read, is a DataError that names it."""
     try:
         if path.exists() and not path.is_file():
@@ -227,7 +237,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         raise DataError(f"{path} is not a readable Parquet file ({reason}): restore it or make it again") from None
 
 
-def _chosen(file: pq.ParquetFile, path: Path, columns: Iterable[str] | None) -> pa.Schema:
+def chosen(file: pq.ParquetFile, path: Path, columns: Iterable[str] | None) -> pa.Schema:
     """The part of the file's schema with these columns, all when None, in the file's order."""
     there = file.schema_arrow.names
     if twice := sorted({name for name in there if there.count(name) > 1}):
@@ -238,7 +248,7 @@ def _chosen(file: pq.ParquetFile, path: Path, columns: Iterable[str] | None) -> 
     return pa.schema([field for field in file.schema_arrow if field.name in wanted], file.schema_arrow.metadata)
 
 
-def _parts(file: pq.ParquetFile, columns: list[str], group: int, batch: int) -> Iterator[pa.RecordBatch]:
+def parts(file: pq.ParquetFile, columns: list[str], group: int, batch: int) -> Iterator[pa.RecordBatch]:
     """One row group, at most `batch` rows at once. Raises ArrowInvalid for text that is no UTF-8 and when rows are missing."""
     left = file.metadata.row_group(group).num_rows
     for part in file.iter_batches(batch, row_groups=[group], columns=columns):
@@ -251,9 +261,9 @@ def _parts(file: pq.ParquetFile, columns: list[str], group: int, batch: int) -> 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Only `columns` are read. Raises DataError when the file is missing, not readable as Parquet, or lacks one of `columns`."""
-    with _opened(path) as file:
-        schema = _chosen(file, path, columns)
-        groups = (_parts(file, schema.names, group, GROUP_ROWS) for group in range(file.num_row_groups))
+    with parquet(path) as file:
+        schema = chosen(file, path, columns)
+        groups = (parts(file, schema.names, group, GROUP_ROWS) for group in range(file.num_row_groups))
         table = pa.Table.from_batches(itertools.chain.from_iterable(groups), schema)
     return table.select(list(columns)) if columns is not None else table
 
@@ -270,22 +280,34 @@ def count_rows(path: Path) -> int:
     """Rows of a table or dataset, from the footers."""
     total = 0
     for file in shards(path):
-        with _opened(file) as opened:
+        with parquet(file) as opened:
             total += opened.metadata.num_rows
     return total
 
 
+def checked(file: pq.ParquetFile, path: Path, row_type: type[Row], columns: Iterable[str]) -> pa.Schema:
+    """As `chosen`; raises DataError for a column of another type than a table of `row_type`, or its released form, has."""
+    types, schema = field_types(row_type), chosen(file, path, columns)
+    released = {name for name in released_answers(row_type) if name in schema.names and schema.field(name).type == arrow_type(Conversation)}
+    for field in schema:
+        if field.type != (kind := arrow_type(types[field.name])) and field.name not in released:
+            raise DataError(f"{path}: the column {field.name} is {field.type}, expected {kind}: `dvc repro` makes the table again")
+    return schema
+
+
+def rows_of(part: pa.RecordBatch, row_type: type[R]) -> list[R]:
+    """The rows of a batch that has all columns of their type."""
+    types = field_types(row_type)
+    released = {name for name in released_answers(row_type) if part.schema.field(name).type == arrow_type(Conversation)}
+    columns = [values_of(part.column(name).to_pylist(), "released" if name in released else hint) for name, hint in types.items()]
+    return [row_type(**dict(zip(types, values))) for values in zip(*columns, strict=True)]
+
+
 def _rows(file: pq.ParquetFile, path: Path, row_type: type[R], group: int, batch: int) -> Iterator[list[R]]:
     """The rows of one row group, `batch` at once."""
-    types = field_types(row_type)
-    schema = _chosen(file, path, types)
-    released = {name for name in released_answers(row_type) if schema.field(name).type == arrow_type(Conversation)}
-    for name, hint in types.items():
-        if (found := schema.field(name).type) != arrow_type(hint) and name not in released:
-            raise DataError(f"{path}: the column {name} is {found}, expected {arrow_type(hint)}: `dvc repro` makes the table again")
-    for part in _parts(file, schema.names, group, batch):
-        columns = [values_of(part.column(name).to_pylist(), "released" if name in released else hint) for name, hint in types.items()]
-        yield [row_type(**dict(zip(types, values))) for values in zip(*columns, strict=True)]
+    schema = checked(file, path, row_type, field_types(row_type))
+    for part in parts(file, schema.names, group, batch):
+        yield rows_of(part, row_type)
 
 
 def values_of(values: list[Any], hint: Any) -> Iterable[Any]:
@@ -300,7 +322,7 @@ def values_of(values: list[Any], hint: Any) -> Iterable[Any]:
 def iter_rows(path: Path, row_type: type[R]) -> Iterator[R]:
     """All rows of a table or dataset in the order of its files, one row group in memory. Raises DataError as `read_table` does."""
     for file in shards(path):
-        with _opened(file) as opened:
+        with parquet(file) as opened:
             for group in range(opened.num_row_groups):
                 for rows in _rows(opened, file, row_type, group, GROUP_ROWS):
                     yield from rows
@@ -315,7 +337,7 @@ def rows_at(path: Path, row_type: type[R], positions: Iterable[int]) -> list[R]:
     """The rows that stand there, counted from 0 in the order of the files. Row groups without one are not read."""
     wanted, found, start = sorted(set(positions)), list[R](), 0
     for file in shards(path):
-        with _opened(file) as opened:
+        with parquet(file) as opened:
             for group in range(opened.num_row_groups):
                 end = start + opened.metadata.row_group(group).num_rows
                 inside = [position - start for position in wanted if start <= position < end]

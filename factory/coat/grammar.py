@@ -55,6 +55,11 @@ def parse(text: str, by: By = "line") -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def parses(text: str) -> bool:
+    """Whether `parse` takes the text, whatever its steps are: each of its tokens is known and begins a line, but not the first."""
+    return "<|" not in text or all(token.group() in _ACTION_OF and text.endswith("\n", 0, token.start()) for token in _TOKEN.finditer(text))
+
+
 def render(steps: Sequence[Step]) -> str:
     return "\n".join((ACTIONS[step.action] if step.action else "") + step.text for step in steps)
 

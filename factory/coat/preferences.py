@@ -3,6 +3,9 @@
     OrmPair(id="77b0…", problem_id="a07b…", prompt=(Message("user", "Tom has 12 apples. …"),), chosen="12 + 7 = 19\\n\\\\boxed{19}",
             rejected="12 - 7 = 5\\n\\\\boxed{5}", margin=2.0, chosen_id="9d02…", rejected_id="51aa…", round="r1")
 
+A table is sorted by ids, so that a problem's samples lie all over it: each row group's are dealt into shares by their problem, and each
+share, a few thousand problems, is paired on its own, in several processes (a partitioned group-by, Graefe 1993, §4).
+
 Run: `python -m pipelines.orm_pairs r1`.
 """
 
@@ -10,18 +13,99 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from factory.identity import row_id, seed_for
-from factory.schemas import OrmPair, Reject, Rollout, Verdict
-from factory.storage import reject
+from factory.merging import LZ4, Run, one_batch, spill
+from factory.processes import mapped
+from factory.row_groups import Group, groups, read_group
+from factory.schemas import Conversation, FinishReason, OrmPair, Reject, Rollout, Verdict, arrow_schema, field_types
+from factory.storage import reject, values_of
+
+SHARE = 20_000  # samples of a share, on average
 
 
-def orm_pairs(rollouts: Sequence[Rollout], *, per_problem: int, margin: float, seed: int, round: str) -> tuple[list[OrmPair], list[Reject]]:
+class Sample(NamedTuple):
+    """The columns of a rollout that are read."""
+
+    id: str
+    problem_id: str
+    prompt: Conversation
+    completion: str
+    verdict: Verdict
+    finish_reason: FinishReason
+
+
+@dataclass
+class Pairs:
+    """Rows and rejects lie in files (factory/merging.py). `problems`: of how many problems the pairs are."""
+
+    rows: list[Run] = field(default_factory=list)
+    rejects: list[Run] = field(default_factory=list)
+    problems: int = 0
+
+
+def pairs_of_table(
+    rollouts: Path, folder: Path, *, per_problem: int, margin: float, seed: int, round: str, processes: int | None = None
+) -> Pairs:
+    """What `orm_pairs` makes of all rollouts of a table."""
+    sources = groups(rollouts)
+    shares = 1 + sum(group.rows for group in sources) // SHARE
+    dealt = list(mapped(partial(_deal, folder, shares), sources, processes))
+    pair = partial(orm_pairs, per_problem=per_problem, margin=margin, seed=seed, round=round)
+    found = Pairs()
+    for pairs, rejects, problems in mapped(partial(_pair_share, folder, dealt, pair), range(shares), processes):
+        found.rows.append(pairs)
+        found.rejects.append(rejects)
+        found.problems += problems
+    return found
+
+
+def _deal(folder: Path, shares: int, group: Group) -> Path:
+    """A row group's samples in a file, a record batch a share. Texts that are in no pair are left behind."""
+    schema = pa.schema([arrow_schema(Rollout).field(name) for name in Sample._fields])
+    table = pa.Table.from_batches(read_group(group, Rollout, Sample._fields), schema).combine_chunks()
+    share = np.array([crc32(name.encode()) % shares for name in table["problem_id"].to_pylist()], np.int64)
+    usable = pc.and_(pc.equal(table["finish_reason"], "stop"), pc.is_in(table["verdict"], pa.array(["correct", "wrong"])))
+    table = table.set_column(3, table.schema.field(3), pc.if_else(usable, table["completion"], ""))
+    ordered = one_batch(table.take(pa.array(np.argsort(share, kind="stable"))))
+    ends = np.cumsum(np.bincount(share, minlength=shares))
+    path = folder / f"{group.path.stem}-{group.number}.arrow"
+    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, schema, options=LZ4) as writer:
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            writer.write_batch(ordered[start:end])
+    return path
+
+
+def _pair_share(
+    folder: Path, dealt: Sequence[Path], pair: "partial[tuple[list[OrmPair], list[Reject]]]", share: int
+) -> tuple[Run, Run, int]:
+    samples: list[Sample] = []
+    for path in dealt:
+        with pa.OSFile(str(path)) as stream:
+            batch = pa.ipc.open_file(stream).get_batch(share)
+            columns = [values_of(batch[name].to_pylist(), field_types(Rollout)[name]) for name in Sample._fields]
+            samples += map(Sample._make, zip(*columns, strict=True))
+    pairs, rejects = pair(samples)
+    return spill(folder, OrmPair, pairs), spill(folder, Reject, rejects), len({row.problem_id for row in pairs})
+
+
+def orm_pairs(
+    rollouts: Sequence[Rollout | Sample], *, per_problem: int, margin: float, seed: int, round: str
+) -> tuple[list[OrmPair], list[Reject]]:
     """Up to `per_problem` pairs of each problem that has finished solutions of both signs; the other problems are rejects.
 
     Unparsable and truncated solutions are in no pair: what would be learned from them is to box an answer, not to be right.
     """
-    by_problem: dict[str, list[Rollout]] = defaultdict(list)
+    by_problem: dict[str, list[Rollout | Sample]] = defaultdict(list)
     for rollout in sorted(rollouts, key=lambda rollout: rollout.id):
         by_problem[rollout.problem_id].append(rollout)
     pairs: list[OrmPair] = []
@@ -40,9 +124,9 @@ def orm_pairs(rollouts: Sequence[Rollout], *, per_problem: int, margin: float, s
     return pairs, rejects
 
 
-def _shuffled(samples: Sequence[Rollout], verdict: Verdict, rng: random.Random) -> list[Rollout]:
+def _shuffled(samples: Sequence[Rollout | Sample], verdict: Verdict, rng: random.Random) -> list[Rollout | Sample]:
     """One sample of each distinct text, in seeded order."""
-    texts: dict[str, Rollout] = {}
+    texts: dict[str, Rollout | Sample] = {}
     for rollout in samples:
         if rollout.verdict == verdict and rollout.finish_reason == "stop":
             texts.setdefault(rollout.completion, rollout)
@@ -57,7 +141,7 @@ def _diagonals(rows: int, columns: int, count: int) -> list[tuple[int, int]]:
     return [(k % rows, (k + k // period) % columns) for k in range(min(count, rows * columns))]
 
 
-def _pair(right: Rollout, wrong: Rollout, margin: float, round: str) -> OrmPair:
+def _pair(right: Rollout | Sample, wrong: Rollout | Sample, margin: float, round: str) -> OrmPair:
     return OrmPair(
         id=row_id("orm_pair", right.id, wrong.id),
         problem_id=right.problem_id,

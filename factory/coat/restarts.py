@@ -16,128 +16,114 @@ find fault with: it goes on as if the beginning were its own (reverse curricula:
 `restarts.pass_rate` is a window: of problems whose pass rate lies outside of it nothing is drawn but a teacher's states, and they and
 their rollouts are rejects. `restarts.prefer` says whose parents come first where there are more than the quota.
 D- starves when the policy is good: quotas a sign say how many were wanted, `Buffers.summary` how many there were.
-Run: `python -m pipelines.restarts r1`.
+
+Tables of millions: of all rollouts id, problem, sign and pass rate are in memory; texts only a row group at a time, in several processes,
+while they are judged, cut or rejected (factory/coat/buffers.py). Run: `python -m pipelines.restarts r1`.
 """
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from factory import grading
 from factory.coat import grammar
 from factory.coat.cutting import SIGNS, Cuts
-from factory.coat.pass_rates import Window, outside, rates
+from factory.coat.pass_rates import ALL, Window
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.language.steps import By
-from factory.schemas import Buffer, Conversation, Problem, Reject, Restart, Rollout
-from factory.storage import reject
+from factory.merging import Run
+from factory.schemas import Buffer, Conversation, Message, Restart
 
 WINDOW = "restarts.pass_rate"
 Prefer = Literal["any", "even", "hard"]
+Columns = Mapping[str, Any]  # a row of which only some columns were read
 
 
 @dataclass(frozen=True)
+class Draw:
+    """What decides the start states of a round. `prompts`: the name of the set that asks."""
+
+    cuts: Cuts
+    prompts: str
+    plain: int
+    per_sign: int
+    seed: int
+    round: str
+    teacher: int = 0
+    window: Window = ALL
+    prefer: Prefer = "any"
+
+    def seed_for(self, *parts: str) -> int:
+        return seed_for(self.seed, "restarts", self.round, *parts)
+
+
+@dataclass
 class Buffers:
-    rows: list[Restart]
-    rejects: list[Reject]  # parents that cannot be continued, parents and problems outside of the window
-    not_drawn: int  # fit parents beyond one a problem and sign, or beyond the quota
+    """Rows and rejects lie in files (factory/merging.py)."""
 
-    def summary(self, plain: int, per_sign: int, teacher: int = 0) -> str:
-        sizes = Counter(row.buffer for row in self.rows)
-        starved = [f"D{sign} starves: {sizes[sign]:,} of {per_sign:,}" for sign in ("+", "-") if sizes[sign] < per_sign]
-        counts = f"{sizes['0']:,} of {plain:,} plain problems, {sizes['+']:,} D+, {sizes['-']:,} D-"
-        counts += f", {sizes['t']:,} of {teacher:,} after a teacher" if teacher else ""
-        return "; ".join([f"{counts}, {len(self.rejects):,} rejects, {self.not_drawn:,} parents not drawn", *starved])
+    rows: list[Run] = field(default_factory=list)
+    rejects: list[Run] = field(default_factory=list)  # parents that cannot be continued, parents and problems outside of the window
+    sizes: Counter[str] = field(default_factory=Counter)  # start states a buffer
+    not_drawn: int = 0  # fit parents beyond one a problem and sign, or beyond the quota
+    left_out: bool = False  # whether the window, or the want of a gold solution, refused anything
 
-
-def within(
-    problems: Sequence[Problem], rollouts: Sequence[Rollout], window: Window, round: str
-) -> tuple[list[Problem], list[Rollout], list[Reject]]:
-    """Those of the problems whose pass rate lies in the window, and the rollouts whose does; the others are rejects."""
-    stage, known = f"restarts_{round}", rates(rollouts)
-    out = {row.id: outside(known.get(row.id), window, WINDOW) for row in problems}
-    out |= {row.id: outside(row.pass_rate, window, WINDOW) for row in rollouts}
-    rejects = [reject(stage, row, reason, row.id) for row in problems if (reason := out[row.id])]
-    rejects += [reject(stage, row, reason, row.problem_id) for row in rollouts if (reason := out[row.id])]
-    return [row for row in problems if not out[row.id]], [row for row in rollouts if not out[row.id]], rejects
+    def summary(self, draw: Draw) -> str:
+        starved = [f"D{sign} starves: {self.sizes[sign]:,} of {draw.per_sign:,}" for sign in "+-" if self.sizes[sign] < draw.per_sign]
+        counts = f"{self.sizes['0']:,} of {draw.plain:,} plain problems, {self.sizes['+']:,} D+, {self.sizes['-']:,} D-"
+        counts += f", {self.sizes['t']:,} of {draw.teacher:,} after a teacher" if draw.teacher else ""
+        rejects = sum(len(run.ids) for run in self.rejects)
+        return "; ".join([f"{counts}, {rejects:,} rejects, {self.not_drawn:,} parents not drawn", *starved])
 
 
-def plain_states(
-    problems: Sequence[Problem], count: int, *, prompts: Prompts, seed: int, round: str, known: Mapping[str, float]
-) -> list[Restart]:
-    """Buffer `0`: problems without a prefix, in seeded order whatever their weights, by which they were sampled. `known`: pass rates."""
-    order = sorted(problems, key=lambda problem: seed_for(seed, "restarts", round, "plain", problem.id))
-    return [
-        _state(problem, None, prompts.render("solve", problem=problem.problem), "0", 0, "", known.get(problem.id), round)
-        for problem in order[:count]
-    ]
+def unfit(finish_reason: str, verdict: str, tokens_stand_right: bool) -> str | None:
+    """Why a rollout cannot be continued, None for a parent."""
+    if finish_reason != "stop":
+        return "truncated parent"
+    if verdict not in SIGNS:
+        return f"{verdict} parent"
+    return None if tokens_stand_right else "parent is no COAT trajectory"
 
 
-def restart_states(
-    problems: Sequence[Problem], rollouts: Sequence[Rollout], *, cuts: Cuts, per_sign: int, seed: int, round: str, prefer: Prefer = "any"
-) -> Buffers:  # fmt: skip
-    """D+ and D-: at most one parent a problem and sign, its last steps dropped, `<|reflect|>` appended. Within a quota parents come in
-    seeded order; `even`: those first whose problem's pass rate is nearest to 1/2, `hard`: whose is lowest."""
-    by_id = {problem.id: problem for problem in problems}
-    fit: dict[tuple[str, str], list[Rollout]] = defaultdict(list)
-    rejects: list[Reject] = []
-    for rollout in sorted(rollouts, key=lambda rollout: rollout.id):
-        if reason := _unfit(rollout, cuts.by):
-            rejects.append(reject(f"restarts_{round}", rollout, reason, rollout.problem_id))
-        else:
-            fit[SIGNS[rollout.verdict], rollout.problem_id].append(rollout)
-    rows: list[Restart] = []
-    for sign in SIGNS.values():
-        drawn = {
-            key: random.Random(seed_for(seed, "restarts", round, *key)).choice(parents) for key, parents in fit.items() if key[0] == sign
-        }
-        order = sorted(drawn, key=lambda key: (_rank(drawn[key].pass_rate, prefer), seed_for(seed, "restarts", round, "quota", *key)))
-        rows += [_cut(by_id[key[1]], drawn[key], sign, cuts, seed, round) for key in order[:per_sign]]
-    not_drawn = sum(len(parents) for parents in fit.values()) - len(rows)
-    assert len(rows) + len(rejects) + not_drawn == len(rollouts)
-    return Buffers(rows, rejects, not_drawn)
+def choice(draw: Draw, sign: str, problem_id: str, parents: int) -> tuple[int, int]:
+    """(which of a problem's parents of one sign is drawn, in the order of their ids; its place among those of other problems)."""
+    which = random.Random(draw.seed_for(sign, problem_id)).choice(range(parents))
+    return which, draw.seed_for("quota", sign, problem_id)
 
 
-def _rank(rate: float, prefer: Prefer) -> float:
-    return {"any": 0.0, "even": abs(rate - 0.5), "hard": rate}[prefer]
+def after_parent(draw: Draw, parent: Columns, sign: Buffer, problem: Columns) -> Restart:
+    """D+ or D-: the parent without its last steps, and `<|reflect|>`."""
+    backtrack = draw.cuts.backtrack(parent["completion"], random.Random(draw.seed_for("backtrack", parent["id"])))
+    prefix, dropped = grammar.cut(parent["completion"], backtrack, draw.cuts.by)
+    prompt = tuple(Message(**turn) for turn in parent["prompt"])
+    return _state(problem, parent["id"], prompt, sign, dropped, prefix, parent["pass_rate"], draw.round)
 
 
-def teacher_states(
-    problems: Sequence[Problem], count: int, *, cuts: Cuts, prompts: Prompts, seed: int, round: str, known: Mapping[str, float]
-) -> Buffers:
-    """Buffer `t`: beginnings of gold solutions, of problems whose pass rate is 0, in seeded order; none comes as far as the answer.
-    `known`: pass rates."""
-    never = sorted((problem for problem in problems if known.get(problem.id) == 0), key=lambda problem: problem.id)
-    never.sort(key=lambda problem: seed_for(seed, "restarts", round, "teacher", problem.id))
-    rows: list[Restart] = []
-    rejects: list[Reject] = []
-    for problem in never:
-        if reason := _no_teacher(problem, cuts.by):
-            rejects.append(reject(f"restarts_{round}", problem, reason, problem.id))
-        elif len(rows) < count:
-            assert problem.solution is not None
-            rng = random.Random(seed_for(seed, "restarts", round, "teacher", "cut", problem.id))
-            steps = grammar.split_steps(problem.solution, cuts.by)
-            dropped = min(max(cuts.backtrack(problem.solution, rng), _telling(steps)), len(steps) - 1)
-            prefix = grammar.cut_before(problem.solution, dropped, cuts.by)
-            prompt = prompts.render("solve", problem=problem.problem)
-            rows.append(_state(problem, problem, prompt, "t", dropped, prefix, 0.0, round))
-    return Buffers(rows, rejects, len(never) - len(rows) - len(rejects))
+def plain_state(draw: Draw, prompts: Prompts, problem: Columns, pass_rate: float | None) -> Restart:
+    """Buffer `0`: a problem without a prefix."""
+    return _state(problem, None, prompts.render("solve", problem=problem["problem"]), "0", 0, "", pass_rate, draw.round)
 
 
-def _no_teacher(problem: Problem, by: By) -> str | None:
-    if problem.solution is None:
+def after_teacher(draw: Draw, prompts: Prompts, problem: Columns) -> Restart:
+    """Buffer `t`: a beginning of the gold solution, which does not come as far as the answer."""
+    solution, by = problem["solution"], draw.cuts.by
+    steps = grammar.split_steps(solution, by)
+    rng = random.Random(draw.seed_for("teacher", "cut", problem["id"]))
+    dropped = min(max(draw.cuts.backtrack(solution, rng), _telling(steps)), len(steps) - 1)
+    prefix = grammar.cut_before(solution, dropped, by)
+    prompt = prompts.render("solve", problem=problem["problem"])
+    return _state(problem, problem["id"], prompt, "t", dropped, prefix, 0.0, draw.round)
+
+
+def no_teacher(solution: str | None, by: By) -> str | None:
+    """Why a gold solution cannot be begun, None for one that can."""
+    if solution is None:
         return "no gold solution to begin with"
-    if len(steps := grammar.split_steps(problem.solution, by)) <= _telling(steps):
+    if len(steps := grammar.split_steps(solution, by)) <= _telling(steps):
         return "a gold solution without a beginning that leaves anything to be solved"
-    try:
-        grammar.parse(problem.solution, by)
-    except grammar.CoatError:
-        return "a gold solution that is no COAT trajectory"
-    return None
+    return None if grammar.parses(solution) else "a gold solution that is no COAT trajectory"
 
 
 def _telling(steps: Sequence[str]) -> int:
@@ -146,40 +132,22 @@ def _telling(steps: Sequence[str]) -> int:
     return 2 if last.startswith("\\boxed{") and last.endswith("}") else 1
 
 
-def _unfit(rollout: Rollout, steps: By) -> str | None:
-    if rollout.finish_reason != "stop":
-        return "truncated parent"
-    if rollout.verdict not in SIGNS:
-        return f"{rollout.verdict} parent"
-    try:
-        grammar.parse(rollout.completion, steps)
-    except grammar.CoatError:
-        return "parent is no COAT trajectory"
-    return None
-
-
-def _cut(problem: Problem, parent: Rollout, sign: Buffer, cuts: Cuts, seed: int, round: str) -> Restart:
-    backtrack = cuts.backtrack(parent.completion, random.Random(seed_for(seed, "restarts", round, "backtrack", parent.id)))
-    prefix, dropped = grammar.cut(parent.completion, backtrack, cuts.by)
-    return _state(problem, parent, parent.prompt, sign, dropped, prefix, parent.pass_rate, round)
-
-
 def _state(
-    problem: Problem, parent: Rollout | Problem | None, prompt: Conversation, buffer: Buffer, backtrack: int, prefix: str,
-    pass_rate: float | None, round: str,
+    problem: Columns, parent_id: str | None, prompt: Conversation, buffer: Buffer, backtrack: int, prefix: str, pass_rate: float | None,
+    round: str,
 ) -> Restart:  # fmt: skip
     return Restart(
-        id=row_id("restart", round, buffer, problem.id, parent.id if parent else None, prefix),
-        problem_id=problem.id,
-        parent_id=parent.id if parent else None,
+        id=row_id("restart", round, buffer, problem["id"], parent_id, prefix),
+        problem_id=problem["id"],
+        parent_id=parent_id,
         buffer=buffer,
         backtrack=backtrack,
         prompt=prompt,
         prefix=prefix,
         prefix_has_answer=bool(grading.boxed_answers(prefix)),
-        answer=problem.answer,
-        answer_kind=problem.answer_kind,
-        decimals=problem.decimals,
+        answer=problem["answer"],
+        answer_kind=problem["answer_kind"],
+        decimals=problem["decimals"],
         pass_rate=pass_rate,
         round=round,
     )

@@ -21,9 +21,9 @@ from functools import cached_property
 from factory.errors import DataError
 from factory.problems.benchmarks import read_benchmark
 from factory.problems.overlap import Match, Overlaps, Question
-from factory.problems.processes import mapped
 from factory.problems.records import STAGE
 from factory.problems.wording import Text
+from factory.processes import mapped
 from factory.schemas import Problem, Reject
 from factory.storage import reject
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from factory.problems.grams import I64, U64, Batch, unique_pairs
 from factory.problems.lexer import exact_key, masked, signature, tokens
-from factory.problems.processes import mapped
 from factory.problems.similar import SHINGLE
+from factory.processes import mapped
 
 BATCH = 1000
 GRAM = 5  # tokens of the grams by which a text is found inside another

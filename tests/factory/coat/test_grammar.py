@@ -34,6 +34,19 @@ x = 4. \\]
 """
 
 
+PIECES = [*grammar.ACTIONS.values(), "<|retry|>", "<|", "|>", "\n", "\n\n", "1. a", "$$", "a b", "```x", "# h"]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join) | texts, ways)
+def test_whether_a_text_parses_is_seen_from_its_tokens_alone(text: str, by: By) -> None:
+    try:
+        grammar.parse(text, by)
+    except CoatError:
+        assert not grammar.parses(text)
+    else:
+        assert grammar.parses(text)
+
+
 def test_parse_names_each_action() -> None:
     assert [step.action for step in grammar.parse(VALID)] == [None, "reflect", "explore", "continue", None, None]
     assert grammar.parse(VALID)[1].text == "But wait: 30 is not 36."

@@ -1,16 +1,21 @@
 """Restart buffers: real prefixes of real parents, one a problem and sign, within quotas, starvation said aloud."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
+from factory.coat.buffers import start_states
+from factory.coat.cutting import Cuts
 from factory.coat.grammar import REFLECT, split_steps
-from factory.coat.pass_rates import counted, rates
-from factory.coat.restarts import Buffers, Cuts, plain_states, restart_states, teacher_states, within
+from factory.coat.pass_rates import counted
+from factory.coat.restarts import Draw
 from factory.identity import row_id
 from factory.language.conversation import said
 from factory.language.prompting import Prompts
-from factory.schemas import Problem, Restart, Rollout
+from factory.merging import merge, merge_rejects, scratch
+from factory.schemas import Problem, Reject, Restart, Rollout
+from factory.storage import REJECTS, read_rows, write_rows
 
 
 def problem(number: int) -> Problem:
@@ -35,8 +40,35 @@ PROBLEMS = [problem(number) for number in range(20)]
 ROLLOUTS = counted([rollout(source, ordinal, "correct" if ordinal % 2 else "wrong") for source in PROBLEMS for ordinal in range(6)])
 
 
-def states(rollouts: list[Rollout] = ROLLOUTS, per_sign: int = 100, seed: int = 1) -> Buffers:
-    return restart_states(PROBLEMS, rollouts, cuts=Cuts(2), per_sign=per_sign, seed=seed, round="r1")
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@dataclass
+class Made:
+    rows: list[Restart]
+    rejects: list[Reject]
+    not_drawn: int
+    summary: str
+
+
+def made(problems: list[Problem], rollouts: list[Rollout], cuts: Cuts | None = None, *, any_split: bool = True, **draw: object) -> Made:
+    """What the tables come to, read back."""
+    given: dict = {"plain": 0, "per_sign": 0, "seed": 1, "round": "r1", "prompts": "laptop", **draw}
+    drawn = Draw(cuts=cuts or Cuts(2), **given)
+    write_rows(Path("problems.parquet"), Problem, problems)
+    write_rows(Path("rollouts.parquet"), Rollout, rollouts)
+    with scratch("restarts") as folder:
+        found = start_states(Path("problems.parquet"), Path("rollouts.parquet"), drawn, folder, any_split=any_split)
+        merge(Path("restarts.parquet"), Restart, found.rows)
+        merge_rejects("restarts", found.rejects)
+    rows, rejects = read_rows(Path("restarts.parquet"), Restart), read_rows(REJECTS / "restarts.parquet", Reject)
+    return Made(rows, rejects, found.not_drawn, found.summary(drawn))
+
+
+def states(rollouts: list[Rollout] = ROLLOUTS, per_sign: int = 100, seed: int = 1) -> Made:
+    return made(PROBLEMS, rollouts, per_sign=per_sign, seed=seed)
 
 
 def test_a_prefix_is_a_prefix_of_its_parent_with_whole_steps_dropped() -> None:
@@ -63,12 +95,12 @@ def test_quotas_hold_for_each_sign_and_nothing_is_lost() -> None:
     buffers = states(per_sign=7)
     assert [row.buffer for row in buffers.rows].count("+") == [row.buffer for row in buffers.rows].count("-") == 7
     assert len(buffers.rows) + len(buffers.rejects) + buffers.not_drawn == len(ROLLOUTS)
-    assert "starves" not in buffers.summary(0, 7)
+    assert "starves" not in buffers.summary
 
 
 def test_starvation_is_said() -> None:
     only_right = [row for row in ROLLOUTS if row.verdict == "correct" or row.problem_id == PROBLEMS[0].id]
-    assert "D- starves: 1 of 15" in states(only_right, per_sign=15).summary(0, 15)
+    assert "D- starves: 1 of 15" in states(only_right, per_sign=15).summary
 
 
 def test_backtracking_is_clamped_so_that_one_step_remains() -> None:
@@ -101,7 +133,7 @@ def test_a_parent_that_reflected_already_is_fit() -> None:
 
 
 def plain(problems: list[Problem] = PROBLEMS, count: int = 5, seed: int = 1) -> list[Restart]:
-    return plain_states(problems, count, prompts=PROMPTS, seed=seed, round="r1", known=rates(ROLLOUTS[:60]))
+    return made(problems, ROLLOUTS[:60], plain=count, seed=seed).rows
 
 
 def test_plain_problems_have_no_prefix_and_come_in_seeded_order() -> None:
@@ -131,10 +163,11 @@ MIXED = [  # problem n has n right of 4 samples; the sixth was never sampled
 )  # fmt: skip
 def test_the_window_is_closed_and_what_lies_outside_is_a_reject_that_names_it(window: tuple[float, float], left: list[int]) -> None:
     problems = PROBLEMS[:6]
-    fit, parents, rejects = within(problems, MIXED, window, "r1")
-    assert fit == [problems[n] for n in left]
-    assert {row.problem_id for row in parents} == {problems[n].id for n in left if n < 5}
-    assert len(fit) + len(parents) + len(rejects) == len(problems) + len(MIXED)
+    found = made(problems, MIXED, plain=99, per_sign=99, window=window)
+    rejects, drawn = found.rejects, {row.problem_id for row in found.rows if row.buffer in "+-"}
+    assert {row.problem_id for row in found.rows if row.buffer == "0"} == {problems[n].id for n in left}
+    assert drawn == {problems[n].id for n in left if n < 5}
+    assert len(found.rows) + found.not_drawn + len(rejects) == len(problems) + len(MIXED)
     named = f"restarts.pass_rate [{window[0]:g}, {window[1]:g}]"
     reasons = {problem.id: {row.reason for row in rejects if row.parent_id == problem.id} for problem in problems}
     for n, problem in enumerate(problems):
@@ -155,7 +188,7 @@ def test_a_share_of_the_parents_steps_is_kept() -> None:
     rollouts = counted(
         [rollout(source, ordinal, "correct" if ordinal % 2 else "wrong", LONG) for source in PROBLEMS for ordinal in range(2)]
     )
-    rows = restart_states(PROBLEMS, rollouts, cuts=Cuts(2, (0.1, 0.9)), per_sign=100, seed=1, round="r1").rows
+    rows = made(PROBLEMS, rollouts, Cuts(2, (0.1, 0.9)), per_sign=100).rows
     kept = [row.prefix.removesuffix(f"\n{REFLECT}") for row in rows]
     counts = {len(split_steps(text)) for text in kept}
     assert counts <= set(range(2, 19))
@@ -163,7 +196,7 @@ def test_a_share_of_the_parents_steps_is_kept() -> None:
     assert all(LONG.startswith(text) and LONG[len(text)] == "\n" for text in kept)
     assert {row.backtrack + len(split_steps(text)) for row, text in zip(rows, kept, strict=True)} == {20}
     short = [rollout(source, 0, "wrong", "\\boxed{3}") for source in PROBLEMS]
-    cut = restart_states(PROBLEMS, short, cuts=Cuts(2, (0.0, 0.1)), per_sign=100, seed=1, round="r1").rows
+    cut = made(PROBLEMS, short, Cuts(2, (0.0, 0.1)), per_sign=100).rows
     assert {(row.prefix, row.backtrack) for row in cut} == {(f"\\boxed{{3}}\n{REFLECT}", 0)}
 
 
@@ -172,19 +205,17 @@ def test_a_quota_may_prefer_problems_by_their_pass_rates() -> None:
     rollouts = counted(
         [rollout(source, n, "correct" if n < min(number, 10) else "wrong") for number, source in enumerate(PROBLEMS) for n in range(10)]
     )
-    drawn = {
-        prefer: restart_states(PROBLEMS, rollouts, cuts=Cuts(2), per_sign=3, seed=1, round="r1", prefer=prefer).rows
-        for prefer in ("any", "even", "hard")
-    }
+    drawn = {prefer: made(PROBLEMS, rollouts, per_sign=3, prefer=prefer).rows for prefer in ("any", "even", "hard")}
     rates = {prefer: {sign: sorted(row.pass_rate for row in rows if row.buffer == sign) for sign in "+-"} for prefer, rows in drawn.items()}
     assert rates["hard"] == {"+": [0.1, 0.2, 0.3], "-": [0.0, 0.1, 0.2]}
     assert rates["even"] == {"+": [0.4, 0.5, 0.6], "-": [0.4, 0.5, 0.6]}
     assert rates["any"] not in (rates["hard"], rates["even"])
 
 
-def taught(problems: list[Problem], count: int = 100, cuts: Cuts | None = None) -> Buffers:
-    known = {problem.id: 0.0 if number % 2 else 0.5 for number, problem in enumerate(PROBLEMS[:10])}
-    return teacher_states(problems, count, cuts=cuts or Cuts(2), prompts=PROMPTS, seed=1, round="r1", known=known)
+def taught(problems: list[Problem], count: int = 100, cuts: Cuts | None = None) -> Made:
+    """Of the first ten problems every second was never solved."""
+    tries = [rollout(source, n, "correct" if n > number % 2 else "wrong") for number, source in enumerate(PROBLEMS[:10]) for n in range(2)]
+    return made(problems, counted(tries), cuts, teacher=count)
 
 
 def test_a_teacher_begins_what_the_policy_never_solved() -> None:
@@ -201,8 +232,7 @@ def test_a_teacher_begins_what_the_policy_never_solved() -> None:
             assert row.prompt == PROMPTS.render("solve", problem=texts[row.problem_id])
         assert {row.problem_id for row in buffers.rows} == {problem.id for problem in PROBLEMS[1:10:2]}
     assert len(taught(solved, 3).rows) == 3
-    assert taught(solved, 3).not_drawn == 2
-    assert "3 of 9 after a teacher" in taught(solved, 3).summary(0, 0, 9)
+    assert "5 of 9 after a teacher" in taught(solved, 9).summary
 
 
 def test_a_beginning_leaves_more_than_the_answer_to_be_written() -> None:

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from factory.problems.decontaminate import Benchmark, decontaminate, overlaps
-from factory.problems.processes import mapped
 from factory.problems.wording import answers_agree
+from factory.processes import mapped
 from factory.schemas import Problem
 
 QUESTION = (
