@@ -48,10 +48,10 @@ def stats() -> None:
     with opened() as store:
         cells = [
             [row.stage, f"{row.requests:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}", f"{row.failures:,}", f"{row.hits:,}",
-             f"{row.misses:,}", f"{row.seconds:,.0f}", f"{row.bytes / 1e6:.1f}"]
+             f"{row.reused:,}", f"{row.misses:,}", f"{row.seconds:,.0f}", f"{row.bytes / 1e6:.1f}"]
             for row in store.usage()
         ]  # fmt: skip
-        headers = ["stage", "requests", "tokens in", "tokens out", "failed", "hits", "misses", "seconds", "MB"]
+        headers = ["stage", "requests", "tokens in", "tokens out", "failed", "hits", "of another max_tokens", "misses", "seconds", "MB"]
         print_table(headers, cells, str(store.path))
 
 

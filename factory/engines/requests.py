@@ -21,6 +21,7 @@ from factory.engines.bodies import whole
 from factory.engines.budget import Account, Gate, Tokens, estimated, prompt_tokens
 from factory.engines.flow import Ask, Deliver, Flow, run
 from factory.engines.keys import request_fields, request_key, score_key, whole_prompt, written
+from factory.engines.limits import Limits
 from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer, hand_over
 from factory.engines.store import Answered, Store
 from factory.engines.structured import structured
@@ -129,6 +130,10 @@ class _Stored(ABC, Generic[Item, Answer]):
     def reason(self, answer: Answer) -> str | None:
         """Why there is no answer, None where there is one."""
 
+    def alike(self, missing: Mapping[str, Item]) -> dict[str, Answer]:
+        """Answers to other requests that are the same to these."""
+        return {}
+
     @abstractmethod
     def deliver(self, key: str, answer: Answer, deliver: Deliver, place: int) -> None: ...
 
@@ -143,6 +148,8 @@ class _Stored(ABC, Generic[Item, Answer]):
             unknown = [place for place, key in enumerate(keys) if not self._join(key, deliver, place)]
         found = self.store.find(list({keys[place] for place in unknown}))
         answers = {key: self.unpack(key, document) for key, document in found.items()}
+        if missing := {keys[place]: items[place] for place in unknown if keys[place] not in answers}:
+            answers |= self.alike(missing)
         fresh: dict[str, Item] = {}
         with self.lock:
             for place in unknown:
@@ -224,7 +231,7 @@ class StoredEngine(_Stored[Request, Completion]):
         self, engine: Engine | StreamingEngine, store: Store, stage: str, chunk: int = CHUNK, account: Account | None = None
     ) -> None:
         super().__init__(streaming(engine, chunk), store, stage, engine.model, account)
-        self.family = engine.family
+        self.family, self.limits = engine.family, Limits(store, stage, engine.model)
 
     @property
     def structured(self) -> bool:
@@ -261,6 +268,10 @@ class StoredEngine(_Stored[Request, Completion]):
             prompt_tokens=document["prompt_tokens"], request_id=key, counted=document.get("counted"), reasoning=document.get("reasoning"),
             logprobs=None if document["logprobs"] is None else tuple(document["logprobs"]),
         )  # fmt: skip
+
+    def alike(self, missing: Mapping[str, Request]) -> dict[str, Completion]:
+        """Made under another `max_tokens`; each names its own key."""
+        return {key: self.unpack(other, document) for key, (other, document) in self.limits.find(missing, self.key).items()}
 
     def at_most(self, item: Request) -> Tokens:
         return prompt_tokens(item.prompt), item.sampling.max_tokens

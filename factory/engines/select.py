@@ -66,6 +66,9 @@ class Engines:
         self.closing.close()
         if self.store:
             self.store.close()  # the last one: engines store what lands until they are closed
+        for _, service in self.opened.values():
+            for line in service.limits.told() if isinstance(service, StoredEngine) else ():
+                print(f"{self.stage}: {service.model}: {line}", file=sys.stderr)
         if kind is None:
             for _, service in self.opened.values():
                 _judge(service, self.settings.max_failed_share)
