@@ -79,7 +79,12 @@ class _Loop:
             self._advance(moving)
             if not moving and not self.open:
                 return [self.results[place] for place in range(len(self.results))]
-            ready = self._wait() if self.open else []
+            ready = self._wait() if self.open and not self._widened() else []
+
+    def _widened(self) -> bool:
+        """Whether a service that flows have just asked wants more of them at once."""
+        before, self.window = self.window, max(self.window, *(getattr(one, "window", 0) for one in self.services.values()), 0)
+        return self.window > before
 
     def _advance(self, ready: list[tuple[_Task, list[Any]]]) -> None:
         """Let every ready flow run to its next question; ask each service once for all of them."""

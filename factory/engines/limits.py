@@ -3,9 +3,9 @@
     limits = Limits(store, "rollouts_base", "base@1c3f…")
     limits.find({"77ab…": request of max_tokens 512}, key_of)     → {"77ab…": ("9f0c…", {"text": "3 + 4 = 7\\n", …})}, made under 256
 
-`max_tokens` is part of a request's key, and stays it: rows name the key under which their answer was really made, so that a row whose answer
-did not change keeps its request_ids and its id, and nothing behind it is asked again. An answer that ended by itself fits every larger
-limit; it fits a smaller one if it and the token that ended it are no longer than that. What was cut fits no other limit.
+`max_tokens` is part of a request's key, and stays it: rows name the key under which their answer was really made, so that a row whose
+answer did not change keeps its request_ids and its id, and nothing behind it is asked again. An answer that ended by itself fits every
+larger limit; it fits a smaller one if it and the token that ended it are no longer than that. What was cut fits no other limit.
 
 Which limits a stage has asked a model under is a small table beside the answers, so that a look-up needs their keys and no index. A store
 of before is read through once. Limits that only this run uses are not looked at: a killed run and a whole one give the same rows.
@@ -38,7 +38,7 @@ def fits(answer: Mapping[str, Any], made_under: int, wanted: int) -> bool:
     counted = answer.get("counted")
     tokens = len(answer["token_ids"]) if counted is None else counted
     empty = not (answer["text"] or answer.get("reasoning"))
-    return (0 < tokens or empty) and tokens < wanted  # the token that ends it has a place too; where nobody tells tokens: no
+    return (tokens > 0 or empty) and tokens < wanted  # the token that ends it has a place too; where nobody tells tokens: no
 
 
 class Limits:
@@ -78,7 +78,7 @@ class Limits:
     def told(self) -> list[str]:
         """A line for people about each pair of limits."""
         return [
-            f"{count:,} answers made under max_tokens {made:,} ended by themselves and were used for {wanted:,}; what was cut was asked again"
+            f"{count:,} answers made under max_tokens {made:,} ended by themselves and serve {wanted:,}; what was cut is asked again"
             for (made, wanted), count in sorted(self.reused.items())
         ]
 

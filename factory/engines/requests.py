@@ -237,6 +237,11 @@ class StoredEngine(_Stored[Request, Completion]):
     def structured(self) -> bool:
         return self.backend.structured
 
+    @property
+    def window(self) -> int:
+        """How many flows are to be under way at once, where the engine wants more than others (batches)."""
+        return getattr(self.backend, "window", 0)
+
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """One completion a request, in order. Raises EngineError when the store or the model as a whole is unusable."""
         if any(request.schema for request in requests):

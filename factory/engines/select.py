@@ -7,7 +7,7 @@ with Engines(params.requests, "rollouts") as engines:
 import csv
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -78,7 +78,7 @@ class Engines:
         asked = {} if role.engine == "recorded" else {"prompts": "instruct"}  # recorded answers are found by what is asked
         model = role.model_copy(update={"price": None, **asked})
         if model not in self.backends:
-            self.backends[model] = streaming(_engine(model, self.settings, self.stage))
+            self.backends[model] = streaming(_engine(model, self.settings, self.stage, self._store))
             self.closing.callback(self.backends[model].close)
         backend = self.backends[model]
         account = self._account(role, name, backend.model)
@@ -125,7 +125,7 @@ def _judge(service: StoredEngine | StoredScorer, most: float) -> None:
         )
 
 
-def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEngine:
+def _engine(role: Role, settings: Requests, stage: str, store: Callable[[], Store]) -> Engine | StreamingEngine:
     """Models are loaded and servers reached at the first request that the store cannot answer."""
     if role.engine == "recorded":
         from factory.engines.recorded_engine import RecordedEngine
@@ -136,6 +136,10 @@ def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEng
         if len(engine.malformed) > 3:
             print(f"{stage}: left out {len(engine.malformed) - 3} more malformed lines", file=sys.stderr)
         return engine
+    if role.batch:
+        from factory.engines.batch_engine import BatchEngine
+
+        return BatchEngine(role, settings, store(), stage)
     if role.engine == "openai":
         from factory.engines.openai_engine import OpenAIEngine
 
@@ -152,6 +156,8 @@ def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEng
 
 
 def _scorer(role: Role, settings: Requests) -> Scorer | StreamingScorer:
+    if role.batch:
+        raise EngineError(f"{role.model}: a reward model is asked pair by pair: leave batch out of its role")
     if role.engine == "openai":
         from factory.engines.openai_engine import OpenAIScorer
 

@@ -128,10 +128,14 @@ class Servers(ABC, Generic[Item, Answer]):
             for server in self.servers:
                 server.session = session
                 self._spawn(self._revive(server, 0.0))
+            self._begin()
             await self.over.wait()
             for task in self.tasks:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _begin(self) -> None:
+        """What else is to run in the loop."""
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

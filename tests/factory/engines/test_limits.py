@@ -63,7 +63,7 @@ def test_a_raised_limit_asks_again_for_what_was_cut(of_before: bool, server: Fau
         longer = engine.generate(limited(64))
         (usage,) = engine.store.usage()
         assert engine.limits.told() == [
-            f"{COUNT - sum(cut)} answers made under max_tokens 16 ended by themselves and were used for 64; what was cut was asked again"
+            f"{COUNT - sum(cut)} answers made under max_tokens 16 ended by themselves and serve 64; what was cut is asked again"
         ]
     assert server.stats.requests == COUNT + sum(cut), "each of the others was paid once"
     assert [sent["max_tokens"] for sent in server.seen[COUNT:]] == [64] * sum(cut)
