@@ -22,15 +22,16 @@ from factory.engines.budget import Account, Gate, Tokens, estimated, prompt_toke
 from factory.engines.flow import Ask, Deliver, Flow, run
 from factory.engines.keys import request_fields, request_key, score_key, whole_prompt, written
 from factory.engines.limits import Limits
-from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer, hand_over
+from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer
 from factory.engines.store import Answered, Store
+from factory.engines.streams import CHUNK, Batches, streaming
 from factory.engines.structured import structured
 from factory.engines.thinking import apart
 from factory.errors import EngineError
 from factory.language.conversation import flat
 from factory.schemas import Conversation
 
-CHUNK = 256  # requests of one batch of an engine that answers in batches: a few seconds of work
+COUNTED = 1.0  # seconds of lookups that one commit counts
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -45,43 +46,6 @@ class Usage:
     uncounted: int = 0  # answers whose tokens are unknown, and count as none below
     prompt_tokens: int = 0
     completion_tokens: int = 0
-
-
-class Batches(Generic[Item, Answer]):
-    """A streaming service out of a function that answers batches: in each turn the first `chunk` of the largest group, in order, so that
-    little of a batch is padding and equal prompts stand together."""
-
-    family, model, structured = "", "", False
-
-    def __init__(
-        self, answer: Callable[[list[Item]], list[Answer]], chunk: int, group: Callable[[Item], Any], order: Callable[[Item], Any]
-    ):
-        self.answer, self.chunk, self.group, self.order = answer, chunk, group, order
-        self.pending: dict[Any, list[tuple[Any, str, Item, Callable[[Mapping[str, Answer]], None]]]] = {}
-
-    def submit(self, items: Mapping[str, Item], landed: Callable[[Mapping[str, Answer]], None]) -> None:
-        touched: dict[Any, list[Any]] = {}
-        for key, item in items.items():
-            group = self.group(item)
-            touched[group] = self.pending.setdefault(group, [])
-            touched[group].append((self.order(item), key, item, landed))
-        for waiting in touched.values():
-            waiting.sort(key=lambda entry: entry[:2], reverse=True)
-
-    def work(self) -> bool:
-        if not self.pending:
-            return False
-        group, waiting = max(self.pending.items(), key=lambda entry: len(entry[1]))
-        batch = [waiting.pop() for _ in range(min(self.chunk, len(waiting)))]
-        if not waiting:
-            del self.pending[group]
-        answers = self.answer([item for _, _, item, _ in batch])
-        assert len(answers) == len(batch), f"{len(answers)} answers to {len(batch)} requests"
-        hand_over((landed, key, answer) for (_, key, _, landed), answer in zip(batch, answers, strict=True))
-        return True
-
-    def close(self) -> None:
-        self.pending.clear()
 
 
 @dataclass
@@ -102,7 +66,8 @@ class _Stored(ABC, Generic[Item, Answer]):
         self.reasons: Counter[str] = Counter()
         self.waiting: dict[str, _Waiting[Item]] = {}
         self.lock = threading.Lock()
-        self.busy_since = 0.0
+        self.busy_since = self.counted = 0.0
+        self.lookups = [0, 0]  # hits and misses that are not in the store's books yet
         self.broken: BaseException | None = None
 
     @abstractmethod
@@ -161,7 +126,7 @@ class _Stored(ABC, Generic[Item, Answer]):
                     self.waiting[key] = _Waiting(items[place], [(deliver, place)])
             if fresh and len(fresh) == len(self.waiting):
                 self.busy_since = time.monotonic()
-        self.store.count(self.stage, hits=len(items) - len(fresh), misses=len(fresh))
+        self._count(hits=len(items) - len(fresh), misses=len(fresh), now=not fresh)
         if fresh:
             with self._breaking():
                 self.gate.submit(fresh, self._landed)
@@ -179,6 +144,16 @@ class _Stored(ABC, Generic[Item, Answer]):
         if key in self.waiting:
             self.waiting[key].sinks.append((deliver, place))
         return key in self.waiting
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing is asked any more but what answers under way give rise to. Servers want to know (servers.py)."""
+        return getattr(self.backend, "ending", True)
+
+    @ending.setter
+    def ending(self, value: bool) -> None:
+        if hasattr(self.backend, "ending"):
+            self.backend.ending = value
 
     def work(self) -> bool:
         with self._breaking():
@@ -201,10 +176,20 @@ class _Stored(ABC, Generic[Item, Answer]):
             sinks = [(key, answer, *sink) for key, answer in answers.items() for sink in self.waiting.pop(key).sinks]
             idle = not self.waiting
         if idle:
-            self.store.count(self.stage, seconds=time.monotonic() - self.busy_since)
+            self._count(seconds=time.monotonic() - self.busy_since)
         with self.lock:
             for key, answer, deliver, place in sinks:
                 self._hand_over(key, answer, deliver, place)
+
+    def _count(self, hits: int = 0, misses: int = 0, seconds: float = 0.0, now: bool = True) -> None:
+        """Lookups, for the store's books: written at once, or with those of the next second."""
+        with self.lock:
+            self.lookups[0] += hits
+            self.lookups[1] += misses
+            if not now and time.monotonic() - self.counted < COUNTED:
+                return
+            (hits, misses), self.lookups, self.counted = self.lookups, [0, 0], time.monotonic()
+        self.store.count(self.stage, hits, misses, seconds)
 
     def failed(self, reason: str) -> None:
         self.usage.failed += 1
@@ -215,15 +200,6 @@ class _Stored(ABC, Generic[Item, Answer]):
         if reason := self.reason(answer):
             self.failed(reason)
         self.deliver(key, answer, deliver, place)
-
-
-def streaming(engine: Engine | StreamingEngine, chunk: int = CHUNK) -> Any:
-    """The engine as one that streams, its name kept."""
-    if isinstance(engine, StreamingEngine):
-        return engine
-    batches = Batches(engine.generate, chunk, _sampling, _length)
-    batches.family, batches.model = engine.family, engine.model
-    return batches
 
 
 class StoredEngine(_Stored[Request, Completion]):
@@ -333,15 +309,6 @@ class StoredScorer(_Stored[Pair, float]):
 
 def _together(service: _Stored[Any, Any], items: Sequence[Any]) -> Flow[list[Any]]:
     return (yield Ask(service, items))
-
-
-def _sampling(request: Request) -> object:
-    return request.sampling
-
-
-def _length(request: Request) -> tuple[int, str, int]:
-    said = [part.content for part in request.prompt if isinstance(part, tuple)]
-    return sum(map(len, said)) or len(request.prompt), str(said or request.prompt), request.ordinal
 
 
 def _none(pair: Pair) -> object:

@@ -16,8 +16,9 @@ from typing import Any
 from factory.engines.budget import Account, Budgets, cost
 from factory.engines.listening import heard
 from factory.engines.protocol import Engine, Scorer, StreamingEngine, StreamingScorer
-from factory.engines.requests import StoredEngine, StoredScorer, streaming
+from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.store import Store, default_path
+from factory.engines.streams import streaming
 from factory.errors import EngineError
 from factory.identity import hash_files
 from factory.language.prompting import Prompts

@@ -46,6 +46,8 @@ from fnmatch import fnmatchcase
 from typing import IO, Any
 from urllib.parse import quote
 
+import orjson
+
 from factory.engines.bodies import LATER, Failed, Refused, fault, read, words
 from factory.engines.dialect import hint
 from factory.engines.proxy import proxy_of
@@ -56,6 +58,7 @@ PROBE = 4.0  # seconds for GET /models
 WAIT_MOST = 120.0  # seconds of a Retry-After
 LONGEST = 200  # letters of a server's message
 SECRET = 12  # letters of a key that is also looked for in answers: a shorter one is a placeholder ("EMPTY") that a model may well write
+FADES = 0.999  # of what is known of a server's seconds, with every answer
 BODY_MOST = 64 << 20  # bytes of a body
 
 
@@ -79,13 +82,22 @@ class Server:
         self.session: Any = None  # aiohttp.ClientSession
         self.live, self.vllm, self.probation, self.proven = False, False, False, False
         self.places, self.busy, self.strikes, self.outages, self.rests_until = float(concurrency), 0, 0, 0, 0.0
+        self.longest = 0.0  # seconds that an answer took at most, of late; 0: none yet
+        self.seconds = 0.0  # … and on average
         self.problem = "not asked yet"
         self.probe: Task[bool] | None = None
 
     def has_room(self) -> bool:
-        return self.live and self.busy < (1 if self.probation else int(self.places)) and self.rests_until <= time.monotonic()
+        return self.live and self.busy < self.room and self.rests_until <= time.monotonic()
 
-    def answered(self) -> None:
+    @property
+    def room(self) -> int:
+        """Requests that it gets at once."""
+        return 1 if self.probation else int(self.places)
+
+    def answered(self, seconds: float) -> None:
+        self.longest = max(seconds, FADES * self.longest)
+        self.seconds += (seconds - self.seconds) * (1 - FADES if self.seconds else 1.0)
         self.strikes, self.outages, self.probation = 0, 0, False
         self.places = min(self.concurrency, self.places + 1 / self.places)
 
@@ -136,7 +148,10 @@ class Server:
     async def post(self, url: str, document: dict[str, Any], seconds: float, *, proves: bool = True) -> Any:
         """The document in a 200; `proves`: whether that shows that requests are taken. Raises Refused, Failed or Dropped, and EngineError
         when the key or a field of every request is refused: the table above."""
-        data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        try:
+            data = orjson.dumps(document)
+        except TypeError:  # half a character, an integer of more than 64 bits
+            data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
         return self.judge(*await self._exchange("POST", url, data, seconds), document, proves)
 
     async def call(self, method: str, path: str, data: Any, seconds: float, into: IO[bytes] | None = None) -> Any:
