@@ -3,8 +3,8 @@
     python benchmarks/fleet.py                      # 200,000 requests, 2,000 under way: five minutes
     python benchmarks/fleet.py --n 20000 --profile  # where the client's time goes
 
-The servers are processes of their own (fleet_server.py) that sleep instead of computing: answers of 8 to 2,048 tokens with their ids, 4 ms a
-token, one in a hundred four times as long; 1 % of requests end in 429, 500, 503 or a dropped connection; one server takes three times as
+The servers are processes of their own (fleet_server.py) that sleep instead of computing: answers of 8 to 2,048 tokens with their ids, 4 ms
+a token, one in a hundred four times as long; 1 % of requests end in 429, 500, 503 or a dropped connection; one server takes three times as
 long, one is killed at a third of the work and started again 20 s later. Every answer is in a store on disk before it counts. Prints answers
 a second, latencies, how long the last 5 % took, gaps without any answer, the client's memory, and what it could feed if it were never
 waiting: answers a CPU second, and with the mean length tokens a second.
@@ -14,7 +14,6 @@ import argparse
 import cProfile
 import pstats
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -131,20 +130,15 @@ def measure(options: argparse.Namespace, fleet: Fleet, folder: Path) -> None:
     gaps = [after - before for before, after in pairwise(landed[: int(0.99 * len(landed))])]
     cuts = statistics.quantiles(backend.seconds, n=100)
     tail = landed[-1] - landed[int(0.95 * len(landed))]
-    print(
-        f"{options.n:,} requests, {len(urls)} servers, {options.under_way:,} under way: {seconds:.0f} s, {options.n / seconds:,.0f} answers/s"
-    )
+    answers, stored = options.n / seconds, (folder / "store.sqlite").stat().st_size / 1e6
+    print(f"{options.n:,} requests, {len(urls)} servers, {options.under_way:,} under way: {seconds:.0f} s, {answers:,.0f} answers/s")
     print(f"failed after all attempts: {failed}; tokens an answer: {tokens / options.n:.0f}; {tokens / seconds:,.0f} tokens/s")
     print(f"latency: p50 {cuts[49]:.2f} s, p95 {cuts[94]:.2f} s, p99 {cuts[98]:.2f} s, longest {max(backend.seconds):.1f} s")
     print(f"tail: the last 5 % took {tail:.1f} s, {100 * tail / seconds:.1f} % of the time")
-    print(f"stalls: {sum(gap > STALL for gap in gaps)} of more than {STALL:g} s; the longest gap without an answer is {max(gaps):.2f} s")
-    print("memory: " + ", ".join(f"{size:.0f} MB at {share} %" for share, size in megabytes.items()), end="")
-    print(
-        f", at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB; store {(folder / 'store.sqlite').stat().st_size / 1e6:.0f} MB"
-    )
-    print(
-        f"one coordinator: {1e6 * cpu / options.n:.0f} µs of CPU an answer: {options.n / cpu:,.0f} answers/s, {tokens / cpu:,.0f} tokens/s a core"
-    )
+    print(f"stalls: {sum(gap > STALL for gap in gaps)} of more than {STALL:g} s; the longest gap until 99 % is {max(gaps):.2f} s")
+    print("memory: " + ", ".join(f"{size:.0f} MB at {share} %" for share, size in megabytes.items()) + f"; store {stored:.0f} MB")
+    print(f"one coordinator: {1e6 * cpu / options.n:.0f} µs of CPU an answer; a core feeds", end=" ")
+    print(f"{options.n / cpu:,.0f} answers/s, {tokens / cpu:,.0f} tokens/s")
 
 
 def main() -> None:

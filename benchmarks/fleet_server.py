@@ -2,8 +2,8 @@
 
     python benchmarks/fleet_server.py --port 8001 --slow 3     # prints its port; GET /stats
 
-An answer's length is drawn (log-normal, one in a hundred four times as long, at most --most tokens), its latency is its length times the time
-of a token, times --slow. About 60 µs of CPU a request: it is the client that is measured.
+An answer's length is drawn (log-normal, one in a hundred four times as long, at most --most tokens), its latency is its length times the
+time of a token, times --slow. About 60 µs of CPU a request: it is the client that is measured.
 """
 
 import argparse
