@@ -48,10 +48,10 @@ def stats() -> None:
     with opened() as store:
         cells = [
             [row.stage, f"{row.requests:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}", f"{row.failures:,}", f"{row.hits:,}",
-             f"{row.misses:,}", f"{row.seconds:,.0f}", f"{row.bytes / 1e6:.1f}"]
+             f"{row.reused:,}", f"{row.misses:,}", f"{row.seconds:,.0f}", f"{row.bytes / 1e6:.1f}"]
             for row in store.usage()
         ]  # fmt: skip
-        headers = ["stage", "requests", "tokens in", "tokens out", "failed", "hits", "misses", "seconds", "MB"]
+        headers = ["stage", "requests", "tokens in", "tokens out", "failed", "hits", "of another max_tokens", "misses", "seconds", "MB"]
         print_table(headers, cells, str(store.path))
 
 
@@ -118,6 +118,31 @@ def export(
         if not count:
             raise DataError("no stored request fits: `factory requests stats` names the stages")
     typer.echo(f"{count:,} requests in {path}, {os.path.getsize(path) / 1e6:.1f} MB")
+
+
+@requests.command("batches", epilog="Examples: factory requests batches · factory requests batches --forget batch_68a1")
+def batches(
+    forget: Annotated[
+        str, typer.Option("--forget", metavar="BATCH", help="Take it out: its requests will be asked, and paid, again.")
+    ] = "",
+) -> None:
+    """Batches at a provider's whose answers are not all in the store yet: the next run of their stage waits for them."""
+    from factory.engines import batch_book
+
+    with opened(reading=not forget) as store:
+        found = batch_book.batches(store)
+        if not forget:
+            cells = [
+                [batch.name or batch.tag, batch.stage, batch.model, f"{batch.requests:,}",
+                 time.strftime("%F %R", time.localtime(batch.begun_at)), batch.url]
+                for batch in found
+            ]  # fmt: skip
+            return print_table(["batch", "stage", "model", "requests", "begun", "at"], cells, str(store.path))
+        chosen = [batch for batch in found if forget in (batch.name, batch.tag)]
+        if not chosen:
+            raise DataError(f"no batch {forget} is under way: `factory requests batches` names them")
+        batch_book.forget(store, chosen[0].tag)
+        typer.echo(f"{chosen[0].requests:,} requests of {forget} forgotten: they are asked again")
 
 
 @requests.command("vacuum", epilog="Examples: factory requests vacuum · factory requests vacuum --stage evaluate --older-than 30 --dry-run")

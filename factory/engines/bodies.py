@@ -33,7 +33,11 @@ _KINDS = (  # of an error, as servers write it in `_TELLS` or say it: the HTTP s
 
 
 class Refused(Exception):
-    """The request can never succeed."""
+    """The request can never succeed. `status`: of HTTP, where a server refused it."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Failed(Exception):

@@ -35,9 +35,10 @@ VLLM_WINDOW = 2048  # requests inside vLLM: what fills its scheduler, twice
 LOOKED_AT = 64  # of the waiting requests: the dearest of them bounds how many go on
 
 
-def cost(role: Role, prompt_tokens: int, completion_tokens: int) -> float:
-    """US dollars."""
-    return (prompt_tokens * role.price.input + completion_tokens * role.price.output) / 1e6 if role.price else 0.0
+def cost(role: Role, prompt_tokens: float, completion_tokens: float) -> float:
+    """US dollars; of a role that asks in batches, at their share of the price."""
+    share = role.batch.price if role.batch else 1.0
+    return share * (prompt_tokens * role.price.input + completion_tokens * role.price.output) / 1e6 if role.price else 0.0
 
 
 def estimated(text: str) -> int:
@@ -127,6 +128,8 @@ class Account:
         self.gated = bool(budgets.limits)  # any role's: a stage ends as a whole
         # How many requests the engine really has under way; None: a batch at a time, in `work`.
         self.window = {"openai": role.concurrency * len(role.urls), "vllm": VLLM_WINDOW}.get(role.engine)
+        if role.batch:
+            self.window = sys.maxsize
 
     def pay(self, answers: int, tokens: Tokens) -> None:
         dollars = cost(self.role, *tokens)

@@ -68,18 +68,24 @@ class _Loop:
         self.inbox: SimpleQueue[tuple[_Task, int, Any]] = SimpleQueue()
         self.services: dict[int, Service] = {}
         self.results: dict[int, Any] = {}
-        self.open = 0
+        self.open, self.ending = 0, False  # flows under way; whether no other is to come
 
     def run(self) -> list[Any]:
         ready: list[tuple[_Task, list[Any]]] = []
         while True:
             fresh = [_Task(place, flow) for place, flow in islice(self.coming, self.window - self.open)]
             self.open += len(fresh)
+            self.ending = self.ending or self.open < self.window
             moving = [*ready, *((task, []) for task in fresh)]
             self._advance(moving)
             if not moving and not self.open:
                 return [self.results[place] for place in range(len(self.results))]
-            ready = self._wait() if self.open else []
+            ready = self._wait() if self.open and not self._widened() else []
+
+    def _widened(self) -> bool:
+        """Whether a service that flows have just asked wants more of them at once."""
+        before, self.window = self.window, max(self.window, *(getattr(one, "window", 0) for one in self.services.values()), 0)
+        return self.window > before
 
     def _advance(self, ready: list[tuple[_Task, list[Any]]]) -> None:
         """Let every ready flow run to its next question; ask each service once for all of them."""
@@ -96,6 +102,9 @@ class _Loop:
             self.services[id(ask.service)] = ask.service
             task.answers, task.missing = [None] * len(ask.items), len(ask.items)
             asked.setdefault(id(ask.service), []).extend((task, slot, item) for slot, item in enumerate(ask.items))
+        for known in self.services.values():
+            if hasattr(known, "ending"):
+                known.ending = self.ending
         for service, tickets in asked.items():
             self.meter.expect(len(tickets))
             self.services[service].submit([item for _, _, item in tickets], self._deliver_to(tickets))

@@ -27,6 +27,7 @@ class StageUsage:
     hits: int
     misses: int
     seconds: float  # in which its requests were under way
+    reused: int = 0  # answers that were made under another max_tokens: among the hits
 
 
 @dataclass(frozen=True)
@@ -64,49 +65,54 @@ class Ledger(Store):
 
     def failures(self) -> list[tuple[str, str, int, str]]:
         """(key, stage, attempts, reason) of every request that stays unanswered."""
-        with self._explained():
+        with self.explained():
             return self.connection.execute("SELECT key, stage, attempts, reason FROM failures ORDER BY stage, key").fetchall()
 
     def usage(self) -> list[StageUsage]:
         query = """
             SELECT stage, coalesce(requests, 0), coalesce(prompt, 0), coalesce(completion, 0), coalesce(failed, 0), coalesce(bytes, 0),
-                coalesce(hits, 0), coalesce(misses, 0), coalesce(seconds, 0)
+                coalesce(hits, 0), coalesce(misses, 0), coalesce(seconds, 0), coalesce(reused, 0)
             FROM (SELECT stage FROM answers UNION SELECT stage FROM failures UNION SELECT stage FROM lookups)
             LEFT JOIN (SELECT stage, count(*) AS requests, sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion,
                 sum(length(request) + length(answer)) AS bytes FROM answers GROUP BY stage) USING (stage)
             LEFT JOIN (SELECT stage, count(*) AS failed FROM failures GROUP BY stage) USING (stage)
-            LEFT JOIN lookups USING (stage) ORDER BY stage"""
-        with self._explained():
-            return [StageUsage(*row) for row in self.connection.execute(query)]
+            LEFT JOIN lookups USING (stage)
+            LEFT JOIN (SELECT stage, sum(reused) AS reused FROM {limits} GROUP BY stage) USING (stage) ORDER BY stage"""
+        with self.explained():
+            there = self.connection.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'limits'"
+            ).fetchone()  # from the first run that needs it
+            limits = "limits" if there else "(SELECT '' AS stage, 0 AS reused)"
+            return [StageUsage(*row) for row in self.connection.execute(query.format(limits=limits))]
 
     def spent(self) -> list[tuple[str, str, int, int]]:
         """(stage, model, prompt tokens, completion tokens) of everything answered."""
         query = "SELECT stage, model, sum(prompt_tokens), sum(completion_tokens) FROM answers GROUP BY stage, model ORDER BY stage, model"
-        with self._explained():
+        with self.explained():
             return self.connection.execute(query).fetchall()
 
     def entries(self, chosen: Chosen, limit: int = -1) -> Iterator[Entry]:
         """Answered requests in the order in which they landed; memory stays flat however many there are."""
         columns = "key, stage, model, made_at, prompt_tokens, completion_tokens, request, answer"
         where, values = chosen.clause()
-        with self._explained():
+        with self.explained():
             for row in self.connection.execute(f"SELECT {columns} FROM answers WHERE {where} ORDER BY rowid LIMIT ?", (*values, limit)):
                 key, stage, model, made_at, prompt, completion, request, answer = row
-                yield Entry(key, stage, model, made_at, prompt, completion, self._unpack(request), self._unpack(answer))
+                yield Entry(key, stage, model, made_at, prompt, completion, self.unpack(request), self.unpack(answer))
 
     def count_entries(self, chosen: Chosen) -> int:
         where, values = chosen.clause()
-        with self._explained():
+        with self.explained():
             return self.connection.execute(f"SELECT count(*) FROM answers WHERE {where}", values).fetchone()[0]
 
     def vacuum(self, dropped: Chosen | None = None) -> tuple[int, int]:
         """Forget some answers for good, and give their space back to the disk. Returns (answers dropped, bytes given back)."""
         before = self._bytes()
-        with self._explained():
+        with self.explained():
             count = 0
             if dropped:
                 where, values = dropped.clause()
-                with self._transaction():
+                with self.transaction():
                     count = self.connection.execute(f"DELETE FROM answers WHERE {where}", values).rowcount
                     self.connection.execute(f"DELETE FROM failures WHERE {where.replace('made_at', 'failed_at')}", values)
             self.connection.execute("VACUUM")

@@ -72,10 +72,15 @@ class Ear:
                     voice.seconds += time.monotonic() - voice.since
                 if (name, key) not in self.known:
                     self.known.add((name, key))
-                    self.exchanges.append(Exchange(name, key, items[place], answer, key in stored))
+                    self.exchanges.append(Exchange(name, key, items[place], answer, key in stored or _other(answer, key)))
             deliver(place, answer)
 
         return overheard
+
+
+def _other(answer: Completion | float, key: str) -> bool:
+    """Whether it was stored for another request: one with another `max_tokens` (limits.py)."""
+    return isinstance(answer, Completion) and answer.finish_reason != "error" and answer.request_id not in ("", key)
 
 
 _EAR: ContextVar[Ear | None] = ContextVar("ear", default=None)

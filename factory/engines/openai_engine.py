@@ -59,6 +59,11 @@ class OpenAIEngine(Servers[Request, Completion]):
         self.tokens = {server: ServedTokens(server, self.name, settings.timeout) for server in self.servers}
 
     async def ask(self, item: Request, server: Server) -> Completion:
+        path, document = await self.put(item, server)
+        return self.read(await server.post(f"{server.url}{path}", document, self.settings.timeout), item, server)
+
+    async def put(self, item: Request, server: Server) -> tuple[str, dict[str, Any]]:
+        """(path, document) of a request. Raises Refused for what this server cannot be asked."""
         sampling = item.sampling
         document: dict[str, Any] = {
             "model": self.name, "n": 1, "max_tokens": sampling.max_tokens, "temperature": sampling.temperature, "top_p": sampling.top_p,
@@ -81,8 +86,10 @@ class OpenAIEngine(Servers[Request, Completion]):
             document["ignore_eos"] = True
         elif server.vllm and (end := await self.tokens[server].end()) is not None:
             document["stop_token_ids"] = [end]
-        url = f"{server.url}/{'chat/' * chat}completions"
-        said = await server.post(url, worded(document, self.role), self.settings.timeout)
+        return f"/{'chat/' * chat}completions", worded(document, self.role)
+
+    def read(self, said: Any, item: Request, server: Server) -> Completion:
+        """Raises Refused or Failed where there is no whole answer."""
         if not isinstance(said, dict) or "choices" not in said:
             raise Failed(f"malformed answer: no choices in {server.clean(json.dumps(said, ensure_ascii=False))}{server.doubt}")
         answer = completion(said, item, server.clean)

@@ -21,15 +21,17 @@ from factory.engines.bodies import whole
 from factory.engines.budget import Account, Gate, Tokens, estimated, prompt_tokens
 from factory.engines.flow import Ask, Deliver, Flow, run
 from factory.engines.keys import request_fields, request_key, score_key, whole_prompt, written
-from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer, hand_over
+from factory.engines.limits import Limits
+from factory.engines.protocol import Completion, Engine, Request, Scorer, StreamingEngine, StreamingScorer
 from factory.engines.store import Answered, Store
+from factory.engines.streams import CHUNK, Batches, streaming
 from factory.engines.structured import structured
 from factory.engines.thinking import apart
 from factory.errors import EngineError
 from factory.language.conversation import flat
 from factory.schemas import Conversation
 
-CHUNK = 256  # requests of one batch of an engine that answers in batches: a few seconds of work
+COUNTED = 1.0  # seconds of lookups that one commit counts
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -44,43 +46,6 @@ class Usage:
     uncounted: int = 0  # answers whose tokens are unknown, and count as none below
     prompt_tokens: int = 0
     completion_tokens: int = 0
-
-
-class Batches(Generic[Item, Answer]):
-    """A streaming service out of a function that answers batches: in each turn the first `chunk` of the largest group, in order, so that
-    little of a batch is padding and equal prompts stand together."""
-
-    family, model, structured = "", "", False
-
-    def __init__(
-        self, answer: Callable[[list[Item]], list[Answer]], chunk: int, group: Callable[[Item], Any], order: Callable[[Item], Any]
-    ):
-        self.answer, self.chunk, self.group, self.order = answer, chunk, group, order
-        self.pending: dict[Any, list[tuple[Any, str, Item, Callable[[Mapping[str, Answer]], None]]]] = {}
-
-    def submit(self, items: Mapping[str, Item], landed: Callable[[Mapping[str, Answer]], None]) -> None:
-        touched: dict[Any, list[Any]] = {}
-        for key, item in items.items():
-            group = self.group(item)
-            touched[group] = self.pending.setdefault(group, [])
-            touched[group].append((self.order(item), key, item, landed))
-        for waiting in touched.values():
-            waiting.sort(key=lambda entry: entry[:2], reverse=True)
-
-    def work(self) -> bool:
-        if not self.pending:
-            return False
-        group, waiting = max(self.pending.items(), key=lambda entry: len(entry[1]))
-        batch = [waiting.pop() for _ in range(min(self.chunk, len(waiting)))]
-        if not waiting:
-            del self.pending[group]
-        answers = self.answer([item for _, _, item, _ in batch])
-        assert len(answers) == len(batch), f"{len(answers)} answers to {len(batch)} requests"
-        hand_over((landed, key, answer) for (_, key, _, landed), answer in zip(batch, answers, strict=True))
-        return True
-
-    def close(self) -> None:
-        self.pending.clear()
 
 
 @dataclass
@@ -101,7 +66,8 @@ class _Stored(ABC, Generic[Item, Answer]):
         self.reasons: Counter[str] = Counter()
         self.waiting: dict[str, _Waiting[Item]] = {}
         self.lock = threading.Lock()
-        self.busy_since = 0.0
+        self.busy_since = self.counted = 0.0
+        self.lookups = [0, 0]  # hits and misses that are not in the store's books yet
         self.broken: BaseException | None = None
 
     @abstractmethod
@@ -129,6 +95,10 @@ class _Stored(ABC, Generic[Item, Answer]):
     def reason(self, answer: Answer) -> str | None:
         """Why there is no answer, None where there is one."""
 
+    def alike(self, missing: Mapping[str, Item]) -> dict[str, Answer]:
+        """Answers to other requests that are the same to these."""
+        return {}
+
     @abstractmethod
     def deliver(self, key: str, answer: Answer, deliver: Deliver, place: int) -> None: ...
 
@@ -143,6 +113,8 @@ class _Stored(ABC, Generic[Item, Answer]):
             unknown = [place for place, key in enumerate(keys) if not self._join(key, deliver, place)]
         found = self.store.find(list({keys[place] for place in unknown}))
         answers = {key: self.unpack(key, document) for key, document in found.items()}
+        if missing := {keys[place]: items[place] for place in unknown if keys[place] not in answers}:
+            answers |= self.alike(missing)
         fresh: dict[str, Item] = {}
         with self.lock:
             for place in unknown:
@@ -154,7 +126,7 @@ class _Stored(ABC, Generic[Item, Answer]):
                     self.waiting[key] = _Waiting(items[place], [(deliver, place)])
             if fresh and len(fresh) == len(self.waiting):
                 self.busy_since = time.monotonic()
-        self.store.count(self.stage, hits=len(items) - len(fresh), misses=len(fresh))
+        self._count(hits=len(items) - len(fresh), misses=len(fresh), now=not fresh)
         if fresh:
             with self._breaking():
                 self.gate.submit(fresh, self._landed)
@@ -172,6 +144,16 @@ class _Stored(ABC, Generic[Item, Answer]):
         if key in self.waiting:
             self.waiting[key].sinks.append((deliver, place))
         return key in self.waiting
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing is asked any more but what answers under way give rise to. Servers want to know (servers.py)."""
+        return getattr(self.backend, "ending", True)
+
+    @ending.setter
+    def ending(self, value: bool) -> None:
+        if hasattr(self.backend, "ending"):
+            self.backend.ending = value
 
     def work(self) -> bool:
         with self._breaking():
@@ -194,10 +176,20 @@ class _Stored(ABC, Generic[Item, Answer]):
             sinks = [(key, answer, *sink) for key, answer in answers.items() for sink in self.waiting.pop(key).sinks]
             idle = not self.waiting
         if idle:
-            self.store.count(self.stage, seconds=time.monotonic() - self.busy_since)
+            self._count(seconds=time.monotonic() - self.busy_since)
         with self.lock:
             for key, answer, deliver, place in sinks:
                 self._hand_over(key, answer, deliver, place)
+
+    def _count(self, hits: int = 0, misses: int = 0, seconds: float = 0.0, now: bool = True) -> None:
+        """Lookups, for the store's books: written at once, or with those of the next second."""
+        with self.lock:
+            self.lookups[0] += hits
+            self.lookups[1] += misses
+            if not now and time.monotonic() - self.counted < COUNTED:
+                return
+            (hits, misses), self.lookups, self.counted = self.lookups, [0, 0], time.monotonic()
+        self.store.count(self.stage, hits, misses, seconds)
 
     def failed(self, reason: str) -> None:
         self.usage.failed += 1
@@ -210,25 +202,21 @@ class _Stored(ABC, Generic[Item, Answer]):
         self.deliver(key, answer, deliver, place)
 
 
-def streaming(engine: Engine | StreamingEngine, chunk: int = CHUNK) -> Any:
-    """The engine as one that streams, its name kept."""
-    if isinstance(engine, StreamingEngine):
-        return engine
-    batches = Batches(engine.generate, chunk, _sampling, _length)
-    batches.family, batches.model = engine.family, engine.model
-    return batches
-
-
 class StoredEngine(_Stored[Request, Completion]):
     def __init__(
         self, engine: Engine | StreamingEngine, store: Store, stage: str, chunk: int = CHUNK, account: Account | None = None
     ) -> None:
         super().__init__(streaming(engine, chunk), store, stage, engine.model, account)
-        self.family = engine.family
+        self.family, self.limits = engine.family, Limits(store, stage, engine.model)
 
     @property
     def structured(self) -> bool:
         return self.backend.structured
+
+    @property
+    def window(self) -> int:
+        """How many flows are to be under way at once, where the engine wants more than others (batches)."""
+        return getattr(self.backend, "window", 0)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """One completion a request, in order. Raises EngineError when the store or the model as a whole is unusable."""
@@ -261,6 +249,10 @@ class StoredEngine(_Stored[Request, Completion]):
             prompt_tokens=document["prompt_tokens"], request_id=key, counted=document.get("counted"), reasoning=document.get("reasoning"),
             logprobs=None if document["logprobs"] is None else tuple(document["logprobs"]),
         )  # fmt: skip
+
+    def alike(self, missing: Mapping[str, Request]) -> dict[str, Completion]:
+        """Made under another `max_tokens`; each names its own key."""
+        return {key: self.unpack(other, document) for key, (other, document) in self.limits.find(missing, self.key).items()}
 
     def at_most(self, item: Request) -> Tokens:
         return prompt_tokens(item.prompt), item.sampling.max_tokens
@@ -317,15 +309,6 @@ class StoredScorer(_Stored[Pair, float]):
 
 def _together(service: _Stored[Any, Any], items: Sequence[Any]) -> Flow[list[Any]]:
     return (yield Ask(service, items))
-
-
-def _sampling(request: Request) -> object:
-    return request.sampling
-
-
-def _length(request: Request) -> tuple[int, str, int]:
-    said = [part.content for part in request.prompt if isinstance(part, tuple)]
-    return sum(map(len, said)) or len(request.prompt), str(said or request.prompt), request.ordinal
 
 
 def _none(pair: Pair) -> object:

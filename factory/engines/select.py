@@ -7,7 +7,7 @@ with Engines(params.requests, "rollouts") as engines:
 import csv
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +16,9 @@ from typing import Any
 from factory.engines.budget import Account, Budgets, cost
 from factory.engines.listening import heard
 from factory.engines.protocol import Engine, Scorer, StreamingEngine, StreamingScorer
-from factory.engines.requests import StoredEngine, StoredScorer, streaming
+from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.store import Store, default_path
+from factory.engines.streams import streaming
 from factory.errors import EngineError
 from factory.identity import hash_files
 from factory.language.prompting import Prompts
@@ -66,6 +67,9 @@ class Engines:
         self.closing.close()
         if self.store:
             self.store.close()  # the last one: engines store what lands until they are closed
+        for _, service in self.opened.values():
+            for line in service.limits.told() if isinstance(service, StoredEngine) else ():
+                print(f"{self.stage}: {service.model}: {line}", file=sys.stderr)
         if kind is None:
             for _, service in self.opened.values():
                 _judge(service, self.settings.max_failed_share)
@@ -75,7 +79,7 @@ class Engines:
         asked = {} if role.engine == "recorded" else {"prompts": "instruct"}  # recorded answers are found by what is asked
         model = role.model_copy(update={"price": None, **asked})
         if model not in self.backends:
-            self.backends[model] = streaming(_engine(model, self.settings, self.stage))
+            self.backends[model] = streaming(_engine(model, self.settings, self.stage, self._store))
             self.closing.callback(self.backends[model].close)
         backend = self.backends[model]
         account = self._account(role, name, backend.model)
@@ -122,7 +126,7 @@ def _judge(service: StoredEngine | StoredScorer, most: float) -> None:
         )
 
 
-def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEngine:
+def _engine(role: Role, settings: Requests, stage: str, store: Callable[[], Store]) -> Engine | StreamingEngine:
     """Models are loaded and servers reached at the first request that the store cannot answer."""
     if role.engine == "recorded":
         from factory.engines.recorded_engine import RecordedEngine
@@ -133,6 +137,10 @@ def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEng
         if len(engine.malformed) > 3:
             print(f"{stage}: left out {len(engine.malformed) - 3} more malformed lines", file=sys.stderr)
         return engine
+    if role.batch:
+        from factory.engines.batch_engine import BatchEngine
+
+        return BatchEngine(role, settings, store(), stage)
     if role.engine == "openai":
         from factory.engines.openai_engine import OpenAIEngine
 
@@ -149,6 +157,8 @@ def _engine(role: Role, settings: Requests, stage: str) -> Engine | StreamingEng
 
 
 def _scorer(role: Role, settings: Requests) -> Scorer | StreamingScorer:
+    if role.batch:
+        raise EngineError(f"{role.model}: a reward model is asked pair by pair: leave batch out of its role")
     if role.engine == "openai":
         from factory.engines.openai_engine import OpenAIScorer
 

@@ -43,8 +43,10 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
+
+import orjson
 
 from factory.engines.bodies import LATER, Failed, Refused, fault, read, words
 from factory.engines.dialect import hint
@@ -56,6 +58,7 @@ PROBE = 4.0  # seconds for GET /models
 WAIT_MOST = 120.0  # seconds of a Retry-After
 LONGEST = 200  # letters of a server's message
 SECRET = 12  # letters of a key that is also looked for in answers: a shorter one is a placeholder ("EMPTY") that a model may well write
+FADES = 0.999  # of what is known of a server's seconds, with every answer
 BODY_MOST = 64 << 20  # bytes of a body
 
 
@@ -79,13 +82,22 @@ class Server:
         self.session: Any = None  # aiohttp.ClientSession
         self.live, self.vllm, self.probation, self.proven = False, False, False, False
         self.places, self.busy, self.strikes, self.outages, self.rests_until = float(concurrency), 0, 0, 0, 0.0
+        self.longest = 0.0  # seconds that an answer took at most, of late; 0: none yet
+        self.seconds = 0.0  # … and on average
         self.problem = "not asked yet"
         self.probe: Task[bool] | None = None
 
     def has_room(self) -> bool:
-        return self.live and self.busy < (1 if self.probation else int(self.places)) and self.rests_until <= time.monotonic()
+        return self.live and self.busy < self.room and self.rests_until <= time.monotonic()
 
-    def answered(self) -> None:
+    @property
+    def room(self) -> int:
+        """Requests that it gets at once."""
+        return 1 if self.probation else int(self.places)
+
+    def answered(self, seconds: float) -> None:
+        self.longest = max(seconds, FADES * self.longest)
+        self.seconds += (seconds - self.seconds) * (1 - FADES if self.seconds else 1.0)
         self.strikes, self.outages, self.probation = 0, 0, False
         self.places = min(self.concurrency, self.places + 1 / self.places)
 
@@ -136,23 +148,35 @@ class Server:
     async def post(self, url: str, document: dict[str, Any], seconds: float, *, proves: bool = True) -> Any:
         """The document in a 200; `proves`: whether that shows that requests are taken. Raises Refused, Failed or Dropped, and EngineError
         when the key or a field of every request is refused: the table above."""
-        data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        return self._judge(*await self._exchange("POST", url, data, seconds), document, proves)
-
-    def _judge(self, status: int, headers: Any, body: bytes, sent: dict[str, Any], proves: bool = True) -> Any:
-        if not 200 <= status < 300:
-            if status != 403 or not self.proven:
-                self._check_key(status, body)
-            raise self._failure(status, f"HTTP {status}", self._message(body), headers, sent)
         try:
-            document = read(body)
-        except Failed as error:
-            raise Failed(f"{self.clean(str(error))}{self.doubt}") from None
+            data = orjson.dumps(document)
+        except TypeError:  # half a character, an integer of more than 64 bits
+            data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        return self.judge(*await self._exchange("POST", url, data, seconds), document, proves)
+
+    async def call(self, method: str, path: str, data: Any, seconds: float, into: IO[bytes] | None = None) -> Any:
+        """The document that another part of the interface answers with, errors that it may hold unread; None where the body goes `into` a
+        file. `data`: JSON as bytes, aiohttp.FormData or None. Raises Refused, Failed, Dropped and EngineError."""
+        status, headers, body = await self._exchange(method, f"{self.url}{path}", data, seconds, into)
+        return self._read(status, headers, body, {}) if into is None or not 200 <= status < 300 else None
+
+    def judge(self, status: int, headers: Any, body: bytes, sent: dict[str, Any], proves: bool = True) -> Any:
+        document = self._read(status, headers, body, sent)
         meant = fault(document)
         if meant is not None:
             raise self._failure(meant, f"an error in an answer (HTTP {status})", self._message(body), headers, sent)
         self.proven = self.proven or proves
         return document
+
+    def _read(self, status: int, headers: Any, body: bytes, sent: dict[str, Any]) -> Any:
+        if not 200 <= status < 300:
+            if status != 403 or not self.proven:
+                self._check_key(status, body)
+            raise self._failure(status, f"HTTP {status}", self._message(body), headers, sent)
+        try:
+            return read(body)
+        except Failed as error:
+            raise Failed(f"{self.clean(str(error))}{self.doubt}") from None
 
     def _failure(self, status: int, what: str, said: str, headers: Any, sent: dict[str, Any]) -> Refused | Failed:
         """Raises EngineError for a field of the request that this server never takes."""
@@ -165,19 +189,20 @@ class Server:
         if remedy and not self.proven:
             raise EngineError(f"server {self.url} refuses what it is asked ({what}: {said}): {remedy} (roles in params.yaml)")
         doubt = self.doubt if status in (404, 405) and not self.proven else ""
-        return Refused(f"{what}: {said}{doubt}{f'; {remedy}' if remedy else ''}")
+        return Refused(f"{what}: {said}{doubt}{f'; {remedy}' if remedy else ''}", status)
 
-    async def _exchange(self, method: str, url: str, data: bytes | None, seconds: float) -> tuple[int, Any, bytes]:
+    async def _exchange(self, method: str, url: str, data: Any, seconds: float, into: IO[bytes] | None = None) -> tuple[int, Any, bytes]:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT)
-        headers = {"Content-Type": "application/json"} if data is not None else None
+        headers = {"Content-Type": "application/json"} if isinstance(data, bytes) else None
         via = " through the proxy that the environment names; NO_PROXY goes round it" if self.proxy else ""
         try:
             async with self.session.request(
                 method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False, proxy=self.proxy
             ) as reply:
-                status, found, body = reply.status, reply.headers, await _bounded(reply)
+                status, found = reply.status, reply.headers
+                body = await (_bounded(reply) if into is None or status != 200 else _copied(reply, into))
         except aiohttp.ClientSSLError as error:  # its errno is a number of OpenSSL's
             raise Dropped(self.clean(f"no TLS connection: {error.os_error}") + via, reached=False) from None
         except aiohttp.ClientConnectorError as error:
@@ -255,6 +280,12 @@ async def _bounded(reply: Any) -> bytes:
         if size > BODY_MOST:
             raise Failed(f"malformed answer: more than {BODY_MOST >> 20} MiB")
     return b"".join(parts)
+
+
+async def _copied(reply: Any, into: IO[bytes]) -> bytes:
+    async for part in reply.content.iter_any():
+        into.write(part)
+    return b""
 
 
 def _cards(body: bytes) -> list[dict[str, Any]] | None:

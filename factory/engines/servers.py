@@ -36,6 +36,8 @@ PATIENCE = 300.0  # seconds without any server after that: a large model takes m
 PAUSE, PAUSE_MOST = 1.0, 30.0  # seconds until a server that is down is asked again: first, and after doubling
 STRIKES = 5
 FREE = 5  # times that a request loses no attempt to a server that went down: a prompt that kills servers must not go round for ever
+ROUNDS = 8  # of requests: with fewer than these to come, a slow server may get none
+MANY, TOGETHER = 256, 0.02  # with more requests than that under way, answers of so many seconds share a commit
 KEEP_ALIVE = 4.0  # seconds: less than uvicorn's 5, so that no request meets a connection that is just being closed
 
 
@@ -73,6 +75,7 @@ class Servers(ABC, Generic[Item, Answer]):
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self.reached, self.silent_since = False, 0.0
+        self.ending = True  # whether all that is to be asked has been submitted; a loop of flows says so (flow.py)
         self.closed = False
 
     @abstractmethod
@@ -128,10 +131,14 @@ class Servers(ABC, Generic[Item, Answer]):
             for server in self.servers:
                 server.session = session
                 self._spawn(self._revive(server, 0.0))
+            self._begin()
             await self.over.wait()
             for task in self.tasks:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _begin(self) -> None:
+        """What else is to run in the loop."""
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -152,6 +159,8 @@ class Servers(ABC, Generic[Item, Answer]):
     def _start(self) -> None:
         while self.waiting and not self.over.is_set():
             open_ = [server for server in self.servers if server.has_room()]
+            if self.ending and len(self.waiting) < ROUNDS * len(self.servers) * self.role.concurrency:
+                open_ = [server for server in open_ if not self._too_slow(server)]
             if not open_:
                 return
             job = self.waiting.popleft()
@@ -159,7 +168,17 @@ class Servers(ABC, Generic[Item, Answer]):
             server.busy += 1
             self._spawn(self._attempt(job, server))
 
+    def _too_slow(self, server: Server) -> bool:
+        """Whether faster servers will have answered all that waits before this one has answered what may be a long one: at the end of a
+        stage a slow server would keep everybody waiting. (To ask two of them for one answer would be paid twice.)"""
+        now, longest, rate = time.monotonic(), 0.0, 0.0
+        for one in self.servers:
+            if one.live and one.rests_until <= now and 0.0 < one.longest < server.longest:
+                longest, rate = max(longest, one.longest), rate + one.room / one.seconds
+        return bool(rate) and len(self.waiting) / rate + longest < server.longest
+
     async def _attempt(self, job: _Job[Item, Answer], server: Server) -> None:
+        began = time.monotonic()
         try:
             answer = await self.ask(job.item, server)
         except Refused as error:
@@ -175,7 +194,7 @@ class Servers(ABC, Generic[Item, Answer]):
                 return self._put(job, self.failed(f"{error}; given up after {job.attempts} attempt{plural}"), server)
             backoff = random.uniform(0, min(BACKOFF_MOST, BACKOFF * 2 ** (job.attempts - 1)))
             return self._again(job, server, backoff)
-        server.answered()
+        server.answered(time.monotonic() - began)
         self._put(job, answer, server)
 
     async def _blame(self, server: Server, error: Failed | Dropped) -> None:
@@ -207,6 +226,8 @@ class Servers(ABC, Generic[Item, Answer]):
         """Hand over what has been answered; then its places are free."""
         while True:
             await self.fresh.wait()
+            if sum(server.busy for server in self.servers) > MANY:
+                await asyncio.sleep(TOGETHER)
             self.fresh.clear()
             batch, self.done = self.done, []
             hand_over((job.landed, job.key, answer) for job, answer, _ in batch)

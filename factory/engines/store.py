@@ -85,7 +85,7 @@ class Store:
             raise EngineError(
                 f"request store {path}: {error.strerror}: make its folder writable, or point FACTORY_STORE elsewhere"
             ) from None
-        with self._explained():
+        with self.explained():
             self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._known_layout()
             self._enter_wal()
@@ -101,7 +101,7 @@ class Store:
         store = cls.__new__(cls)
         store.path, store.lock = path, threading.RLock()
         still = "" if Path(f"{path}-wal").exists() else "&immutable=1"  # no writer: SQLite needs no file beside it
-        with store._explained():
+        with store.explained():
             store.connection = sqlite3.connect(
                 f"file:{quote(str(path))}?mode=ro{still}", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
             )
@@ -121,7 +121,7 @@ class Store:
         return layout
 
     def _lay_out(self) -> None:
-        with self._transaction():
+        with self.transaction():
             layout = self._known_layout()  # another process may have been first
             for statement in [*filter(str.strip, _TABLES.split(";")), *(_UPGRADES[step] for step in range(layout or LAYOUT, LAYOUT))]:
                 self.connection.execute(statement)
@@ -145,7 +145,7 @@ class Store:
                 time.sleep(0.05)
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         """One thread at a time, and SQLite's errors with their remedy."""
         try:
             with self.lock:
@@ -156,7 +156,7 @@ class Store:
             raise EngineError(f"request store {self.path} {remedy} ({error})") from None
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -169,12 +169,12 @@ class Store:
     def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The stored answers among `keys`."""
         found = {}
-        with self._explained():
+        with self.explained():
             for begin in range(0, len(keys), _LOOKUP):
                 part = keys[begin : begin + _LOOKUP]
                 marks = ",".join("?" * len(part))
                 for key, answer in self.connection.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part):
-                    found[key] = self._unpack(answer)
+                    found[key] = self.unpack(answer)
         return found
 
     def add(self, stage: str, model: str, answers: Iterable[Answered], failures: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
@@ -187,7 +187,7 @@ class Store:
         }
         lost = [(key, stage, model, now, reason, key) for key, reason in (failures or {}).items()]
         earlier: dict[str, dict[str, Any]] = {}
-        with self._explained(), self._transaction():
+        with self.explained(), self.transaction():
             added = self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows.values()).rowcount
             if rows and added < len(rows):
                 earlier = {key: document for key, document in self.find(list(rows)).items() if _pack(document) != rows[key][-1]}
@@ -202,14 +202,14 @@ class Store:
 
     def count(self, stage: str, hits: int = 0, misses: int = 0, seconds: float = 0.0) -> None:
         """Add lookups, and seconds in which a stage's requests were under way."""
-        with self._explained(), self._transaction():
+        with self.explained(), self.transaction():
             self.connection.execute(
                 "INSERT INTO lookups VALUES (?, ?, ?, ?) ON CONFLICT (stage) DO UPDATE SET"
                 " hits = hits + excluded.hits, misses = misses + excluded.misses, seconds = seconds + excluded.seconds",
                 (stage, hits, misses, seconds),
             )
 
-    def _unpack(self, blob: bytes) -> dict[str, Any]:
+    def unpack(self, blob: bytes) -> dict[str, Any]:
         try:
             return orjson.loads(zlib.decompress(blob))
         except (zlib.error, ValueError):

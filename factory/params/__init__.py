@@ -115,6 +115,17 @@ class Price(Strict):
     output: float = Field(ge=0)
 
 
+class Batch(Strict):
+    """How a provider's batch interface is used: answers within a day for a share of the price."""
+
+    price: Fraction = 0.5  # share of the role's price that is charged for them
+    window: str = "24h"  # in which the provider promises to answer, as it is written to it
+    poll: float = Field(default=60.0, gt=0)  # seconds between two looks at a batch
+    gather: float = Field(default=5.0, ge=0)  # seconds without another request after which a batch that is not full is sent
+    requests: int = Field(default=50_000, ge=1)  # of one batch at most
+    megabytes: float = Field(default=200.0, gt=0)  # of its file at most
+
+
 class Role(Strict):
     """Which engine and model play a role. `model` is a folder under data/models, a Hub id `org/name@revision`, a server's model and its
     version `name@version` (`base_url` says where: one server or several that serve the same), or a file of recorded answers."""
@@ -131,6 +142,7 @@ class Role(Strict):
     seed_bits: int = Field(default=63, ge=1, le=63)  # openai: the lowest bits of a seed that are sent; 31 where the server takes int32
     api_key_env: str = "OPENAI_API_KEY"  # openai: the environment variable that holds the key; none is sent where it is unset
     concurrency: int = Field(default=64, ge=1)  # openai: requests under way at each server
+    batch: Batch | None = None  # openai: requests go to the provider's batch interface (docs/servers.md)
     parallel: Parallel = Parallel()  # vllm
     max_length: int | None = None  # vllm: tokens of context; None: the model's
     memory: float = Field(default=0.9, gt=0, le=1)  # vllm: share of a GPU's memory
@@ -139,7 +151,7 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _options_fit(self) -> "Role":
-        options = ("listed_as", "omit", "max_tokens_as", "continue_as", "seed_bits")
+        options = ("listed_as", "omit", "max_tokens_as", "continue_as", "seed_bits", "batch")
         given = [name for name in options if getattr(self, name) != type(self).model_fields[name].default]
         if given and self.engine != "openai":
             raise ValueError(f"{given[0]} is an option of the engine openai, and this role's is {self.engine}: leave it out")

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from factory.engines.budget import cost
 from factory.engines.dialect import lineage
 from factory.engines.ledger import Chosen, Ledger
 from factory.engines.select import maker, model_revision
@@ -130,4 +131,4 @@ def told(params: Params, shares: Given) -> dict[str, str]:
 
 def role_prices(role: Role, tokens_in: float, tokens_out: float) -> float | None:
     """US dollars, None where the role has no price: it runs here."""
-    return (tokens_in * role.price.input + tokens_out * role.price.output) / 1e6 if role.price else None
+    return cost(role, tokens_in, tokens_out) if role.price else None

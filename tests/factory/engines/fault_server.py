@@ -166,7 +166,7 @@ class FaultServer:
             names = [self.model] if self.listed is None else self.listed
             cards = [{"id": name, "object": "model", "owned_by": "vllm" if self.vllm else "someone"} for name in names]
             return connection.reply(200, json.dumps({"object": "list", "data": cards}))
-        if method != "POST" or (path == "/tokenize" and not self.tokenizes):
+        if method != "POST" or path in ("/files", "/batches") or (path == "/tokenize" and not self.tokenizes):
             return connection.reply(404, '{"detail": "Not Found"}')
         document = json.loads(body)
         if path == "/tokenize":

@@ -119,7 +119,7 @@ def answered(server: Server, data: bytes, request: Request) -> Completion:
     """As the engine does it, without the network; a failure is one line. It would be no list of models that cannot be read, either."""
     assert isinstance(_cards(data), list | None)
     try:
-        return completion(server._judge(200, {}, data, {}), request, server.clean)
+        return completion(server.judge(200, {}, data, {}), request, server.clean)
     except (Failed, Refused) as error:
         reason = str(error)
         assert len(reason.splitlines()) == 1, reason
