@@ -97,13 +97,20 @@ def rows(old: Revision, names: Iterable[str], compared: Mapping[str, Compared]) 
                 lines.append((Link(name, f"table-{name}"), *(f"{count:,}" for count in counts), _signed(found.now - found.before)))
         elif before or now:
             number = f"{_rows_of(before or path):,}"
-            lines.append((name, number if before else "", number if now else "", "", "", "", "only now" if now else "only before"))
+            lines.append((name, number if before else "", number if now else "", "", "", "", _apart(str(path), old, now)))
     if lines:
         yield Table(
             ("table", "before", "now", "came", "went", "changed", "difference"), tuple(lines), "Rows of tables that differ", fold=False
         )
     if same := [f"{name} ({found.now:,})" for name, found in compared.items() if found.same]:
         yield Prose(f"Row for row the same: {', '.join(same)}.")
+
+
+def _apart(path: str, old: Revision, now: bool) -> str:
+    """Why a table has one side only."""
+    if not now:
+        return "only before"
+    return "not in the cache" if path in old.outs else "only now"
 
 
 def _rows_of(path: Path) -> int:
@@ -140,6 +147,8 @@ def reject_reasons(names: Iterable[str], old: Revision) -> Iterator[Block]:
     for name in names:
         path = REJECTS / f"{name}.parquet"
         before = old.file(str(path))
+        if before is None and str(path) in old.outs:
+            continue  # what it had cannot be told
         earlier, later = reasons_at(before) if before else None, reasons_at(path)
         counts = [found.counts if found else {} for found in (earlier, later)]
         for reason in dict.fromkeys([*counts[1], *counts[0]]):

@@ -5,12 +5,13 @@
 An audit's `measures` and `columns` (statistics beyond form) and its extract of failing rows are shown where the gate wrote them.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from factory.reports.page import Block, Fold, Sample, Table
-from factory.reports.readable import visible
+from factory.reports.readable import fields_of_dict, visible
 from factory.reports.scan import Scan, literal
 
 READ = 3  # failing rows of an expectation
@@ -56,14 +57,19 @@ def _rows(failing: Path | None) -> Iterator[Block]:
             told = "row" if "row" in scan.names else "NULL"
             query = f"SELECT id, value, {told} FROM {{rows}} WHERE expectation = {literal(str(expectation))} ORDER BY id LIMIT {READ}"
             samples = tuple(
-                Sample(
-                    f"breaks: {expectation}",
-                    tuple((name, _short(str(part))) for name, part in (("id", key), ("value", value), ("row", row)) if part),
-                )
+                Sample(f"breaks it: {_short(str(value))}" if value else f"breaks it: {key}", tuple(_fields(key, row)))
                 for key, value, row in scan.ask(query)
             )
-            if samples:
-                yield Fold(f"Rows that break “{expectation}”: {len(samples)} of {count:,}", samples)
+            yield Fold(f"Rows that break “{_short(str(expectation))}”: {len(samples)} of {count:,}", samples)
+
+
+def _fields(key: str, row: str | None) -> list[tuple[str, str]]:
+    """Of a row as JSON; what is none is shown as it is."""
+    try:
+        found = json.loads(row or "{}")
+    except ValueError:
+        found = {"row": row}
+    return fields_of_dict({"id": key} | (found if isinstance(found, dict) else {"row": row}), longest=LONGEST)
 
 
 def _measured(title: str, told: Any) -> Iterator[Block]:

@@ -6,7 +6,8 @@
     graph.reduced()["restarts@r1"]              → ("rollouts@r1",): problems are reached through it
     graph.behind("restarts@r1")                 → ["problems", …, "rollouts@r1"]: all it came out of; through_models=False: only rows
 
-A dataset's reader is led past the gate to the stage that makes the rows; `gates` says which stages' tables pass one.
+A dataset's reader is led past the gate to the stage that makes the rows; `gates` says which stages' tables pass one. DVC takes no dvc.yaml
+as a dependency: a stage that reads something else gives the report's picture another arrow when the report is next made.
 """
 
 import re

@@ -137,7 +137,7 @@ def _rejects(params: Params, name: str) -> Path | None:
 
 def _brief(name: str) -> str:
     """The first sentence of the row type's docstring."""
-    text = " ".join(str(table_of(name).__doc__).split())
+    text = " ".join(str(table_of(name).__doc__).split()).replace("`", "")
     return text.replace("App. ", "App.\0").split(". ")[0].replace("\0", " ").rstrip(".")
 
 
