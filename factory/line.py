@@ -45,6 +45,8 @@ def _rows(params: "Params") -> Iterator[Stage]:
 def _coat(params: "Params") -> Iterator[Stage]:
     if params.demonstrations:
         yield Stage("demonstrations", ("demonstrations", "cot_demonstrations", "critic_judgements"), "demonstrations")
+    if params.process_rewards:
+        yield Stage("process_rewards", ("process_rewards",), "process_rewards")
     if params.format_tuning:
         yield Stage("format_tuning")
         yield Stage("cot_control")

@@ -1,17 +1,18 @@
-"""Every table of the line by its name, with the row type of each: those of `factory/schemas.py`, and the planner's third view.
+"""Every table of the line by its name, with the row type of each: those of `factory/schemas.py`, and what only a part of it has.
 
     table_of("restarts_r1")   → Restart
     TABLES["adjustments"]     → Adjustment
 
-`factory/schemas.py` is a dependency of every stage; a row type that only the planner's half has stands here.
+`factory/schemas.py` is a dependency of every stage; row types that few stages read stand here: the planner's third view, process rewards.
 """
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from factory import schemas
-from factory.schemas import Example, Row
+from factory.schemas import Example, Made, Row, Verdict
 
+StepSource = Literal["exact", "critic"]  # who says which step is the first wrong one
 Adjust = Literal["keep", "revise", "fetch", "stop"]  # what may be done after a step; factory/templates/choices.py reads it
 ADJUSTS: tuple[Adjust, ...] = get_args(Adjust)
 
@@ -39,7 +40,29 @@ class Adjustment(Example):
     margin: float
 
 
-TABLES: dict[str, type[Row]] = {**schemas.TABLES, "adjustments": Adjustment}
+@dataclass(frozen=True, kw_only=True)
+class ProcessReward(Made):
+    """A solution with a label a step, as TRL's stepwise supervision has it: `prompt`, `completions`, `labels` (Uesato et al. 2022). A label
+    is true while the solution is right up to and with its step, and false from `first_wrong` on, whatever follows: a right step behind a
+    wrong one is labelled false. Steps joined by a newline are the rollout's completion. `by` says who named the first wrong step: `exact`,
+    equations beside the gold solution's, or `critic`, a model that read the gold solution. `exact_step` and `critic_step` are what each
+    names, from 1, None: no step; void where `compared` or `judged` is false. A step that only owns up to a miss is right itself: the wrong
+    one is the next."""
+
+    problem_id: str
+    prompt: str
+    completions: tuple[str, ...]
+    labels: tuple[bool, ...]
+    first_wrong: int | None
+    by: StepSource
+    compared: bool
+    exact_step: int | None
+    judged: bool
+    critic_step: int | None
+    verdict: Verdict
+
+
+TABLES: dict[str, type[Row]] = {**schemas.TABLES, "adjustments": Adjustment, "process_rewards": ProcessReward}
 
 
 def table_of(name: str) -> type[Row]:

@@ -12,6 +12,7 @@ from factory.engines.select import Engines
 from factory.errors import DataError, ParamsError
 from factory.language.prompting import Prompts
 from factory.params import Params
+from factory.params.names import first_policy
 from factory.schemas import CriticJudgement, Demonstration, Problem, Reject, Rollout
 from factory.storage import LOGS, REJECTS, TABLES, read_rows, write_rejects, write_rows
 from pipelines import stage
@@ -50,14 +51,6 @@ def main(params: Params) -> None:
         print(_summary(rows, rejects) + f"; {len(plain):,} plain controls")
     if not rows:
         raise DataError(f"no demonstration was accepted: the reasons are in {REJECTS / 'demonstrations.parquet'}")
-
-
-def first_policy(params: Params) -> str:
-    """Demonstrations are made from the base's rollouts; a line with one policy of another name has only that."""
-    names = list(params.policies)
-    if "base" not in names and len(names) != 1:
-        raise ParamsError(f"policies are {', '.join(names) or 'empty'}: demonstrations need `base`, or exactly one policy")
-    return "base" if "base" in names else names[0]
 
 
 def _generator(params: Params, engines: Engines) -> StoredEngine | None:

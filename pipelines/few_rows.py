@@ -18,7 +18,7 @@ from factory.coat.rollouts import part_of
 from factory.errors import DataError, EngineError
 from factory.line import Stage, stages_of
 from factory.params import Params
-from factory.params.names import model_of_line
+from factory.params.names import first_policy, model_of_line
 from factory.sandbox import made_otherwise, mirror, with_whole_paths
 from factory.schemas import Problem, Rollout
 from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_rows
@@ -66,7 +66,7 @@ class Few:
     def prepare(self) -> None:
         """Raises DataError or EngineError for what only training or the gate makes."""
         params, written = self.params, {str(TABLES / f"{table}.parquet") for table in self.stage.tables}
-        policy = demonstrations.first_policy(params) if self.name == "demonstrations" else "base"
+        policy = first_policy(params) if self.name == "demonstrations" else "base"
         table, model = TABLES / f"rollouts_{policy}.parquet", MODELS / "base"
         maker = next((f"{kind}@base" for kind in ("pretraining", "adoption") if "base" in getattr(params, kind)), "")
         makers = {PROBLEMS: "problems", model: maker, table: f"rollouts@{policy}"}
@@ -151,7 +151,7 @@ class Few:
     def _few_rollouts(self) -> None:
         """All rollouts of n problems: first of those with right and wrong ones, then in turn of those with one of the two; of problems
         that `demonstrations.pass_rate` leaves out only where there is no other."""
-        path = TABLES / f"rollouts_{demonstrations.first_policy(self.params)}.parquet"
+        path = TABLES / f"rollouts_{first_policy(self.params)}.parquet"
         rows, (low, high) = read_rows(path, Rollout), self.params.require("demonstrations").pass_rate
         signs: dict[str, set[str]] = {row.problem_id: set() for row in rows}
         for row in rows:

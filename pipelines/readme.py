@@ -27,6 +27,7 @@ FIELDS = {
     "orm_pairs_base": ("prompt", "chosen", "rejected", "margin"),
     "demonstrations": ("type", "prompt", "completion"),
     "cot_demonstrations": ("prompt", "completion"),
+    "process_rewards": ("prompt", "completions", "labels", "by", "exact_step", "critic_step"),
     "restarts_r1": ("buffer", "backtrack", "prompt", "prefix", "answer"),
     "distillation_r1": ("prompt", "completion"),
     "templates": ("name", "tags", "scope", "steps", "solve_rate"),
@@ -40,6 +41,7 @@ FIELDS = {
 TELLING: dict[str, Callable[[Any], bool]] = {  # a row that shows what the dataset is for; of the others one serves as well as another
     "corpus": lambda row: row.role == "verify",
     "demonstrations": lambda row: row.type == "III-I" and WRONG in row.completion,
+    "process_rewards": lambda row: row.first_wrong not in (None, 1) and row.judged and row.critic_step != row.exact_step,
     "restarts_r1": lambda row: row.buffer == "-",
     "templates": lambda row: row.status == "accepted" and len(row.steps) > 1,
     "adjustments": lambda row: row.choice == "revise",

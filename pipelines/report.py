@@ -12,7 +12,7 @@ from factory.reports.opinions import of_line, second_opinions
 from factory.reports.page import html, markdown
 from factory.reports.report import sections_of
 from factory.schemas import Problem, Rollout
-from factory.storage import TABLES, read_rows, whole_folder
+from factory.storage import TABLES, iter_rows, read_rows, whole_folder
 from pipelines import stage
 
 REPORT = Path("data/report")
@@ -26,7 +26,7 @@ def published_labels(params: Params) -> list[Graded]:
         return []
     recorded = read_recorded(Path(role.model))
     problems = read_rows(TABLES / "problems.parquet", Problem)
-    rollouts = [row for name in params.policies for row in read_rows(TABLES / f"rollouts_{name}.parquet", Rollout)]
+    rollouts = (row for name in params.policies for row in iter_rows(TABLES / f"rollouts_{name}.parquet", Rollout))
     return graded(recorded.solutions, recorded.labels, problems, rollouts)
 
 

@@ -12,12 +12,26 @@ import yaml
 
 from factory import storage
 from factory.coat import grammar
+from factory.coat.demonstrations.keys import critique_key
 from factory.coat.pass_rates import counted
+from factory.coat.process_rewards import make_process_rewards
 from factory.identity import row_id
 from factory.language.prompting import Prompts
 from factory.params import Params, parse
-from factory.schemas import CorpusText, Demonstration, Example, OrmPair, Problem, Restart, Rollout, Template, Trajectory, TrajectoryPair
-from factory.tables import Adjustment
+from factory.schemas import (
+    CorpusText,
+    CriticJudgement,
+    Demonstration,
+    Example,
+    OrmPair,
+    Problem,
+    Restart,
+    Rollout,
+    Template,
+    Trajectory,
+    TrajectoryPair,
+)
+from factory.tables import Adjustment, ProcessReward
 from factory.templates.adjustments import make_adjustments
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +131,15 @@ def adjustment(source: Problem) -> Adjustment:
     return next(row for row in rows if row.parents[0] == plans[0].id)
 
 
+def judgement(parent: Rollout) -> CriticJudgement:
+    """Of a wrong solution: its first wrong step is the second, and the critic says so."""
+    return CriticJudgement(
+        id=row_id("judgement", "llm", *critique_key(parent.id), "r1"), critic="llm", kind="critique", problem_id=parent.problem_id,
+        parent_id=parent.id, request_id="r1", text="In Step 2: do not.\nAlternatively: add 7.", parsed=True, leaks=False, said_step=2,
+        reference_step=2, compared=True, accepted=True, reason="", verdict="wrong",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Line:
     root: Path
@@ -194,6 +217,12 @@ def write_line(folder: Path) -> Line:
         line.write(f"orm_pairs_{key}", OrmPair, orm_pairs)
     for key in params.rounds:
         line.write(f"restarts_{key}", Restart, restarts)
+    judgements = [judgement(wrong) for _, wrong in pairs[:3]]
+    line.write("critic_judgements", CriticJudgement, judgements)
+    labelled, _ = make_process_rewards(
+        problems, rollouts, judgements, params.require("process_rewards"), seed=1, steps="line", thinking=False
+    )
+    line.write("process_rewards", ProcessReward, labelled)
     line.write("demonstrations", Demonstration, [demonstration(source) for source in train])
     line.write("cot_demonstrations", Demonstration, cot)
     line.write("corpus", CorpusText, corpus)

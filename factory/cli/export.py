@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 
 EPILOG = """
-Examples to imitate (demonstrations, distillation, plans …), pairs (orm_pairs, trajectory_pairs) and prompts with a checkable answer
-(restarts). The folder gets the data, reward.py (for prompts) and a README that says how to start the trainer; it appears whole or not at
-all, and replaces an earlier export only. Refused: what is not released, failed its audit, is stale, or is benchmark test data.
+Examples to imitate (demonstrations, distillation, plans …), pairs (orm_pairs, trajectory_pairs), prompts with a checkable answer
+(restarts) and steps with labels (process_rewards). The folder gets the data, reward.py (for prompts) and a README that says how to start
+the trainer; it appears whole or not at all, and replaces an earlier export only. Refused: what is not released, failed its audit, is
+stale, or is benchmark test data.
 
 \b
 Examples:

@@ -22,6 +22,7 @@ from factory.cli import (
     profile,
     prompts,
     publish,
+    report,
     requests,
     show,
     solve,
@@ -54,6 +55,7 @@ app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=grade.EPILOG)(grade.grade)
 app.command(epilog=preview.EPILOG)(preview.preview)
 app.command(epilog=publish.EPILOG)(publish.publish)
+app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=solve.EPILOG)(solve.solve)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=show.EPILOG)(show.show)

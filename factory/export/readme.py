@@ -23,6 +23,13 @@ DPOTrainer("MODEL", train_dataset=load_dataset("parquet", data_files="train.parq
 from trl import GRPOTrainer  # or RLOOTrainer
 from reward import reward_func
 GRPOTrainer("MODEL", reward_func, train_dataset=load_dataset("parquet", data_files="train.parquet", split="train")).train()""",
+    "steps": """from datasets import load_dataset
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+from trl.experimental.prm import PRMConfig, PRMTrainer  # TRL 1.0 to 1.10
+rows = load_dataset("parquet", data_files="train.parquet", split="train")
+model = AutoModelForTokenClassification.from_pretrained("MODEL", num_labels=2)
+args = PRMConfig(output_dir="prm", step_separator="\\n")
+PRMTrainer(model, args, processing_class=AutoTokenizer.from_pretrained("MODEL"), train_dataset=rows).train()""",
 }
 VERL = {
     "examples": """torchrun --nproc_per_node=8 -m verl.trainer.sft_trainer \\
@@ -43,6 +50,7 @@ python -m openrlhf.cli.train_dpo --model.model_name_or_path MODEL --data.dataset
 }
 COLUMNS = {
     ("trl", "examples"): "`prompt` and `completion`", ("trl", "pairs"): "`prompt`, `chosen`, `rejected`",
+    ("trl", "steps"): "`prompt`, `completions` (steps), `labels` (one a step)",
     ("trl", "prompts"): "`prompt`; `answer`, `answer_kind` and `decimals` go to the reward function",
     ("verl", "examples"): "`messages`: the prompt's turns and the answer's",
     ("verl", "prompts"): "`data_source`, `prompt`, `ability`, `reward_model` (style, ground_truth), `extra_info` (the answer's kind, …)",
@@ -70,6 +78,11 @@ def readme(dataset: Released, target: str, use: str, written_out: bool, prefixed
         parts.append(_prefix(target, written_out, prefixed))
     elif dataset.kind == "demonstrations":
         parts.append("Wrong attempts stand in the completions, and a plain trainer learns them too: the line's own can mask their loss.")
+    elif use == "steps":
+        parts.append(
+            "A label is true while the solution is right up to and with its step; from the first wrong step on all are false. Steps end in "
+            "a newline, which is the step separator. TRL 1.16 has no trainer for it any more; its stepwise supervision is a format still."
+        )
     elif dataset.kind == "corpus":
         parts.append("Plain text for pretraining: no chat template.")
     return "\n\n".join(parts) + "\n"

@@ -2,7 +2,8 @@
 
     next(converted(dataset, "verl", None))   → [{"data_source": "restarts_r1", "prompt": [{"role": "user", …}], "reward_model": {…}, …}, …]
 
-Three uses: `examples` (an answer to imitate), `pairs` (a chosen and a rejected one), `prompts` (an answer to check). A restart's prefix is
+Four uses: `examples` (an answer to imitate), `pairs` (a chosen and a rejected one), `prompts` (an answer to check), `steps` (each with its
+label). A restart's prefix is
 the beginning of the assistant's turn. TRL, verl and OpenRLHF close a turn before they sample, so that prompts with a prefix are
 written out as text by the model's own chat template; verifiers gets the begun turn, with which a server can be told to go on.
 """
@@ -21,18 +22,23 @@ TARGETS = ("trl", "verl", "openrlhf", "verifiers")
 USES = {
     "corpus": "examples", "demonstrations": "examples", "cot_demonstrations": "examples", "distillation": "examples", "plans": "examples",
     "structure": "examples", "adjustments": "examples", "orm_pairs": "pairs", "trajectory_pairs": "pairs", "restarts": "prompts",
+    "process_rewards": "steps",
 }  # fmt: skip
 BATCH = 2048  # rows
 REFUSED = {
     ("verl", "pairs"): "verl trains no reward model and no DPO: export pairs to trl or openrlhf",
     ("verifiers", "pairs"): "verifiers takes prompts whose answer can be checked: export pairs to trl or openrlhf",
+    **{
+        (target, "steps"): f"{target} trains no process reward model: export labelled steps to trl"
+        for target in ("verl", "openrlhf", "verifiers")
+    },
     ("verifiers", "examples"): "verifiers takes prompts whose answer can be checked (restarts): export examples to trl, verl or openrlhf",
 }  # fmt: skip
 TOLD = ("answer_kind", "decimals", "buffer", "pass_rate", "problem_id", "id")  # of a prompt, beside its answer
 
 
 def use_of(dataset: Released, target: str) -> str:
-    """examples, pairs or prompts. Raises GateError for a dataset that no trainer, or not this one, can read."""
+    """examples, pairs, prompts or steps. Raises GateError for a dataset that no trainer, or not this one, can read."""
     if dataset.kind == "templates":
         raise GateError("templates are a library that is looked up, and nothing a trainer reads: export structure or plans, made of them")
     if dataset.kind not in USES:
@@ -58,6 +64,8 @@ def converted(dataset: Released, target: str, renderer: Renderer | None) -> Iter
             yield [_example(row, target) for row in rows]
         elif use == "pairs":
             yield [_pair(row) for row in rows]
+        elif use == "steps":
+            yield [{name: row[name] for name in ("prompt", "completions", "labels", "id")} for row in rows]
         else:
             texts = renderer.texts([(row["prompt"], row["prefix"]) for row in rows]) if renderer else [""] * len(rows)
             if renderer and target == "trl":  # its tokenizer marks the beginning again

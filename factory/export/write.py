@@ -85,12 +85,12 @@ TOLD = {"answer_kind": pa.string(), "decimals": pa.int64(), "buffer": pa.string(
         "id": pa.string()}  # fmt: skip
 EXTRA = pa.struct([*TOLD.items(), ("split", pa.string()), ("index", pa.int64())])
 TYPES = {"margin": pa.float64(), "reward_model": pa.struct([("style", pa.string()), ("ground_truth", pa.string())]), "extra_info": EXTRA,
-         **TOLD}  # fmt: skip
+         "completions": pa.list_(pa.string()), "labels": pa.list_(pa.bool_()), **TOLD}  # fmt: skip
 
 
 def _schema(row: dict[str, Any]) -> pa.Schema:
     """Of all rows, by the first one: a column of None would have no type."""
-    return pa.schema([(name, TURNS if isinstance(value, list) else TYPES.get(name, pa.string())) for name, value in row.items()])
+    return pa.schema([(name, TYPES.get(name, TURNS if isinstance(value, list) else pa.string())) for name, value in row.items()])
 
 
 def _parquet(path: Path, batches: Iterator[list[dict[str, Any]]]) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from factory.coat.grammar import ACTIONS, REFLECT, action_counts, problems_of, split_steps, unknown_tokens
-from factory.gate import adjusted
+from factory.gate import adjusted, stepwise
 from factory.gate.background import Background
 from factory.gate.leakage import normalised
 from factory.gate.template_checks import (
@@ -295,6 +295,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "trajectories": _OF_PROBLEM,
     "trajectory_pairs": (*_OF_PROBLEM, chosen_differs, rewards_differ, rewards_of_parents, interval_of_difference, plans_readable),
     "adjustments": (*_OF_PROBLEM, *adjusted.CHECKS),
+    "process_rewards": (problem_known, *_MADE, *stepwise.CHECKS),
 }
 
 

@@ -34,6 +34,7 @@ from factory.params.sections import (
     Policy,
     Ppo,
     Pretraining,
+    ProcessRewards,
     Restarts,
     Rollouts,
     Round,
@@ -227,6 +228,7 @@ class Params(Strict):
     orm_pairs: OrmPairs | None = None
     orm: Orm | None = None
     demonstrations: Demonstrations | None = None
+    process_rewards: ProcessRewards | None = None
     format_tuning: Sft | None = None
     restarts: Restarts | None = None
     ppo: Ppo | None = None

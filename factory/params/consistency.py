@@ -36,6 +36,7 @@ ASKED = {
 BESIDE = {
     "corpus": ("problems.world",), "pretraining": ("corpus",), "templates": ("trajectories",), "trajectories": ("plans",),
     "adjustments": ("trajectories",), "planner_adjust": ("adjustments", "planner_dpo"),
+    "process_rewards": ("demonstrations",),
 }  # fmt: skip
 
 

@@ -12,9 +12,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import StringConstraints
+
+from factory.errors import ParamsError
+
+if TYPE_CHECKING:
+    from factory.params import Params
 
 ALLOWED = "1 to 40 lower-case letters, digits and hyphens, beginning with a letter"
 ALLOWED_FREE = "1 to 80 letters, digits, dots, hyphens and underscores, beginning with a letter or digit"
@@ -36,6 +41,14 @@ def meant(name: str, known: Iterable[str]) -> str:
     """ ", did you mean …?" behind a message about an unknown name; "" when no known one is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {near[0]}?" if near else ""
+
+
+def first_policy(params: "Params") -> str:
+    """Demonstrations are made from the base's rollouts; a line with one policy of another name has only that."""
+    names = list(params.policies)
+    if "base" not in names and len(names) != 1:
+        raise ParamsError(f"policies are {', '.join(names) or 'empty'}: demonstrations need `base`, or exactly one policy")
+    return "base" if "base" in names else names[0]
 
 
 def model_of_line(model: str) -> str | None:

@@ -117,6 +117,13 @@ class Demonstrations(Strict):
     critic: Sampling
 
 
+class ProcessRewards(Strict):
+    """Labels a step. `by`: who names the first wrong step; the first that can tell of a solution gives its labels."""
+
+    by: tuple[Literal["exact", "critic"], ...] = Field(min_length=1, max_length=2)
+    per_problem: int = Field(ge=1)  # solutions of a problem at most, drawn by id
+
+
 class Sft(Strict):
     """Supervised fine-tuning. `tokens` is the budget in trained-on sequence tokens, so that arms can be compared."""
 

@@ -4,8 +4,9 @@ graded(recorded.solutions, recorded.labels, problems, rollouts)
 → [Graded(model="6b_finetuning", problem_id="a07b…", label=True, verdict="wrong", gold="2,125", answer="2125.5", …), …]
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from factory.engines.recorded_engine import normalise
 from factory.evaluation.statistics import wilson
@@ -33,7 +34,7 @@ def graded(
     solutions: Mapping[str, Mapping[str, str]],
     labels: Mapping[str, Mapping[str, bool]],
     problems: Sequence[Problem],
-    rollouts: Sequence[Rollout],
+    rollouts: Iterable[Rollout],
 ) -> list[Graded]:
     """One entry a rollout whose text a recorded model wrote; twins (two models, one text) take the models in order of their names."""
     by_question = {_fold(question): question for question in solutions}
@@ -96,24 +97,51 @@ class CriticRecord:
     accepted: int
 
 
-def critic_records(rows: Sequence[CriticJudgement]) -> list[CriticRecord]:
+COUNTED = ("critic", "kind", "parsed", "leaks", "said_step", "reference_step", "compared", "accepted")  # all that a record needs
+
+
+class Remark(NamedTuple):
+    critic: str
+    kind: str
+    parsed: bool
+    leaks: bool
+    said_step: int | None
+    reference_step: int | None
+    compared: bool
+    accepted: bool
+
+
+def critic_records(rows: Iterable[CriticJudgement]) -> list[CriticRecord]:
     """A critique is only asked about an attempt that was graded wrong, a verification about a part of a solution graded right."""
+    return counted_records((tuple(getattr(row, name) for name in COUNTED), 1) for row in rows)
+
+
+def counted_records(counts: Iterable[tuple[tuple, int]]) -> list[CriticRecord]:
+    """The same of (values of the columns COUNTED, how many remarks have them)."""
+    rows = [(Remark(*values), count) for values, count in counts]
     found = []
-    for critic, kind in sorted({(row.critic, row.kind) for row in rows}):
-        own = [row for row in rows if (row.critic, row.kind) == (critic, kind)]
-        parsed = [row for row in own if row.parsed]
-        compared = [row for row in parsed if row.compared]
-        wrong = [row for row in compared if row.reference_step is not None]
+    for critic, kind in sorted({(row.critic, row.kind) for row, _ in rows}):
+        own = [(row, count) for row, count in rows if (row.critic, row.kind) == (critic, kind)]
+        parsed = [(row, count) for row, count in own if row.parsed]
+        compared = [(row, count) for row, count in parsed if row.compared]
+        wrong = [(row, count) for row, count in compared if row.reference_step is not None]
         found.append(
             CriticRecord(
-                critic, kind, len(own), len(own) - len(parsed), sum(row.leaks for row in own),
-                _share([(row.said_step is None) == (kind == "verify") for row in parsed]), len(compared),
-                _share([row.said_step == row.reference_step for row in compared]), _share([row.said_step is None for row in wrong]),
-                _share([row.said_step == row.reference_step for row in wrong]), sum(row.accepted for row in own),
+                critic, kind, _sum(own), _sum(own) - _sum(parsed), _sum((row, count) for row, count in own if row.leaks),
+                _share(((row.said_step is None) == (kind == "verify"), count) for row, count in parsed), _sum(compared),
+                _share((row.said_step == row.reference_step, count) for row, count in compared),
+                _share((row.said_step is None, count) for row, count in wrong),
+                _share((row.said_step == row.reference_step, count) for row, count in wrong),
+                _sum((row, count) for row, count in own if row.accepted),
             )
         )  # fmt: skip
     return found
 
 
-def _share(flags: Sequence[bool]) -> Share:
-    return Share(sum(flags), len(flags))
+def _sum(rows: Iterable[tuple[object, int]]) -> int:
+    return sum(count for _, count in rows)
+
+
+def _share(flags: Iterable[tuple[bool, int]]) -> Share:
+    found = list(flags)
+    return Share(sum(count for flag, count in found if flag), _sum(found))

@@ -2,17 +2,19 @@
 
 bars([Bar("base", "heldout", 0.41, 0.38, 0.44), …])      → "<svg …>": one bar a series within each label, whiskers for the interval
 curves({"policy_r1": [(1, -0.2), (2, -0.18), …]})        → "<svg …>"
-histogram([0.0, 0.25, 1.0, …])                           → "<svg …>": shares of ten equal bins of [0, 1]
+histogram([0.0, 0.25, 1.0, …])                           → "<svg …>": shares of ten equal bins of [0, 1]; or {0.25: 14, …}
 costs([Point("majority", "4", 148.0, 0.52, 0.48, 0.56), …], "tokens a problem")    → "<svg …>": a line a series, x logarithmic
 stacked(["<svg …>", …])                                  → a picture of its own, one chart under the other
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 COLOURS = ("#2c6fbb", "#e08a2e", "#3f9b6c", "#a3486b", "#6b6b6b", "#7d5ba6")
+POINTS = 400  # of a curve: of more the least and the greatest of each stretch are drawn
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 260, 46, 28, 52
 
 
@@ -95,21 +97,35 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str = "re
     scale = (WIDTH - LEFT - 16) / ((last - first) or 1)
     body = []
     for number, line in enumerate(series.values()):
-        path = " ".join(f"{LEFT + (x - first) * scale:.1f},{_y(y, low, high):.1f}" for x, y in line)
+        path = " ".join(f"{LEFT + (x - first) * scale:.1f},{_y(y, low, high):.1f}" for x, y in thinned(line))
         body.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[number % len(COLOURS)]}" stroke-width="2"/>')
     body += [_text(LEFT, HEIGHT - BOTTOM + 18, f"{first:g}"), _text(WIDTH - 16, HEIGHT - BOTTOM + 18, f"{last:g}")]
     return _frame(title, low, high, body, list(series))
 
 
-def histogram(values: Sequence[float], title: str = "distribution", bins: int = 10) -> str:
-    counts = [0] * bins
-    for value in values:
-        counts[min(bins - 1, max(0, int(value * bins)))] += 1
-    top = max(counts) / max(1, len(values)) or 1.0
+def thinned(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most POINTS of them, with both ends, so that every peak stays: in each stretch the least and the greatest y, in order."""
+    if len(line) <= POINTS:
+        return list(line)
+    stretch = math.ceil((len(line) - 2) / (POINTS // 2 - 1))
+    kept = [line[0]]
+    for start in range(1, len(line) - 1, stretch):
+        part = line[start : min(start + stretch, len(line) - 1)]
+        kept += sorted({min(part, key=lambda point: point[1]), max(part, key=lambda point: point[1])})
+    return [*kept, line[-1]]
+
+
+def histogram(values: Iterable[float] | Mapping[float, int], title: str = "distribution", bins: int = 10) -> str:
+    """`values`: each one, or value → how often."""
+    counted = values if isinstance(values, Mapping) else Counter(values)
+    counts, total = [0] * bins, max(1, sum(counted.values()))
+    for value, count in counted.items():
+        counts[min(bins - 1, max(0, int(value * bins)))] += count
+    top = max(counts) / total or 1.0
     slot = (WIDTH - LEFT - 12) / bins
     body = []
     for number, count in enumerate(counts):
-        y = _y(count / max(1, len(values)), 0, top)
+        y = _y(count / total, 0, top)
         body.append(_box(LEFT + slot * number + 2, y, slot - 4, _y(0, 0, top) - y, 0))
         body.append(_text(LEFT + slot * (number + 0.5), HEIGHT - BOTTOM + 18, f"{number / bins:.1f}-{(number + 1) / bins:.1f}"))
     return _frame(title, 0, top, body, ())

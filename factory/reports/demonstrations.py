@@ -6,11 +6,12 @@
 Lengths are in words: what white space separates, a meta-action token being one (factory knows no tokenizer). After Satori App. C.
 """
 
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from math import ceil, log
+from pathlib import Path
 
 from factory.coat import grammar
 from factory.coat.demonstrations import lead_ins
@@ -18,9 +19,10 @@ from factory.reports.agreement import Share
 from factory.reports.charts import Bar, bars, curves
 from factory.reports.hints import HintRecord, accepted_hints, judged_hints
 from factory.reports.page import Block, Figure, Prose, Table
+from factory.reports.scan import Scan, literal
 from factory.reports.usage import costs, read_usage
-from factory.schemas import CriticJudgement, Demonstration, Problem, Reject, choices, field_types
-from factory.storage import LOGS, REJECTS, TABLES, read_rows
+from factory.schemas import CriticJudgement, Demonstration, Problem, choices, field_types
+from factory.storage import LOGS, REJECTS, TABLES, count_rows, iter_rows
 
 TYPES = choices(field_types(Demonstration)["type"])
 USAGE = LOGS / "demonstrations_usage.csv"
@@ -75,27 +77,64 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def p90(values: Sequence[int]) -> int:
+def p90(values: Iterable[int]) -> int:
     """The smallest value that nine tenths do not exceed (nearest rank)."""
-    return sorted(values)[ceil(0.9 * len(values)) - 1]
+    return _rank(Counter(values), 0.9)
 
 
-def types_of(rows: Sequence[Demonstration]) -> list[TypeRecord]:
-    found = []
-    for kind in TYPES:
-        own = [row for row in rows if row.type == kind]
-        if not own:
-            continue
-        lengths = [words(row.completion) for row in own]
-        actions = [grammar.action_counts(row.completion) for row in own]
-        reflect, explore, go_on = (sum(count[name] for count in actions) / len(own) for name in ("reflect", "explore", "continue"))
-        steps = statistics.median(len(grammar.split_steps(row.completion)) for row in own)
-        named = sum(row.critic == "reference" for row in own)
-        found.append(TypeRecord(kind, len(own), len(rows), statistics.median(lengths), p90(lengths), steps, reflect, explore, go_on, named))
-    return found
+def _rank(counts: Mapping[int, int], share: float) -> int:
+    left = ceil(share * sum(counts.values()))
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            return value
+    raise ValueError("no value has a rank among none")
 
 
-def lead_ins_of(rows: Sequence[Demonstration]) -> list[LeadIns]:
+def _median(counts: Mapping[int, int]) -> float:
+    """The mean of the two in the middle where there is an even number."""
+    total = sum(counts.values())
+    return (_rank(counts, 0.5) + _rank(counts, (total // 2 + 1) / total)) / 2
+
+
+@dataclass
+class Tally:
+    """One type's rows, counted: how many have so many words and steps, and the actions of all."""
+
+    words: Counter[int] = field(default_factory=Counter)
+    steps: Counter[int] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
+    by_reference: int = 0
+
+
+def tallies(rows: Iterable[Demonstration]) -> dict[str, Tally]:
+    """By type, in the types' order; rows are looked at once."""
+    found: dict[str, Tally] = {}
+    for row in rows:
+        tally = found.setdefault(row.type, Tally())
+        tally.words[words(row.completion)] += 1
+        tally.steps[len(grammar.split_steps(row.completion))] += 1
+        tally.actions.update(grammar.action_counts(row.completion))
+        tally.by_reference += row.critic == "reference"
+    return {kind: found[kind] for kind in TYPES if kind in found}
+
+
+def records(found: Mapping[str, Tally]) -> list[TypeRecord]:
+    total = sum(sum(tally.words.values()) for tally in found.values())
+    made = []
+    for kind, tally in found.items():
+        rows = sum(tally.words.values())
+        reflect, explore, go_on = (tally.actions[name] / rows for name in ("reflect", "explore", "continue"))
+        lengths = (_median(tally.words), _rank(tally.words, 0.9), _median(tally.steps))
+        made.append(TypeRecord(kind, rows, total, *lengths, reflect, explore, go_on, tally.by_reference))
+    return made
+
+
+def types_of(rows: Iterable[Demonstration]) -> list[TypeRecord]:
+    return records(tallies(rows))
+
+
+def lead_ins_of(rows: Iterable[Demonstration]) -> list[LeadIns]:
     """A reflection that an exploration follows criticises, another one verifies."""
     said: dict[str, Counter[str]] = {situation: Counter() for situation in PHRASES}
     for row in rows:
@@ -112,50 +151,65 @@ def lead_ins_of(rows: Sequence[Demonstration]) -> list[LeadIns]:
     ]
 
 
-def yield_of(rows: int, rejects: Sequence[Reject], problems: Sequence[Problem]) -> Yield:
-    """A rejected rollout names its problem as its parent, a rejected candidate the rollout that it was made from."""
-    known = {problem.id for problem in problems}
-    refused = [row for row in rejects if row.parent_id in known]
-    candidates = [row for row in rejects if row.parent_id not in known]
-    return Yield(grouped(refused), Share(rows, rows + len(candidates)), grouped(candidates))
+def yield_of(rows: int, refused: Mapping[str, int], candidates: Mapping[str, int]) -> Yield:
+    """Reason → rejects, of rollouts that never became candidates and of candidates."""
+    return Yield(grouped(refused), Share(rows, rows + sum(candidates.values())), grouped(candidates))
 
 
-def grouped(rejects: Sequence[Reject], most: int = MOST) -> tuple[tuple[str, int], ...]:
+def grouped(rejects: Mapping[str, int], most: int = MOST) -> tuple[tuple[str, int], ...]:
     """The `most` commonest reasons and one line for the rest; reasons that differ only behind `: ` are one when there are more."""
-    counts = Counter(row.reason for row in rejects)
+    counts = Counter(dict(sorted(rejects.items())))
     if len(counts) > most:
-        counts = Counter(row.reason.split(": ")[0] for row in rejects)
+        counts = Counter()
+        for reason, count in sorted(rejects.items()):
+            counts[reason.split(": ")[0]] += count
     shown, rest = counts.most_common(most), counts.most_common()[most:]
     return (*shown, *([(f"{len(rest)} other reasons", sum(count for _, count in rest))] if rest else []))
+
+
+def rejected(path: Path, problems: Path) -> tuple[Counter[str], Counter[str]]:
+    """Reasons of rejected rollouts, whose parent is their problem, and of candidates, whose parent is the rollout they were made from."""
+    known = f"parent_id IN (SELECT id FROM read_parquet({literal(str(problems))}))" if problems.exists() else "false"
+    with Scan.of(path) as scan:
+        return scan.counts("reason", f"coalesce({known}, false)"), scan.counts("reason", f"NOT coalesce({known}, false)")
 
 
 # -- the section of the report, and of `factory audit demonstrations`
 
 
 def demonstrations() -> Iterable[Block]:
-    """Everything that the tables and logs of the working directory tell; nothing when there is no demonstration yet."""
-    path = TABLES / "demonstrations.parquet"
-    rows = read_rows(path, Demonstration) if path.exists() else []
-    if not rows:
+    """Everything that the tables and logs of the working directory tell; nothing when there is no demonstration yet. Rows are read one
+    after another: only counts of them stay."""
+    path, judgements = TABLES / "demonstrations.parquet", TABLES / "critic_judgements.parquet"
+    total = count_rows(path) if path.exists() else 0
+    if not total:
         return
-    problems = _table("problems", Problem)
-    yield from type_blocks(types_of(rows), {kind: [words(row.completion) for row in rows if row.type == kind] for kind in TYPES})
-    yield from lead_in_blocks(lead_ins_of(rows))
+    found = tallies(iter_rows(path, Demonstration))
+    yield from type_blocks(records(found), {kind: tally.words for kind, tally in found.items()})
+    yield from lead_in_blocks(lead_ins_of(iter_rows(path, Demonstration)))
     rejects = REJECTS / "demonstrations.parquet"
     if rejects.exists():
-        yield from yield_blocks(yield_of(len(rows), read_rows(rejects, Reject), problems))
-    hints = [*judged_hints(_table("critic_judgements", CriticJudgement), problems), accepted_hints(rows, problems)]
+        yield from yield_blocks(yield_of(total, *rejected(rejects, TABLES / "problems.parquet")))
+    problems = _problems_of(path, judgements)
+    judged = iter_rows(judgements, CriticJudgement) if judgements.exists() else ()
+    hints = [*judged_hints(judged, problems), accepted_hints(iter_rows(path, Demonstration), problems)]
     yield from hint_blocks([record for record in hints if record.hints])
     if USAGE.exists():
-        yield from cost_blocks(len(rows))
+        yield from cost_blocks(total)
 
 
-def _table(name: str, kind: type) -> list:
-    path = TABLES / f"{name}.parquet"
-    return read_rows(path, kind) if path.exists() else []
+def _problems_of(*paths: Path) -> list[Problem]:
+    """Those that the rows of some tables are of."""
+    wanted: set[str] = set()
+    for path in paths:
+        if path.exists():
+            with Scan.of(path) as scan:
+                wanted |= {key for (key,) in scan.ask("SELECT DISTINCT problem_id FROM {rows}")}
+    problems = TABLES / "problems.parquet"
+    return [row for row in iter_rows(problems, Problem) if row.id in wanted] if problems.exists() else []
 
 
-def type_blocks(records: Sequence[TypeRecord], lengths: Mapping[str, Sequence[int]]) -> Iterable[Block]:
+def type_blocks(records: Sequence[TypeRecord], lengths: Mapping[str, Mapping[int, int]]) -> Iterable[Block]:
     mix = [(record.type, Share(record.rows, record.of)) for record in records]
     chart = bars([Bar(kind, "share", share.hits / share.of, *share.interval) for kind, share in mix], "type mix")
     yield Figure(chart, "Types: shares of all demonstrations")
@@ -174,9 +228,10 @@ def type_blocks(records: Sequence[TypeRecord], lengths: Mapping[str, Sequence[in
     )
 
 
-def _cumulative(values: Sequence[int]) -> list[tuple[float, float]]:
+def _cumulative(counts: Mapping[int, int]) -> list[tuple[float, float]]:
     """One point a length, however many demonstrations have it."""
-    return list({value: number / len(values) for number, value in enumerate(sorted(values), start=1)}.items())
+    total, upto = sum(counts.values()), accumulate(counts[value] for value in sorted(counts))
+    return [(value, number / total) for value, number in zip(sorted(counts), upto, strict=True)]
 
 
 def lead_in_blocks(records: Sequence[LeadIns]) -> Iterable[Block]:

@@ -8,6 +8,7 @@ solution's equations that the problem does not state: to repeat one that the att
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -50,23 +51,23 @@ def step_values(problem: Problem, hint: str) -> set[Fraction]:
     return numbers_in(hint) & (gold - numbers_in(problem.problem))
 
 
-def judged_hints(judgements: Sequence[CriticJudgement], problems: Sequence[Problem]) -> list[HintRecord]:
-    """By critic: every readable critique, whether it was used or not."""
+def judged_hints(judgements: Iterable[CriticJudgement], problems: Sequence[Problem]) -> list[HintRecord]:
+    """By critic: every readable critique, whether it was used or not. Judgements are looked at once."""
     known = {problem.id: problem for problem in problems}
-    records = []
-    for critic in sorted({row.critic for row in judgements}):
-        own = [
-            (row, known[row.problem_id], hint)
-            for row in judgements
-            if row.critic == critic and row.kind == "critique" and row.problem_id in known and (hint := hint_of(row.text))
-        ]
-        leaks = [row for row, problem, hint in own if gives_answer(problem, hint)]
-        values = sum(bool(step_values(problem, hint)) for _, problem, hint in own)
-        records.append(HintRecord(f"{critic}, all asked", len(own), len(leaks), sum(row.accepted for row in leaks), values, None))
-    return records
+    counts: dict[str, Counter[str]] = {}
+    for row in judgements:
+        own = counts.setdefault(row.critic, Counter())
+        problem, hint = known.get(row.problem_id), hint_of(row.text) if row.kind == "critique" else None
+        if problem and hint:
+            leaks = gives_answer(problem, hint)
+            own.update(hints=1, answers=leaks, accepted=leaks and row.accepted, values=bool(step_values(problem, hint)))
+    return [
+        HintRecord(f"{critic}, all asked", own["hints"], own["answers"], own["accepted"], own["values"], None)
+        for critic, own in sorted(counts.items())
+    ]
 
 
-def accepted_hints(rows: Sequence[Demonstration], problems: Sequence[Problem]) -> HintRecord:
+def accepted_hints(rows: Iterable[Demonstration], problems: Sequence[Problem]) -> HintRecord:
     """Explorations of the demonstrations, which are the hints that were used."""
     known = {problem.id: problem for problem in problems}
     answers = values = new = hints = 0

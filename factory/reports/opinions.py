@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 import orjson
 
@@ -22,13 +22,14 @@ from factory.grading.extraction import extract
 from factory.grading.grader import Grader, Task, gold_answer
 from factory.grading.protocol import KINDS
 from factory.grading.workers import Pool
-from factory.identity import digest
 from factory.language.prompting import Prompts
 from factory.params import Grading, Params
 from factory.reports.agreement import Share
+from factory.reports.drawn import Draw
 from factory.reports.page import Block, Prose, Table
+from factory.reports.scan import Scan, literal
 from factory.schemas import AnswerKind, Problem, Rollout, Rule, Verdict
-from factory.storage import TABLES, iter_rows, read_rows
+from factory.storage import TABLES
 
 MATHVERIFY = "factory.grading.symbolic:mathverify_alone"
 MATHS: tuple[AnswerKind, ...] = ("number", "math")  # the kinds that Math-Verify knows
@@ -40,13 +41,15 @@ Said = Literal["same", "different", "unparsable"]
 
 
 class Attempt(NamedTuple):
-    """An answer beside its gold answer, both extracted. `answer` is None where none was found; `verdict`, where one is on record."""
+    """An answer beside its gold answer, both extracted. `answer` is None where none was found; `verdict`, where one is on record; `rows`:
+    how many attempts say the same."""
 
     gold: str
     answer: str | None
     kind: AnswerKind
     problem: str = ""
     verdict: Verdict | None = None
+    rows: int = 1
 
 
 @dataclass(frozen=True)
@@ -104,26 +107,28 @@ def second_opinions(
     Raises EngineError when a worker cannot be started or the judge cannot be reached.
     """
     kinds = KINDS if judge else MATHS
-    same: dict[tuple[str, str, AnswerKind], list[Attempt]] = {}
+    draw = Draw(most)
     silent = 0
     for attempt in attempts:
         if attempt.kind in kinds:
             if attempt.answer is None or not attempt.answer.strip():
-                silent += 1
+                silent += attempt.rows
             else:
-                same.setdefault((gold_answer(attempt.gold, attempt.kind), attempt.answer, attempt.kind), []).append(attempt)
-    drawn = sorted(same, key=lambda key: digest(*key))[:most]
-    problems = [min(attempt.problem for attempt in same[key]) for key in drawn]
+                key = (gold_answer(attempt.gold, attempt.kind), attempt.answer, attempt.kind)
+                draw.add(key, attempt.problem, attempt.verdict, attempt.rows)
+    same = draw.found()
+    drawn = list(same)
+    problems = [same[key].problem for key in drawn]
     with Grader.of(grading) as grader:
         grades = grader.grade_answers(Task(answer, gold, kind) for gold, answer, kind in drawn)
     theirs = _mathverify(drawn, grading)
     said = _judged(judge, Prompts.of(prompts), drawn, problems) if judge else [None] * len(drawn)
     found = []
     for key, problem, grade, word in zip(drawn, problems, grades, said, strict=True):
-        stale = sum(attempt.verdict not in (None, grade.verdict) for attempt in same[key])
-        opinion = Opinion(*key, problem, grade.verdict, grade.reason, grade.by, theirs.get(key), word, len(same[key]), stale)
-        found.append(opinion)
-    return Opinions(tuple(found), kinds, len(same), sum(map(len, same.values())), silent, judge.model if judge else "")
+        stale = sum(count for verdict, count in same[key].verdicts.items() if verdict not in (None, grade.verdict))
+        rows = sum(same[key].verdicts.values())
+        found.append(Opinion(*key, problem, grade.verdict, grade.reason, grade.by, theirs.get(key), word, rows, stale))
+    return Opinions(tuple(found), kinds, len(draw.seen), draw.rows, silent, judge.model if judge else "")
 
 
 def _mathverify(drawn: Sequence[tuple[str, str, AnswerKind]], grading: Grading) -> dict[tuple[str, str, AnswerKind], Verdict]:
@@ -160,17 +165,29 @@ def of_rollouts(rollouts: Iterable[Rollout], problems: Mapping[str, Problem]) ->
     """Raises DataError for a rollout of an unknown problem."""
     for rollout in rollouts:
         if (problem := problems.get(rollout.problem_id)) is None:
-            raise DataError(f"rollout {rollout.id}: its problem {rollout.problem_id} is not in problems.parquet: `dvc repro rollouts`")
+            _unknown(rollout.id, rollout.problem_id)
         yield Attempt(problem.answer, rollout.answer, problem.answer_kind, problem.problem, rollout.verdict)
 
 
 def of_line(params: Params) -> Iterator[Attempt]:
-    """Rollouts of all policies that have some."""
-    paths = [path for name in params.policies if (path := TABLES / f"rollouts_{name}.parquet").exists()]
-    if paths:
-        problems = {problem.id: problem for problem in read_rows(TABLES / "problems.parquet", Problem)}
-        for path in paths:
-            yield from of_rollouts(iter_rows(path, Rollout), problems)
+    """Rollouts of all policies that have some, those of one answer and verdict as one attempt; without the problems' texts."""
+    problems = literal(str(TABLES / "problems.parquet"))
+    for path in (path for name in params.policies if (path := TABLES / f"rollouts_{name}.parquet").exists()):
+        with Scan.of(path) as scan:
+            if lost := scan.ask(
+                f"SELECT id, problem_id FROM {{rows}} WHERE problem_id NOT IN (SELECT id FROM read_parquet({problems})) LIMIT 1"
+            ):
+                _unknown(*lost[0])
+            query = (
+                f"SELECT p.answer, r.answer, p.answer_kind, r.verdict, count(*) FROM {{rows}} r JOIN read_parquet({problems}) p "
+                "ON r.problem_id = p.id GROUP BY ALL ORDER BY ALL"
+            )
+            for gold, answer, kind, verdict, count in scan.each(query):
+                yield Attempt(gold, answer, kind, "", verdict, count)
+
+
+def _unknown(rollout: str, problem: str) -> NoReturn:
+    raise DataError(f"rollout {rollout}: its problem {problem} is not in problems.parquet: `dvc repro rollouts`")
 
 
 def of_file(path: Path, rules: Sequence[Rule]) -> Iterator[Attempt]:

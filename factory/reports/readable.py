@@ -6,7 +6,9 @@
 Rows are model output: a terminal must not obey what they say.
 """
 
+import json
 import unicodedata
+from collections.abc import Mapping
 
 from factory.schemas import Message, Row, field_types
 
@@ -37,7 +39,23 @@ def fields_of(row: Row, *, lineage: bool = False) -> list[tuple[str, str]]:
     return found
 
 
+def fields_of_dict(row: Mapping[str, object], *, longest: int = 0) -> list[tuple[str, str]]:
+    """The same of a row of any table, as Arrow or JSON give it, without lineage; a text of more than `longest` characters is cut there."""
+    found = []
+    for name, value in row.items():
+        if value is None or value in ("", [], ()) or name in LINEAGE:
+            continue
+        items = value if isinstance(value, (list, tuple)) else (value,)
+        text = visible("\n".join(map(_written, items)))
+        if longest and len(text) > longest:
+            text = f"{text[:longest]}… ({len(text) - longest:,} characters more)"
+        found.append((name, text))
+    return found
+
+
 def _written(item: object) -> str:
     if isinstance(item, Message):
         return f"[{item.role}] {item.content}"
+    if isinstance(item, Mapping):
+        return f"[{item['role']}] {item['content']}" if {"role", "content"} <= item.keys() else json.dumps(dict(item), ensure_ascii=False)
     return f"{item:.4g}" if isinstance(item, float) else str(item)

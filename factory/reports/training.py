@@ -5,12 +5,14 @@ training(params)   → Figure("loss …"), …, Figure("reward …"), Figure("ac
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from math import fsum
 from pathlib import Path
 
 from factory.params import Params
 from factory.reports.charts import curves, histogram
 from factory.reports.page import Block, Figure, Table
-from factory.storage import LOGS, TABLES, read_table
+from factory.reports.scan import Scan
+from factory.storage import LOGS, TABLES
 
 Line = list[tuple[float, float]]
 COMPARED = {
@@ -93,7 +95,9 @@ def _figure(logs: Mapping[str, list[dict[str, str]]], column: str, x: str, capti
 
 def _plan_rewards(params: Params) -> Iterable[Block]:
     path = TABLES / "trajectories.parquet"
-    rewards = read_table(path, ["reward"]).column("reward").to_pylist() if params.trajectories and path.exists() else []
-    if rewards:
-        mean = sum(rewards) / len(rewards)
-        yield Figure(histogram(rewards, "rewards of plans"), f"R of {len(rewards):,} planned trajectories: shares, mean {mean:.3f}")
+    if params.trajectories and path.exists():
+        with Scan.of(path) as scan:
+            rewards = scan.counts("reward")
+        if total := sum(rewards.values()):
+            mean = fsum(reward * count for reward, count in rewards.items()) / total
+            yield Figure(histogram(rewards, "rewards of plans"), f"R of {total:,} planned trajectories: shares, mean {mean:.3f}")

@@ -10,7 +10,8 @@ from factory.errors import DataError
 from factory.params import Params, Round, parse
 from factory.schemas import CriticJudgement, Demonstration, OrmPair, Problem, Reject, Restart, Rollout
 from factory.storage import REJECTS, TABLES, read_rows, write_rows
-from pipelines import demonstrations, orm_pairs, restarts, rollouts
+from factory.tables import ProcessReward
+from pipelines import demonstrations, orm_pairs, process_rewards, restarts, rollouts
 
 PARAMS = Path(__file__).parents[2] / "pipelines/recorded_gsm8k/params.yaml"
 SOLUTIONS = {  # two problems, two models
@@ -85,6 +86,13 @@ def test_the_recorded_line(line: Params, capsys: pytest.CaptureFixture[str]) -> 
         ("critique", True),
     }
     assert [reason for reason, _ in rejects("demonstrations")] == ["invalid: truncated"]
+
+    process_rewards.main(line)
+    labelled = read_rows(TABLES / "process_rewards.parquet", ProcessReward)
+    assert sorted((row.problem_id, row.labels, row.by) for row in labelled) == [
+        ("Ann", (True, True), "exact"), ("Tom", (True, False, False), "exact"), ("Tom", (True, True, True), "exact"),
+    ]  # fmt: skip
+    assert rejects("process_rewards") == [("truncated", next(row.id for row in sampled if row.finish_reason == "length"))]
     assert "D- starves: 1 of 1,319" in capsys.readouterr().out
 
 
@@ -93,6 +101,7 @@ def test_running_again_gives_the_same_bytes(line: Params) -> None:
         rollouts.main(line, "recorded")
         restarts.main(line, "recorded")
         demonstrations.main(line)
+        process_rewards.main(line)
         return {path.name: path.read_bytes() for path in Path("data").rglob("*.parquet")}
 
     assert run() == run()

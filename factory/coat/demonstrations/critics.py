@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from factory.coat.demonstrations.divergence import gold_steps, gold_text
 from factory.coat.demonstrations.equations import claims_of, equations_of, judged, numbers_in
+from factory.coat.demonstrations.exact import WRONG_STEP
 from factory.coat.demonstrations.leaks import gives_answer
 from factory.coat.demonstrations.reading import (
     CRITIQUE_SCHEMA,
@@ -252,7 +253,7 @@ def verification_fault(ask: VerifyAsk, remark: Remark) -> str | None:
         return "the verification states something false"
     equations = judged(ask.steps)
     if not all(equation.holds for equation in equations):
-        return "the verified step is wrong"
+        return WRONG_STEP
     if refuses(remark.text):
         return "the verification calls a right step wrong"
     values = {value for equation in equations for value in (equation.value, equation.true_value)}

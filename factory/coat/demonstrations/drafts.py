@@ -19,7 +19,7 @@ from factory.coat.demonstrations.critics import (
     refuses,
 )
 from factory.coat.demonstrations.equations import judged
-from factory.coat.demonstrations.reference import comparable, first_wrong
+from factory.coat.demonstrations.exact import comparable, first_wrong
 from factory.coat.demonstrations.stitch import Trajectory
 from factory.identity import row_id
 from factory.schemas import CriticJudgement, DemonstrationType, Problem, Rollout

@@ -28,8 +28,10 @@ from factory.coat.demonstrations.critics import (
 from factory.coat.demonstrations.divergence import gold_steps
 from factory.coat.demonstrations.drafts import Draft, Flaw, Source, judgement
 from factory.coat.demonstrations.equations import equations_of
+from factory.coat.demonstrations.exact import comparable, first_wrong
+from factory.coat.demonstrations.keys import critique_key, verify_key
 from factory.coat.demonstrations.reading import read_verification
-from factory.coat.demonstrations.reference import comparable, first_wrong, step_fault
+from factory.coat.demonstrations.reference import step_fault
 from factory.coat.demonstrations.stitch import Trajectory, said
 from factory.engines.flow import Flow, run
 from factory.engines.protocol import Completion
@@ -82,7 +84,7 @@ class Workshop:
         place = self._place(source)
         if place is None:
             return self._drop(source, "no intermediate step to verify")
-        critic, asked = self.critics[0], VerifyAsk(source.problem, source.rollout.steps[:place], ("verify", source.rollout.id))
+        critic, asked = self.critics[0], VerifyAsk(source.problem, source.rollout.steps[:place], verify_key(source.rollout.id))
         remark = yield from critic.verify(asked)
         fault = remark.failure or verification_fault(asked, remark)
         self._judge(critic, source, asked, remark, fault)
@@ -265,7 +267,7 @@ class Workshop:
 
 
 def _critique_ask(flaw: Flaw, round: int) -> CritiqueAsk:
-    key = ("critique", flaw.source.rollout.id, flaw.draft.type, round)
+    key = critique_key(flaw.source.rollout.id, flaw.draft.type, round)
     return CritiqueAsk(flaw.source.problem, flaw.steps, key, flaw.before, flaw.earlier, flaw.earlier_critique)
 
 

@@ -9,8 +9,8 @@ How equations are compared is divergence.py's, unless the kind of problems has a
 from collections.abc import Sequence
 
 from factory.coat.demonstrations.critics import CriticName, CritiqueAsk, Remark, VerifyAsk
-from factory.coat.demonstrations.divergence import Divergence, gold_steps
-from factory.coat.demonstrations.equations import equations_of, judged
+from factory.coat.demonstrations.equations import judged
+from factory.coat.demonstrations.exact import NOT_FIRST, RIGHT_STEP, comparable, first_wrong
 from factory.engines.flow import Flow
 from factory.problems.manners import manners_of
 from factory.schemas import Problem
@@ -44,23 +44,11 @@ def verify_last(problem: Problem, steps: Sequence[str]) -> str | None:
     return f"{last.left} is {last.right}. {manners_of(problem).approval}"
 
 
-def comparable(problem: Problem, steps: Sequence[str]) -> bool:
-    """Whether there is anything to compare: equations in the gold solution and in the attempt."""
-    return bool(equations_of(gold_steps(problem)) and equations_of(steps))
-
-
-def first_wrong(problem: Problem, steps: Sequence[str], before: Sequence[str] = ()) -> Divergence | None:
-    """The first wrong step of an attempt, None when it does not differ from the gold solution or nothing can be compared."""
-    if not comparable(problem, (*before, *steps)):
-        return None
-    return manners_of(problem).compare(problem, steps, before)
-
-
 def step_fault(ask: CritiqueAsk, step: int) -> str | None:
     """Why `step` is not the first wrong one of the ask's steps; None when it is, or when there are no equations to tell by."""
     if not comparable(ask.problem, (*ask.before, *ask.steps)):
         return None
     found = first_wrong(ask.problem, ask.steps, ask.before)
     if found is None:
-        return "the criticised step is right by its equations"
-    return None if (found.since or found.step) <= step <= found.step else "the criticised step is not the first wrong one"
+        return RIGHT_STEP
+    return None if (found.since or found.step) <= step <= found.step else NOT_FIRST

@@ -15,7 +15,8 @@ from factory.coat import grammar
 from factory.coat.demonstrations.divergence import gold_text
 from factory.coat.demonstrations.drafts import Draft, Source
 from factory.coat.demonstrations.equations import equations_of
-from factory.coat.demonstrations.reference import first_wrong
+from factory.coat.demonstrations.exact import first_wrong
+from factory.coat.demonstrations.thoughts import with_thoughts
 from factory.coat.pass_rates import ALL, Window, outside
 from factory.engines.protocol import Scorer
 from factory.identity import row_id, seed_for
@@ -42,7 +43,7 @@ def sources(
     rejects: list[Reject] = []
     for rollout in sorted(rollouts, key=lambda rollout: seed_for(seed, STAGE, "keep", rollout.id)):
         group = groups[rollout.problem_id, rollout.verdict]
-        rollout = _with_thoughts(rollout, steps) if thinking else rollout
+        rollout = with_thoughts(rollout, steps) if thinking else rollout
         if reason := outside(rollout.pass_rate, pass_rate, "demonstrations.pass_rate") or _invalid(rollout, group, steps):
             rejects.append(reject(STAGE, rollout, reason, rollout.problem_id))
         else:
@@ -51,13 +52,6 @@ def sources(
     not_drawn = sum(len(group) for group in groups.values()) - len(kept)
     assert len(kept) + len(rejects) + not_drawn == len(rollouts)
     return kept, rejects, not_drawn
-
-
-def _with_thoughts(rollout: Rollout, steps: By) -> Rollout:
-    if not rollout.reasoning or not rollout.reasoning.strip():
-        return rollout
-    text = f"{rollout.reasoning.strip()}\n\n{rollout.completion}"
-    return replace(rollout, completion=text, steps=split(text, steps))
 
 
 def _invalid(rollout: Rollout, same: dict[str, Rollout], steps: By) -> str | None:

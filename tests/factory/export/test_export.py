@@ -44,6 +44,23 @@ def test_trl_reads_pairs_with_an_explicit_prompt(exported: Callable) -> None:
     assert "margin" not in rows_of(exported("trajectory_pairs", "trl")[0] / "train.parquet")[0]
 
 
+def test_trl_reads_steps_with_their_labels(exported: Callable) -> None:
+    """TRL's docs, "Dataset formats and types": stepwise supervision is a text, a list of texts, and as many booleans."""
+    out, told = exported("process_rewards", "trl")
+    assert told.use == "steps"
+    types = pq.read_schema(out / "train.parquet")
+    assert [str(types.field(name).type) for name in ("prompt", "completions", "labels")] == [
+        "string",
+        "list<element: string>",
+        "list<element: bool>",
+    ]
+    rows = rows_of(out / "train.parquet")
+    assert told.rows == len(rows) == 12
+    assert all(len(row["completions"]) == len(row["labels"]) > 1 for row in rows)
+    assert {row["labels"][-1] for row in rows} == {True, False}
+    assert "step_separator" in (out / "README.md").read_text(encoding="utf-8")
+
+
 def test_trl_reads_prompts_with_the_columns_of_the_reward_function(exported: Callable) -> None:
     """TRL's docs, GRPOTrainer, "Using a custom reward function": all other columns are passed to it."""
     row = rows_of(exported("restarts_r2", "trl")[0] / "train.parquet")[0]

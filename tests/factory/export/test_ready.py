@@ -80,6 +80,8 @@ def test_every_dataset_of_the_line_has_a_use_but_templates(handed_on: Any) -> No
         ("verl", "orm_pairs_r1", "verl trains no reward model and no DPO: export pairs to trl or openrlhf"),
         ("verl", "corpus", "a corpus is plain text"), ("verifiers", "demonstrations", "takes prompts whose answer can be checked"),
         ("verifiers", "trajectory_pairs", "export pairs to trl or openrlhf"),
+        *((target, "process_rewards", f"{target} trains no process reward model: export labelled steps to trl")
+          for target in ("verl", "openrlhf", "verifiers")),
     ],
 )  # fmt: skip
 def test_what_a_trainer_cannot_read_is_refused_with_the_reason(handed_on: Any, target: str, name: str, reason: str) -> None:

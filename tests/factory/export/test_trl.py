@@ -80,3 +80,19 @@ def test_grpo_trainer_calls_our_grader_and_goes_on_from_the_prefix(
     assert seen
     assert set(seen) <= set(prompts)
     assert [entry["rewards/watched/mean"] for entry in trainer.state.log_history if "rewards/watched/mean" in entry] == [0.0]
+
+
+def test_prm_trainer_labels_the_last_token_of_each_step(exported: Callable, tiny: Path, tmp_path: Path) -> None:
+    """TRL 1.0 to 1.10 have it; the released dataset is in the same columns."""
+    prm = pytest.importorskip("trl.experimental.prm", reason="this TRL has no trainer of process reward models")
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    out, told = exported("process_rewards", "trl")
+    words, model = AutoTokenizer.from_pretrained(tiny), AutoModelForTokenClassification.from_pretrained(tiny, num_labels=2)
+    args = prm.PRMConfig(output_dir=str(tmp_path / "p"), step_separator="\n", **PLAIN)
+    trainer = prm.PRMTrainer(model, args, train_dataset=rows(out), processing_class=words)
+    assert len(trainer.train_dataset) == told.rows
+    for row, ours in zip(trainer.train_dataset, rows(out), strict=True):
+        assert [label for label in row["labels"] if label != -100] == [int(label) for label in ours["labels"]]
+        assert words.decode(row["input_ids"]).endswith("\n".join(ours["completions"]) + "\n")
+    assert losses(trainer)[0] > 0

@@ -12,7 +12,7 @@ from factory.language.conversation import begun, said
 from factory.schemas import Demonstration, OrmPair, Restart, Template, TrajectoryPair, field_types
 from factory.storage import TABLES, read_rows, read_table
 from factory.tables import TABLES as ROW_TYPES
-from factory.tables import Adjustment
+from factory.tables import Adjustment, ProcessReward
 
 BREAKS = {
     "demonstrations": (Demonstration, {
@@ -43,6 +43,12 @@ BREAKS = {
         "answer_not_given": {"steps": ("\\boxed{9}",)}, "values_of_parents": {"value_fetch": 0.5}, "choice_of_values": {"choice": "fetch"},
         "choice_said": {"completion": "stop"}, "interval_holds_gain": {"interval": ()},
         "prompt_of_problem": {"prompt": said("user", "What?")},
+    }),
+    "process_rewards": (ProcessReward, {
+        "asks_problem": {"prompt": "What?"}, "label_a_step": {"labels": (True,)}, "false_from_first_wrong": {"labels": (False, True, True)},
+        "last_of_verdict": {"labels": (True, True)}, "steps_of_parent": {"completions": ("\\boxed{1}",)},
+        "exact_again": {"compared": False, "exact_step": None}, "first_wrong_of_source": {"by": "critic"},
+        "control_tokens_in_place": {"completions": ("3 + 4 = 7 <|im_end|>",)}, "split_is_train": {"problem_id": "nowhere"},
     }),
     "trajectory_pairs": (TrajectoryPair, {
         "rewards_differ": {"reward_rejected": 1.0}, "rewards_of_parents": {"reward_chosen": 0.9}, "plans_readable": {"chosen": "a plan"},

@@ -44,14 +44,15 @@ def test_every_profile_fits_its_graph(file: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_section_that_the_graph_needs_and_the_params_lack_is_wrong(project: Path, document: dict[str, Any]) -> None:
-    for section in ("demonstrations", "format_tuning"):
+    for section in ("demonstrations", "process_rewards", "format_tuning"):
         document.pop(section)
     document |= {"rounds": {}, "distillations": {}}
     document["policies"] = {"base": {"model": "base", "part": 0}}
     kept = ("orm_pairs_base", "templates", "structure", "plans_sft", "trajectory_pairs", "adjustments")
     document["datasets"] = {name: document["datasets"][name] for name in kept}
     found = said(document)
-    extra = "dvc.yaml has cot_control, demonstrations, format_tuning, for which the params have no section: `dvc repro` stops there"
+    lacking = "cot_control, demonstrations, format_tuning, process_rewards"
+    extra = f"dvc.yaml has {lacking}, for which the params have no section: `dvc repro` stops there"
     assert ("wrong", extra) in found
     assert any("depends on the params demonstrations" in text for _, text in found)
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub_server import HubServer
@@ -12,7 +13,7 @@ DOCS = Path(__file__).parents[3] / "docs/publishing.md"
 SFT = ("corpus", "demonstrations", "cot_demonstrations", "distillation_r1", "structure", "plans_sft", "adjustments")
 CASES = [
     *((name, "SFT") for name in SFT), ("orm_pairs_r1", "Reward"), ("orm_pairs_r1", "DPO"), ("trajectory_pairs", "DPO"),
-    ("restarts_r1", "GRPO"),
+    ("restarts_r1", "GRPO"), ("process_rewards", "PRM"),
 ]  # fmt: skip
 LITTLE = {
     "max_steps": 1,
@@ -60,6 +61,8 @@ def test_a_config_trains_in_two_lines(repo: str, model: str, tmp_path: Path, nam
     import trl
     from datasets import load_dataset
 
+    if kind == "PRM":
+        return stepwise(load_dataset(repo, name, split="train", cache_dir=str(tmp_path / "cache")))
     more = {"num_generations": 2, "max_completion_length": 4} if kind == "GRPO" else {}
     args = getattr(trl, f"{kind}Config")(output_dir=str(tmp_path / "out"), **LITTLE, **more)
     rewards = {
@@ -70,6 +73,18 @@ def test_a_config_trains_in_two_lines(repo: str, model: str, tmp_path: Path, nam
     trainer.train()
     assert trainer.state.global_step == 1
     assert trainer.state.log_history
+
+
+def stepwise(rows: Any) -> None:
+    """This TRL has no PRMTrainer any more: its documented format, which tests/factory/export/test_trl.py trains on where it has one."""
+    from datasets import List, Value
+
+    assert [rows.features[name] for name in ("prompt", "completions", "labels")] == [
+        Value("string"),
+        List(Value("string")),
+        List(Value("bool")),
+    ]
+    assert all(len(row["completions"]) == len(row["labels"]) > 0 for row in rows)
 
 
 def test_the_table_of_the_docs_has_every_dataset_of_the_line(line) -> None:

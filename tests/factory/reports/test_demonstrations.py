@@ -2,13 +2,14 @@
 
 import xml.etree.ElementTree as ET
 from math import log
+from pathlib import Path
 
 import pytest
 
 from factory import storage
 from factory.language.conversation import said
 from factory.reports.agreement import Share
-from factory.reports.demonstrations import LeadIns, demonstrations, grouped, lead_ins_of, p90, types_of, words, yield_of
+from factory.reports.demonstrations import LeadIns, demonstrations, grouped, lead_ins_of, p90, rejected, types_of, words, yield_of
 from factory.reports.page import Figure, Prose, Table
 from factory.schemas import CriticJudgement, Demonstration, Problem, Reject
 
@@ -65,17 +66,19 @@ def test_lead_ins_by_what_they_are_for() -> None:
     assert LeadIns("verify", {"a": 0}, 3).entropy == 0.0
 
 
-def test_yield_is_of_candidates_and_rollouts_are_apart() -> None:
+def test_yield_is_of_candidates_and_rollouts_are_apart(tmp_path: Path) -> None:
     rejects = [reject(1, "the same text", "p"), reject(2, "still wrong", "rollout"), reject(3, "still wrong", "other")]
-    found = yield_of(2, rejects, [problem()])
+    storage.write_rows(tmp_path / "rejects.parquet", Reject, rejects)
+    storage.write_rows(tmp_path / "problems.parquet", Problem, [problem()])
+    found = yield_of(2, *rejected(tmp_path / "rejects.parquet", tmp_path / "problems.parquet"))
     assert found.refused == (("the same text", 1),)
     assert found.accepted == Share(2, 4)
     assert found.rejects == (("still wrong", 2),)
 
 
 def test_a_long_tail_of_reasons_is_one_line() -> None:
-    rejects = [reject(n, f"no COAT trajectory: step {n}", "r") for n in range(3)] + [reject(9, "still wrong", "r"), reject(8, "leaks", "r")]
-    assert grouped(rejects, most=2) == (("no COAT trajectory", 3), ("still wrong", 1), ("1 other reasons", 1))
+    rejects = {f"no COAT trajectory: step {n}": 1 for n in range(3)} | {"still wrong": 1, "leaks": 1}
+    assert grouped(rejects, most=2) == (("no COAT trajectory", 3), ("leaks", 1), ("1 other reasons", 1))
     assert len(grouped(rejects, most=5)) == 5  # few reasons stay as they are
 
 

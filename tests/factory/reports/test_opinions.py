@@ -206,10 +206,10 @@ class TestTheTables:
 class TestRows:
     def test_of_a_line(self, small_line) -> None:
         found = list(of_line(small_line.params))
-        assert len(found) == len(small_line.rollouts) * len(small_line.params.policies)
+        assert sum(attempt.rows for attempt in found) == len(small_line.rollouts) * len(small_line.params.policies)
         assert {attempt.verdict for attempt in found} == {"correct", "wrong"}
         report = second_opinions(found, small_line.params.grading, most=200)
-        assert report.rows == len(found)
+        assert report.rows == sum(attempt.rows for attempt in found)
         assert not any(row.stale or row.differs for row in report.found)
         titles = {section.title: section for section in sections_of(small_line.params, (), report)}
         assert [type(block) for block in titles["Grading"].blocks] == [Prose, Table]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -24,6 +25,7 @@ from factory.reports.readable import fields_of, visible
 from factory.reports.report import sections_of
 from factory.schemas import Answer, CriticJudgement, Demonstration, Problem, Restart
 
+ROOT = Path(__file__).parents[3]
 ATTACK = "<script>alert(1)</script>"
 
 
@@ -62,6 +64,7 @@ def evaluated(line) -> None:
 
 def test_the_report_has_every_part_that_has_run(small_line) -> None:
     evaluated(small_line)
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
     release("restarts_r1", small_line.params)
     rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
     refused = [storage.reject("demonstrations", row, "the critic's remark was not understood") for row in rows[:2]]
@@ -71,14 +74,15 @@ def test_the_report_has_every_part_that_has_run(small_line) -> None:
         csv.writer(stream).writerows([("iteration", "reward"), (1, -0.5), (2, ""), (3, -0.1)])
     sections = {section.title: section for section in sections_of(small_line.params)}
     assert list(sections) == [
-        "Headline", "Differences", "Self-correction", "Planner", "Training", "World", "Stages", "Audits", "Pass rates", "Demonstrations",
-        "Rows to read",
+        "The line", "Datasets", "Tables", "Cost", "World", "Pass rates", "Demonstrations", "Training", "Accuracies", "Differences",
+        "Self-correction", "Planner",
     ]  # fmt: skip
-    table = next(block for block in sections["Headline"].blocks if isinstance(block, Table))
+    table = next(block for block in sections["Accuracies"].blocks if isinstance(block, Table))
     assert table.headers == ("model", "split", "pass@1", "95 % interval", "procedures", "n")  # the only group of these problems
     assert ("policy_r1", "heldout", "1.000", "0.342 to 1.000", "1.000", "2") in table.rows
-    stages, reasons = sections["Stages"].blocks
-    assert ("demonstrations", "6 demonstrations, 6 cot_demonstrations", "2", "75.0 %") in stages.rows
+    picture, stages, reasons = sections["The line"].blocks
+    assert "6 demonstrations, 6" in picture.svg
+    assert ("demonstrations", "6 demonstrations, 6 cot_demonstrations", "2", "75.0 %", "not audited") in stages.blocks[0].rows
     assert reasons.rows == (("demonstrations", "the critic's remark was not understood", "2"),)
     settled, *figures, ends, _ = sections["Training"].blocks
     assert settled.text == (
@@ -91,18 +95,21 @@ def test_the_report_has_every_part_that_has_run(small_line) -> None:
     assert [row[0] for row in families.rows] == ["tally"]  # the only family of these problems
     space = spaces(small_line.params.problems.world, [])["tally"][0]
     assert families.rows[0][1:] == (f"{space:,}", "10", f"{1000 / space:.1f} %")
-    assert [block.caption.split(":")[0] for block in sections["Audits"].blocks] == ["restarts_r1"]
-    assert len([block for block in sections["Rows to read"].blocks if block.title.startswith("demonstrations ")]) == 3
+    summary = {row[0]: row for row in sections["Datasets"].blocks[0].rows}
+    assert summary["restarts_r1"][4] == "passed"
+    assert summary["demonstrations"][4] == "not audited"
+    assert [heading.text for heading in sections["Datasets"].headings] == [*summary]
+    assert any(block.title == "demonstrations 1 of 6" for block in sections["Datasets"].blocks if isinstance(block, Sample))
 
 
 def test_a_report_of_nothing_but_problems(small_line) -> None:
     for path in storage.TABLES.glob("*.parquet"):
         if path.stem != "problems":
             path.unlink()
-    assert [section.title for section in sections_of(small_line.params)] == ["World", "Stages"]
+    assert [section.title for section in sections_of(small_line.params)] == ["The line", "Tables", "World"]
     elsewhere = small_line.params.problems.model_copy(update={"world": None})
     params = small_line.params.model_copy(update={"problems": elsewhere})
-    assert [section.title for section in sections_of(params)] == ["Stages"]
+    assert [section.title for section in sections_of(params)] == ["The line", "Tables"]
 
 
 def test_the_page_loads_nothing_and_runs_nothing(small_line) -> None:

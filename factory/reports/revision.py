@@ -1,0 +1,162 @@
+"""What another revision of the project had: its params, metrics and lock from git, its tables from DVC's cache by their hashes.
+
+    old = Revision.of("HEAD~3")
+    old.commit, old.date                              → ("8128484…", "2026-11-28")
+    old.file("data/tables/restarts_r1.parquet")       → Path(".dvc/cache/files/md5/3f/a9…"), None where its lock names no such file
+
+Nothing is checked out. What the cache lacks is said with how to fetch it.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from factory.errors import DataError
+
+LOCK, LINE, PARAMS, METRICS = "dvc.lock", "dvc.yaml", "params.yaml", "data/evaluation/metrics.json"
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A stage as the lock of a revision has it: path or parameter → hash or value."""
+
+    deps: Mapping[str, str]
+    params: Mapping[str, Any]
+    outs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """`name` as it was asked for; `commit` whole; `date` ISO 8601, a day."""
+
+    name: str
+    commit: str
+    date: str
+
+    @classmethod
+    def of(cls, name: str) -> "Revision":
+        """Raises DataError outside of git, for an unknown revision, and for one without a dvc.lock."""
+        inside = _git("rev-parse", "--is-inside-work-tree")
+        if inside is None:
+            raise DataError(
+                f"{Path.cwd()} is in no repository of git (or git is not installed): there is no other revision to compare with"
+            )
+        commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if not commit:
+            raise DataError(f"{name} is no revision of git here: `git log --oneline -- dvc.lock` lists those with data of their own")
+        date = _git("log", "-1", "--format=%cs", commit.strip()) or ""
+        return cls(name, commit.strip(), date.strip())
+
+    @property
+    def label(self) -> str:
+        short = self.commit[:8]
+        return f"{self.name} ({short}, {self.date})" if not self.commit.startswith(self.name) else f"{short} ({self.date})"
+
+    def text(self, path: str) -> str | None:
+        """A file that git tracks, relative to the working directory; None where the revision has none."""
+        return _git("show", f"{self.commit}:./{path}")
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        return _mapping(self.text(PARAMS), f"{PARAMS} of {self.name}")
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        try:
+            return json.loads(self.text(METRICS) or "{}")
+        except ValueError:
+            raise DataError(f"{METRICS} of {self.name} is no JSON document: compare with another revision") from None
+
+    @cached_property
+    def stages(self) -> dict[str, Locked]:
+        """Of its line: DVC leaves stages of former lines in the lock."""
+        text = self.text(LOCK)
+        if text is None:
+            raise DataError(f"{self.name} has no {LOCK}: nothing says which data it had")
+        return locked(text, self.text(LINE), self.params, f"{LOCK} of {self.name}")
+
+    @cached_property
+    def outs(self) -> dict[str, str]:
+        return {path: digest for stage in self.stages.values() for path, digest in stage.outs.items()}
+
+    @cached_property
+    def _cache(self) -> Path:
+        answer = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+        if answer.returncode:
+            raise DataError(f"`dvc cache dir` failed: {(answer.stderr.strip().splitlines() or ['no output'])[-1]}")
+        return Path(answer.stdout.strip().splitlines()[-1])
+
+    def _place(self, digest: str) -> Path:
+        return self._cache / "files" / "md5" / digest[:2] / digest[2:]
+
+    def file(self, path: str) -> Path | None:
+        """Where the cache has a file of it; None where its lock names none, or the cache lacks it (see `missing`)."""
+        digest = self.outs.get(path)
+        place = self._place(digest) if digest else None
+        return place if place and place.is_file() else None
+
+    def missing(self, paths: Iterable[str]) -> list[str]:
+        """Which of these its lock names and the cache lacks."""
+        return [path for path in paths if path in self.outs and not self._place(self.outs[path]).is_file()]
+
+    def require(self, paths: Iterable[str]) -> None:
+        """Raises DataError with what the cache lacks, and how to fetch it."""
+        if lost := self.missing(paths):
+            more = f" and {len(lost) - 1} more files" if len(lost) > 1 else ""
+            verb = "are" if more else "is"
+            raise DataError(
+                f"{lost[0]}{more} of {self.name} (md5 {self.outs[lost[0]]}) {verb} not in DVC's cache, {self._cache}: check "
+                f"that revision out and `dvc fetch`, or compare what there is with --partial"
+            )
+
+
+def locked(text: str, line: str | None, params: Mapping[str, Any], what: str) -> dict[str, Locked]:
+    """The stages of a lock that its own dvc.yaml and params still have. Raises DataError for a text that is no lock."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        known = dict(yaml.load(line, loader)["stages"]) if line else None
+        found = {}
+        for title, stage in yaml.load(text, loader)["stages"].items():
+            if known is None or _belongs(title, known, params):
+                values = {name: value for file in (stage.get("params") or {}).values() for name, value in file.items()}
+                found[title] = Locked(_hashes(stage.get("deps")), values, _hashes(stage.get("outs")))
+        return found
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
+        raise DataError(f"{what} cannot be read: it is no lock of DVC") from None
+
+
+def _belongs(title: str, known: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    name, at, key = title.partition("@")
+    if name not in known or bool(at) != ("foreach" in known[name]):
+        return False
+    section = re.fullmatch(r"\$\{(\w+)\}", str(known[name]["foreach"])) if at else None
+    return section is None or key in (params.get(section[1]) or {})
+
+
+def _hashes(entries: list[dict[str, Any]] | None) -> dict[str, str]:
+    return {str(entry["path"]): str(entry.get("md5", "")) for entry in entries or []}
+
+
+def _mapping(text: str | None, what: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text) if text else {}
+    except yaml.YAMLError:
+        raise DataError(f"{what} is no YAML") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _git(*words: str) -> str | None:
+    """What git says, None where it refuses or is not there."""
+    try:
+        answer = subprocess.run(["git", *words], capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    return answer.stdout.decode("utf-8", "replace") if answer.returncode == 0 else None
