@@ -1,4 +1,4 @@
-"""Checks of process rewards, as those of checks.py: steps, labels and verdict of the rollout, and the first wrong step that was named.
+"""Checks of process rewards: steps, labels and verdict of the rollout, and the first wrong step that was named (entries: table.py).
 
 exact_again(row, background)   → False where the reference critic, asked again, names another step than the row has
 """
@@ -45,6 +45,3 @@ def first_wrong_of_source(row: ProcessReward, _: Background) -> bool:
     known, said = (row.compared, row.exact_step) if row.by == "exact" else (row.judged, row.critic_step)
     silent = (row.compared or row.exact_step is None) and (row.judged or row.critic_step is None)
     return known and said == row.first_wrong and silent and len(row.parents) == 1 + row.judged
-
-
-CHECKS = (asks_problem, label_a_step, false_from_first_wrong, last_of_verdict, steps_of_parent, exact_again, first_wrong_of_source)
