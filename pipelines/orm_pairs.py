@@ -3,6 +3,7 @@
 from factory.coat.preferences import pairs_of_table
 from factory.merging import merge, merge_rejects, scratch
 from factory.params import Params
+from factory.processes import workers
 from factory.schemas import OrmPair
 from factory.storage import TABLES
 from pipelines import stage
@@ -11,10 +12,11 @@ from pipelines import stage
 def main(params: Params, item: str) -> None:
     settings = params.require("orm_pairs")
     with scratch(f"orm_pairs_{item}") as folder:
-        made = pairs_of_table(
-            TABLES / f"rollouts_{item}.parquet", folder,
-            per_problem=settings.per_problem, margin=settings.margin, seed=params.seed, round=item,
-        )  # fmt: skip
+        with workers() as each:
+            made = pairs_of_table(
+                TABLES / f"rollouts_{item}.parquet", folder, each,
+                per_problem=settings.per_problem, margin=settings.margin, seed=params.seed, round=item,
+            )  # fmt: skip
         pairs = merge(TABLES / f"orm_pairs_{item}.parquet", OrmPair, made.rows)
         lost = merge_rejects(f"orm_pairs_{item}", made.rejects)
     print(f"{pairs:,} pairs of {made.problems:,} problems; {lost:,} problems without both signs")

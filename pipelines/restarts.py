@@ -6,6 +6,7 @@ from factory.coat.restarts import WINDOW, Draw
 from factory.errors import DataError
 from factory.merging import merge, merge_rejects, scratch
 from factory.params import Params
+from factory.processes import workers
 from factory.schemas import Restart
 from factory.storage import TABLES
 from pipelines import stage
@@ -28,9 +29,9 @@ def main(params: Params, item: str) -> None:
         round=item,
     )
     with scratch(f"restarts_{item}") as folder:
-        buffers = start_states(
-            TABLES / "problems.parquet", TABLES / f"rollouts_{item}.parquet", draw, folder, any_split=round is None
-        )  # fmt: skip
+        with workers() as each:
+            rollouts = TABLES / f"rollouts_{item}.parquet"
+            buffers = start_states(TABLES / "problems.parquet", rollouts, draw, folder, each, any_split=round is None)
         merge(TABLES / f"restarts_{item}.parquet", Restart, buffers.rows)
         merge_rejects(f"restarts_{item}", buffers.rejects)
     print(buffers.summary(draw))

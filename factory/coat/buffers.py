@@ -1,14 +1,15 @@
 """The buffers of start states, out of tables of any size (Satori Algorithm 1). What concerns one row alone stands in `restarts.py`.
 
     with scratch("restarts_r1") as folder:
-        buffers = start_states(TABLES / "problems.parquet", TABLES / "rollouts_r1.parquet", draw, folder)
+        with workers() as each:
+            buffers = start_states(TABLES / "problems.parquet", TABLES / "rollouts_r1.parquet", draw, folder, each)
         merge(TABLES / "restarts_r1.parquet", Restart, buffers.rows)
 
 Every rollout is judged; parents are drawn from the columns that this leaves; the texts of those drawn are read again and cut. The first and
 the last a row group at a time in several processes. A seed of names decides, so nothing depends on how many there are.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -26,7 +27,7 @@ from factory.coat.restarts import WINDOW, Buffers, Draw, Prefer, after_parent, a
 from factory.errors import DataError
 from factory.language.prompting import Prompts
 from factory.merging import Run, spill
-from factory.processes import mapped
+from factory.processes import Each
 from factory.row_groups import Group, groups, read_group
 from factory.schemas import Problem, Reject, Restart, Rollout, Row, arrow_schema, field_types
 from factory.storage import reject
@@ -38,7 +39,6 @@ KNOWN = ("id", "split", "answer", "answer_kind", "decimals")
 ASKED = ("id", "problem", "solution", "answer", "answer_kind", "decimals")
 HELD = 1 << 25  # characters of rejects that are held before they are set aside
 KEYS = 20_000  # problems for which one process draws at once
-Mapped = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
 
 class Part(NamedTuple):
@@ -54,15 +54,12 @@ class Part(NamedTuple):
         return keep
 
 
-def start_states(
-    problems: Path, rollouts: Path, draw: Draw, folder: Path, *, any_split: bool = False, processes: int | None = None
-) -> Buffers:
+def start_states(problems: Path, rollouts: Path, draw: Draw, folder: Path, each: Each, *, any_split: bool = False) -> Buffers:
     """D0, D+, D- and a teacher's beginnings, of train problems that the round's policy was sampled on; with `any_split` of all. Both tables
-    are sorted by id.
+    are sorted by id. `each`: the processes that read row groups (factory/processes.py).
 
     Raises DataError for a parent whose problem the table lacks."""
-    found, each = Buffers(), partial(mapped, processes=processes)
-    sources, tries = groups(problems), groups(rollouts)
+    found, sources, tries = Buffers(), groups(problems), groups(rollouts)
     every = _columns(sources, Problem, KNOWN)
     tried = _judged(tries, every["id"], draw, folder, each, found)
     known = tried.group_by("problem").agg(pl.col("pass_rate").last()).rename({"problem": "place"})
@@ -96,7 +93,7 @@ def _outside(draw: Draw, rate: float | None) -> str | None:
 # -- which rollouts can be continued
 
 
-def _judged(tries: Sequence[Group], names: pl.Series, draw: Draw, folder: Path, each: Mapped, found: Buffers) -> pl.DataFrame:
+def _judged(tries: Sequence[Group], names: pl.Series, draw: Draw, folder: Path, each: Each, found: Buffers) -> pl.DataFrame:
     """place, problem (where its id stands among `names`), pass_rate and sign of every rollout: no sign where it is a reject, "" where no
     sign was asked for."""
     tables = []
@@ -151,7 +148,7 @@ def _rejected(draw: Draw, folder: Path, group: Group, reasons: Sequence[str | No
 # -- D+ and D-
 
 
-def _quota(parents: pl.DataFrame, names: pl.Series, sign: str, draw: Draw, each: Mapped) -> pl.DataFrame:
+def _quota(parents: pl.DataFrame, names: pl.Series, sign: str, draw: Draw, each: Each) -> pl.DataFrame:
     """At most one parent a problem, and of these the first `per_sign`: in seeded order; `even`: those first whose problem's pass rate is
     nearest to 1/2, `hard`: whose is lowest."""
     parents = parents.sort("problem", "place")  # of a problem in the order of their ids
@@ -189,7 +186,7 @@ def _first(problems: pl.DataFrame, count: int, draw: Draw, buffer: str) -> pl.Da
 
 
 def _teachable(
-    sources: Sequence[Group], startable: pl.DataFrame, never: pl.DataFrame, draw: Draw, folder: Path, each: Mapped, found: Buffers
+    sources: Sequence[Group], startable: pl.DataFrame, never: pl.DataFrame, draw: Draw, folder: Path, each: Each, found: Buffers
 ) -> list[int]:  # fmt: skip
     """Places of the problems whose gold solution can be begun. The others are rejects, and so are problems outside of the window."""
     looked = startable.with_columns(never=pl.col("place").is_in(never["place"].implode()))

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from factory.identity import row_id, seed_for
 from factory.merging import LZ4, Run, one_batch, spill
-from factory.processes import mapped
+from factory.processes import Each
 from factory.row_groups import Group, groups, read_group
 from factory.schemas import Conversation, FinishReason, OrmPair, Reject, Rollout, Verdict, arrow_schema, field_types
 from factory.storage import reject, values_of
@@ -53,16 +53,14 @@ class Pairs:
     problems: int = 0
 
 
-def pairs_of_table(
-    rollouts: Path, folder: Path, *, per_problem: int, margin: float, seed: int, round: str, processes: int | None = None
-) -> Pairs:
-    """What `orm_pairs` makes of all rollouts of a table."""
+def pairs_of_table(rollouts: Path, folder: Path, each: Each, *, per_problem: int, margin: float, seed: int, round: str) -> Pairs:
+    """What `orm_pairs` makes of all rollouts of a table. `each`: the processes that read row groups (factory/processes.py)."""
     sources = groups(rollouts)
     shares = 1 + sum(group.rows for group in sources) // SHARE
-    dealt = list(mapped(partial(_deal, folder, shares), sources, processes))
     pair = partial(orm_pairs, per_problem=per_problem, margin=margin, seed=seed, round=round)
+    dealt = list(each(partial(_deal, folder, shares), sources))
     found = Pairs()
-    for pairs, rejects, problems in mapped(partial(_pair_share, folder, dealt, pair), range(shares), processes):
+    for pairs, rejects, problems in each(partial(_pair_share, folder, dealt, pair), range(shares)):
         found.rows.append(pairs)
         found.rejects.append(rejects)
         found.problems += problems

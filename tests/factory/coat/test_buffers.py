@@ -20,6 +20,7 @@ from factory.identity import row_id
 from factory.language.conversation import said
 from factory.language.steps import split
 from factory.merging import merge, merge_rejects, scratch
+from factory.processes import workers
 from factory.schemas import OrmPair, Problem, Restart, Rollout
 from factory.storage import REJECTS, write_rejects, write_rows
 
@@ -76,7 +77,8 @@ RESTARTS, PAIRS = (
 
 def restarts_of_tables(draw: Draw, *, any_split: bool = False, processes: int | None = 1) -> list[bytes]:
     with scratch("restarts") as folder:
-        made = start_states(PROBLEMS, ROLLOUTS, draw, folder, any_split=any_split, processes=processes)
+        with workers(processes) as each:
+            made = start_states(PROBLEMS, ROLLOUTS, draw, folder, each, any_split=any_split)
         merge(RESTARTS[0], Restart, made.rows)
         merge_rejects("restarts", made.rejects)
     assert list(Path(".factory/scratch").iterdir()) == []
@@ -85,7 +87,8 @@ def restarts_of_tables(draw: Draw, *, any_split: bool = False, processes: int | 
 
 def pairs_of_tables(processes: int | None = 1) -> list[bytes]:
     with scratch("pairs") as folder:
-        made = pairs_of_table(ROLLOUTS, folder, per_problem=3, margin=2.0, seed=5, round="r1", processes=processes)
+        with workers(processes) as each:
+            made = pairs_of_table(ROLLOUTS, folder, each, per_problem=3, margin=2.0, seed=5, round="r1")
         merge(PAIRS[0], OrmPair, made.rows)
         merge_rejects("pairs", made.rejects)
     return tables(PAIRS)
@@ -124,8 +127,8 @@ def test_start_states_are_those_of_algorithm_one_on_rows_in_memory(
     write_rows(RESTARTS[0], Restart, wanted)
     write_rejects("restarts", rejects)
     assert found == tables(RESTARTS)
-    with scratch("restarts") as folder:
-        again = start_states(PROBLEMS, ROLLOUTS, draw, folder, any_split=any_split, processes=1)
+    with scratch("restarts") as folder, workers(1) as each:
+        again = start_states(PROBLEMS, ROLLOUTS, draw, folder, each, any_split=any_split)
     assert again.not_drawn == not_drawn
     assert sum(again.sizes.values()) == len(wanted)
     assert again.left_out == any("pass rate" in row.reason or "gold" in row.reason for row in rejects)

@@ -14,6 +14,7 @@ from factory.identity import row_id
 from factory.language.conversation import said
 from factory.language.prompting import Prompts
 from factory.merging import merge, merge_rejects, scratch
+from factory.processes import workers
 from factory.schemas import Problem, Reject, Restart, Rollout
 from factory.storage import REJECTS, read_rows, write_rows
 
@@ -60,7 +61,8 @@ def made(problems: list[Problem], rollouts: list[Rollout], cuts: Cuts | None = N
     write_rows(Path("problems.parquet"), Problem, problems)
     write_rows(Path("rollouts.parquet"), Rollout, rollouts)
     with scratch("restarts") as folder:
-        found = start_states(Path("problems.parquet"), Path("rollouts.parquet"), drawn, folder, any_split=any_split)
+        with workers() as each:
+            found = start_states(Path("problems.parquet"), Path("rollouts.parquet"), drawn, folder, each, any_split=any_split)
         merge(Path("restarts.parquet"), Restart, found.rows)
         merge_rejects("restarts", found.rejects)
     rows, rejects = read_rows(Path("restarts.parquet"), Restart), read_rows(REJECTS / "restarts.parquet", Reject)
