@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +43,7 @@ STALL = 2.0  # seconds without any answer
 class Timed(OpenAIEngine):
     """Notes how long each request was at a server."""
 
-    seconds: list[float]
+    seconds: "array[float]"
 
     async def ask(self, item: Request, server: Server) -> Completion:
         began = time.monotonic()
@@ -84,6 +85,12 @@ def memory() -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
+def waited() -> float:
+    """Seconds in which threads of this process could have run and got no core."""
+    stats = [path.read_text(encoding="ascii").split() for path in Path("/proc/self/task").glob("*/schedstat")]
+    return sum(int(one[1]) for one in stats) / 1e9
+
+
 def questions(count: int) -> Iterator[Request]:
     draw = random.Random(3)
     words = ["".join(draw.choices("abcdefghij", k=5)) for _ in range(1000)]
@@ -96,10 +103,10 @@ def measure(options: argparse.Namespace, fleet: Fleet, folder: Path) -> None:
     urls = tuple(f"http://127.0.0.1:{port}/v1" for port in fleet.ports)
     role = Role(engine="openai", model="m@1", base_url=urls, concurrency=options.under_way // len(urls))
     backend = Timed(role, Requests(timeout=120, retries=6, max_failed_share=0.01))
-    backend.seconds = []
+    backend.seconds = array("d")
     store = Ledger(folder / "store.sqlite")
     engine = StoredEngine(backend, store, "rollouts")
-    landed: list[float] = []
+    landed = array("d")
     megabytes: dict[int, float] = {}
     tokens = failed = 0
     third = threading.Event()
@@ -124,6 +131,7 @@ def measure(options: argparse.Namespace, fleet: Fleet, folder: Path) -> None:
     began, cpu = time.monotonic(), time.process_time()
     run((one(request) for request in questions(options.n)), "fleet")
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    starved = waited()
     engine.close()
     assert store.usage()[0].requests == options.n - failed
     store.close()
@@ -135,7 +143,8 @@ def measure(options: argparse.Namespace, fleet: Fleet, folder: Path) -> None:
     print(f"failed after all attempts: {failed}; tokens an answer: {tokens / options.n:.0f}; {tokens / seconds:,.0f} tokens/s")
     print(f"latency: p50 {cuts[49]:.2f} s, p95 {cuts[94]:.2f} s, p99 {cuts[98]:.2f} s, longest {max(backend.seconds):.1f} s")
     print(f"tail: the last 5 % took {tail:.1f} s, {100 * tail / seconds:.1f} % of the time")
-    print(f"stalls: {sum(gap > STALL for gap in gaps)} of more than {STALL:g} s; the longest gap until 99 % is {max(gaps):.2f} s")
+    print(f"stalls: {sum(gap > STALL for gap in gaps)} of more than {STALL:g} s; the longest gap until 99 % is {max(gaps):.2f} s;", end=" ")
+    print(f"the client's threads waited {starved:.0f} s for a core")
     print("memory: " + ", ".join(f"{size:.0f} MB at {share} %" for share, size in megabytes.items()) + f"; store {stored:.0f} MB")
     print(f"one coordinator: {1e6 * cpu / options.n:.0f} µs of CPU an answer; a core feeds", end=" ")
     print(f"{options.n / cpu:,.0f} answers/s, {tokens / cpu:,.0f} tokens/s")

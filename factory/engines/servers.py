@@ -286,6 +286,10 @@ class Servers(ABC, Generic[Item, Answer]):
 
 def _urls(role: Role) -> list[str]:
     """Raises EngineError for none, or for one that is no plain address. Such a one may hold a key: no message shows it."""
+    if not role.urls and role.base_url_env:
+        raise EngineError(
+            f"{role.model}: the environment variable {role.base_url_env} holds no address of a server: set it, http://host:8000/v1 …"
+        )
     if not role.urls:
         raise EngineError(f"{role.model}: the role has the engine openai and no base_url: write where its server is, http://host:8000/v1")
     for url in role.urls:

@@ -8,6 +8,7 @@ a stage asks for its own with `require`. The classes have no hidden defaults but
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -136,6 +137,7 @@ class Role(Strict):
     prompts: str = "instruct"  # how it is asked: a set of factory/language/prompts (instruct, laptop), or a folder of your own
     models: tuple[str, ...] = ()  # recorded: which models' answers to read
     base_url: str | tuple[str, ...] = ()  # openai: http://host:8000/v1
+    base_url_env: str | None = None  # openai: the environment variable that holds the addresses instead, with spaces between: a cluster's
     listed_as: str | None = None  # openai: its name in the server's list of models, where requests use another; "*": any
     omit: tuple[Literal["n", "seed", "temperature", "top_p", "stop", "response_format"], ...] = ()  # openai: fields that the server refuses
     max_tokens_as: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # openai: the field's name
@@ -152,16 +154,21 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _options_fit(self) -> "Role":
-        options = ("listed_as", "omit", "max_tokens_as", "continue_as", "seed_bits", "batch")
+        options = ("base_url_env", "listed_as", "omit", "max_tokens_as", "continue_as", "seed_bits", "batch")
         given = [name for name in options if getattr(self, name) != type(self).model_fields[name].default]
         if given and self.engine != "openai":
             raise ValueError(f"{given[0]} is an option of the engine openai, and this role's is {self.engine}: leave it out")
+        if self.base_url and self.base_url_env:
+            raise ValueError("base_url and base_url_env both say where the servers are: leave one out")
         if self.dtype and self.engine != "vllm":
             raise ValueError(f"dtype is an option of the engine vllm, and this role's is {self.engine}: leave it out")
         return self
 
     @property
     def urls(self) -> tuple[str, ...]:
+        """() where the environment does not tell them."""
+        if self.base_url_env:
+            return tuple(os.environ.get(self.base_url_env, "").replace(",", " ").split())
         return (self.base_url,) if isinstance(self.base_url, str) else self.base_url
 
 

@@ -10,6 +10,7 @@ from fault_server import FOR_EVER, Fault, FaultServer, answer, fault_servers
 from served import SAMPLING, SETTINGS, ask, asked, requests_of, role_of, said, wait_for
 
 from factory.engines import servers
+from factory.engines.flow import Ask, Flow, run
 from factory.engines.openai_engine import OpenAIEngine
 from factory.engines.protocol import Completion, Request
 from factory.engines.requests import StoredEngine
@@ -25,6 +26,26 @@ def test_least_loaded_first(stored: Callable[..., StoredEngine]) -> None:
         assert len(stored(slow, first, second, concurrency=3).generate(requests_of(60))) == 60
         assert slow.stats.max_in_flight == first.stats.max_in_flight == second.stats.max_in_flight == 3
         assert slow.stats.requests < 12 < 20 < min(first.stats.requests, second.stats.requests)
+
+
+def test_at_the_end_nobody_waits_for_a_slow_server(stored: Callable[..., StoredEngine]) -> None:
+    """It gets what it can while there is more to do, and nothing that the others will have answered before it."""
+    with fault_servers(3, delay=0.02) as (slow, first, second):
+        slow.delay = 0.5
+        engine = stored(slow, first, second)
+        engine.generate(requests_of(40))  # now it is known to be slow
+        before = slow.stats.requests
+        assert before >= 4
+        engine.generate(requests_of(80)[40:])
+        assert slow.stats.requests == before, "forty requests are done in a tenth of a second without it"
+        found = run((_one(engine, request) for request in requests_of(480)[80:]), "long", window=40)
+        assert len(found) == 400
+        assert slow.stats.requests >= before + 4, "with more to come, it is used"
+
+
+def _one(engine: StoredEngine, request: Request) -> Flow[Completion]:
+    (answer,) = yield Ask(engine, [request])
+    return answer
 
 
 def test_a_dead_server_is_dropped_and_used_again(stored: Callable[..., StoredEngine]) -> None:
