@@ -6,29 +6,24 @@ The current side is what lies in the working directory; the other one comes from
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from factory.line import stages_of
-from factory.lineage.run import flat, hidden
+from factory.lineage.run import flat
 from factory.params import Params
 from factory.reports.accuracies import percent
 from factory.reports.compared import Compared, Moved, compare, moved
+from factory.reports.differing import changed_params, differences, gates, metrics, now_params, stages
 from factory.reports.page import Block, Figure, Fold, Heading, Link, Plots, Prose, Sample, Section, Table
 from factory.reports.plots import plot
 from factory.reports.readable import fields_of_dict
 from factory.reports.rejects import reasons_at
-from factory.reports.revision import LINE, LOCK, METRICS, PARAMS, Locked, Revision, locked
+from factory.reports.revision import Revision
 from factory.reports.scan import Scan
-from factory.storage import AUDITS, REJECTS, TABLES, count_rows
+from factory.storage import REJECTS, TABLES, count_rows
 
-HASHED = 256 << 20  # bytes of a table whose hash is computed to see that nothing changed; of a larger one the rows are compared
 LONGEST = 1500  # characters of a column of a row
-FILES = 4  # files of code that are named
 
 
 def against_sections(params: Params, old: Revision, *, partial: bool = False) -> list[Section]:
@@ -63,19 +58,20 @@ def _compared(name: str, old: Revision) -> Compared | None:
     before = old.file(str(path))
     if before is None or not path.exists():
         return None
-    if path.stat().st_size == before.stat().st_size <= HASHED and _md5(path) == old.outs[str(path)]:
+    if path.stat().st_size == before.stat().st_size and _md5(path) == old.outs[str(path)]:
         total = count_rows(path)
         return Compared(total, total, 0, 0, 0)
     return compare(before, path)
 
 
 def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def summary(params: Params, old: Revision, compared: Mapping[str, Compared], lost: list[str]) -> Iterator[Block]:
     changed = [name for name, found in compared.items() if not found.same]
-    differ = sum(True for _ in _differences(flat([old.params]), _now_params()))
+    differ = sum(True for _ in differences(flat([old.params]), now_params()))
     yield Prose(
         f"{params.release.name} as it lies here, against {old.label}: {len(changed)} of {len(compared)} tables that both have differ "
         f"({sum(found.added for found in compared.values()):,} rows came, {sum(found.removed for found in compared.values()):,} went, "
@@ -132,10 +128,11 @@ def yields(params: Params, old: Revision) -> Iterator[Block]:
             table, rejects = place(TABLES / f"{stage.tables[0]}.parquet"), place(REJECTS / f"{stage.rejects}.parquet")
             sides.append((_rows_of(table), _rows_of(rejects)) if table and rejects else None)
         before, now = sides
-        if before and now and before != now:
-            shares = [kept / (kept + rejected) if kept + rejected else None for kept, rejected in (before, now)]
-            points = f"{100 * (shares[1] - shares[0]):+.1f}" if shares[0] is not None and shares[1] is not None else ""
-            lines.append((stage.title, f"{before[1]:,}", f"{now[1]:,}", percent(shares[0]), percent(shares[1]), points))
+        if before and now:
+            one, other = (kept / (kept + rejected) if kept + rejected else None for kept, rejected in (before, now))
+            points = f"{100 * (other - one):+.1f}" if one is not None and other is not None else ""
+            if before[1] != now[1] or percent(one) != percent(other):
+                lines.append((stage.title, f"{before[1]:,}", f"{now[1]:,}", percent(one), percent(other), points))
     if lines:
         yield Table(
             ("stage", "rejects before", "now", "yield before", "now", "points"), tuple(lines), "Stages whose yield or rejects differ"
@@ -216,98 +213,3 @@ def _examples(name: str, found: Compared) -> Iterator[Block]:
     )  # fmt: skip
     if samples:
         yield Fold(f"Rows changed: {len(samples)} of {found.changed:,}", samples)
-
-
-def gates(params: Params, old: Revision) -> Iterator[Block]:
-    """Expectations that hold on one side alone, and verdicts that differ."""
-    lines = []
-    for name in params.datasets:
-        path = AUDITS / f"{name}.json"
-        before = old.file(str(path))
-        if before is None or not path.exists():
-            continue
-        sides = [json.loads(file.read_text(encoding="utf-8")) for file in (before, path)]
-        held = [{(item["says"], item["column"]): item["success"] for item in side["findings"]} for side in sides]
-        for key in dict.fromkeys([*held[1], *held[0]]):
-            words = [{True: "holds", False: "fails", None: "not asked"}[side.get(key)] for side in held]
-            if words[0] != words[1]:
-                lines.append((name, *key, *words))
-        if sides[0]["success"] != sides[1]["success"]:
-            lines.append((name, "the gate's verdict", "", *("passed" if side["success"] else "REFUSED" for side in sides)))
-    if lines:
-        yield Table(("dataset", "expectation", "column", "before", "now"), tuple(lines), "Expectations whose result differs")
-
-
-def metrics(old: Revision) -> Iterator[Block]:
-    path = Path(METRICS)
-    now = flat([json.loads(path.read_text(encoding="utf-8"))]) if path.exists() else {}
-    lines: list[tuple[str, ...]] = []
-    rest: list[tuple[str, ...]] = []
-    for name, one, other in _differences(flat([old.metrics]), now):
-        numbers = isinstance(one, int | float) and isinstance(other, int | float)
-        cells = (name, _value(one), _value(other), f"{other - one:+.4g}" if numbers else "")
-        main = name.endswith(".pass@1") and ".groups." not in name
-        (lines if main else rest).append(cells)
-    headers = ("metric", "before", "now", "difference")
-    if lines:
-        yield Table(headers, tuple(lines), "Accuracies that differ")
-    if rest:
-        yield Table(headers, tuple(rest), "Every other metric that differs", fold=True)
-
-
-def _now_params() -> dict[str, Any]:
-    path = Path(PARAMS)
-    return flat([yaml.safe_load(path.read_text(encoding="utf-8"))]) if path.exists() else {}
-
-
-def changed_params(old: Revision) -> Iterator[Block]:
-    lines = [(name, _value(one), _value(other)) for name, one, other in _differences(flat([old.params]), _now_params())]
-    if lines:
-        yield Table(("param", "before", "now"), tuple(lines), "Params that differ", fold=False)
-
-
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for name in dict.fromkeys([*other, *one]):
-        if one.get(name) != other.get(name):
-            yield name, one.get(name), other.get(name)
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(hidden(value))
-
-
-def stages(old: Revision) -> Iterator[Block]:
-    """Stages of both locks whose code, params or data differ, and whether what they wrote does."""
-    lock, line = Path(LOCK), Path(LINE)
-    if not lock.exists():
-        return
-    text = line.read_text(encoding="utf-8") if line.exists() else None
-    params = yaml.safe_load(Path(PARAMS).read_text(encoding="utf-8")) if Path(PARAMS).exists() else {}
-    ours = locked(lock.read_text(encoding="utf-8"), text, params, LOCK)
-    lines = []
-    for title in dict.fromkeys([*ours, *old.stages]):
-        one, other = old.stages.get(title), ours.get(title)
-        if one is None or other is None:
-            lines.append((title, "only now" if one is None else "only before", "", "", ""))
-        elif cells := _stage(one, other):
-            lines.append((title, *cells))
-    if lines:
-        yield Table(("stage", "code", "params", "data that it reads", "what it writes"), tuple(lines), "Stages that differ", fold=True)
-
-
-def _stage(one: Locked, other: Locked) -> tuple[str, str, str, str] | None:
-    deps = [path for path, _, _ in _differences(one.deps, other.deps)]
-    code, data = [path for path in deps if not path.startswith("data/")], [path for path in deps if path.startswith("data/")]
-    params = [name for name, _, _ in _differences(one.params, other.params)]
-    outs = [path for path, _, _ in _differences(one.outs, other.outs)]
-    if not (deps or params or outs):
-        return None
-    return _few(code), _few(params), _few(data), _few(outs) or "same"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:FILES]) + (f" and {len(names) - FILES} more" if len(names) > FILES else "")

@@ -19,8 +19,9 @@ from factory.grading import grade
 from factory.identity import row_id
 from factory.problems.world import spaces
 from factory.reports.agreement import Share, critic_records, graded
-from factory.reports.charts import Bar, Point, bars, costs, curves, histogram, stacked
-from factory.reports.page import Figure, Prose, Sample, Section, Table, html, markdown
+from factory.reports.charts import POINTS, Bar, Point, bars, costs, curves, histogram, stacked, thinned
+from factory.reports.marked import marked
+from factory.reports.page import LONG, Figure, Heading, Link, Prose, Sample, Section, Table, html, markdown
 from factory.reports.readable import fields_of, visible
 from factory.reports.report import sections_of
 from factory.schemas import Answer, CriticJudgement, Demonstration, Problem, Restart
@@ -127,6 +128,66 @@ def test_the_page_loads_nothing_and_runs_nothing(small_line) -> None:
     assert {attrs["href"].removeprefix("#") for tag, attrs in tags if tag == "a"} <= ids
 
 
+def test_the_same_data_give_the_same_bytes(small_line) -> None:
+    evaluated(small_line)
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
+    release("restarts_r1", small_line.params)
+    first, second = ((html("t", "", found), markdown("t", "", found)) for found in (sections_of(small_line.params) for _ in range(2)))
+    assert first == second
+
+
+def test_a_line_that_has_half_run_shows_what_is_there(small_line) -> None:
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
+    for path in storage.TABLES.glob("*.parquet"):
+        if path.stem not in ("problems", "corpus", "rollouts_base"):
+            path.unlink()
+    sections = {section.title: section for section in sections_of(small_line.params)}
+    picture = sections["The line"].blocks[0]
+    assert isinstance(picture, Figure)
+    assert "no rows yet" in picture.svg
+    assert "12 rollouts" in picture.svg
+    assert [row[0] for row in sections["Datasets"].blocks[0].rows] == ["corpus"]
+    assert [block.title for block in sections["Tables"].blocks] == ["problems: 10 rows", "rollouts_base: 12 rows"]
+    (storage.AUDITS / "corpus.json").parent.mkdir(parents=True, exist_ok=True)
+    (storage.AUDITS / "corpus.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"corpus\.json is no JSON document"):
+        sections_of(small_line.params)
+
+
+def test_long_tables_fold_and_every_heading_is_in_the_contents() -> None:
+    rows = tuple((Link("x", "part"), f"{number:,}", "passed") for number in range(LONG + 1))
+    section = Section(
+        "A part", (Heading("part", "part", "REFUSED"), Table(("name", "n", "gate"), rows, "Many"), Table(("n",), (("1",),), "Few"))
+    )
+    page = html("t", "", [section])
+    assert "<details><summary>Many <small>15 lines</small></summary>" in page
+    assert '<a href="#part">x</a>' in page
+    assert '<th scope="col" class="n">n</th>' in page
+    assert '<span class="good">passed</span>' in page
+    assert '<span class="badge bad">REFUSED</span>' in page
+    tags = Tags(page).seen
+    ids, links = [attrs["id"] for _, attrs in tags if "id" in attrs], [attrs["href"][1:] for tag, attrs in tags if tag == "a"]
+    assert len(ids) == len(set(ids))
+    assert set(links) == {"a-part", "part"}
+    assert sum(tag == "caption" for tag, _ in tags) == sum(tag == "table" for tag, _ in tags) == 2
+    assert "| [x](#part) | 14 | passed |" in markdown("t", "", [section])
+
+
+def test_marks_are_told_apart_by_more_than_colour() -> None:
+    text = "a<|continue|>b<|reflect|>c<|explore|>d \\boxed{\\frac{1}{2}} \\boxed{open\nnext"
+    assert str(marked(text)) == (
+        'a<mark class="act continue">&lt;|continue|&gt;</mark>b<mark class="act reflect">&lt;|reflect|&gt;</mark>c'
+        '<mark class="act explore">&lt;|explore|&gt;</mark>d <mark class="box">\\boxed{\\frac{1}{2}}</mark> '
+        '<mark class="box">\\boxed{open</mark>\nnext'
+    )
+    style = html("t", "", []).partition("</style>")[0]
+    frames = {
+        re.search(rf"mark\.{name} {{[^}}]*}} mark\.{name}::before {{ content: \"(.)", style)[1]
+        for name in ("continue", "reflect", "explore", "box")
+    }
+    assert len(frames) == 4
+
+
 def test_markdown_shows_text_literally() -> None:
     section = Section(
         "A | B",
@@ -143,6 +204,13 @@ def test_charts_are_well_formed_and_to_scale() -> None:
     chart = ET.fromstring(bars([Bar("a<b", "heldout", 0.5, 0.4, 0.6), Bar("a<b", "unseen", 0.25, 0.2, 0.3)]))
     tall, short = (float(box.attrib["height"]) for box in chart.iter("rect") if float(box.attrib["height"]) != 10)
     assert abs(tall - 2 * short) < 0.2
+    peak = [(float(x), 9.0 if x == 77_777 else float(x % 3)) for x in range(100_000)]
+    thin = thinned(peak)
+    assert len(thin) <= POINTS + 2
+    assert {peak[0], peak[-1], (77_777.0, 9.0)} <= set(thin)
+    assert thin == sorted(thin)
+    assert thinned(peak[:POINTS]) == peak[:POINTS]
+    assert histogram({0.5: 3, 1.0: 1}) == histogram([0.5, 0.5, 0.5, 1.0])
     line = ET.fromstring(curves({"one": [(1, 0.0), (2, 1.0)], "two": [(1, 0.5), (2, 0.5)]}))
     assert len(list(line.iter("polyline"))) == 2
     ET.fromstring(curves({"flat": [(1, 0.5)]}))
