@@ -21,8 +21,8 @@ from factory.foreign.checking import NotChecked, checked
 from factory.foreign.columns import AUDITED, LOOKED_AT, TURNS, guess, mapped
 from factory.foreign.reading import Shaper, Unfit, table_of_rows
 from factory.foreign.sources import opened
-from factory.gate.background import gather
 from factory.gate.expectations import Audit, validate
+from factory.gate.gather import gather
 from factory.language.steps import By
 from factory.params import load
 from factory.schemas import Problem, Reject

@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from factory.foreign.reading import Shaper
-from factory.gate import checks as gate
 from factory.gate.background import Background
 from factory.gate.expectations import Audit, Finding, validate
-from factory.gate.leakage import Sides
+from factory.gate.leakage import Sides, marks
+from factory.gate.table import checks_of, suite
 from factory.language.steps import By
 from factory.schemas import Problem, Row, field_types
 
@@ -75,8 +75,8 @@ def _sources(check: Callable[..., Any], seen: set[Any]) -> Iterator[str]:
 def background_of(problems: Mapping[str, Problem], steps: By) -> Background:
     """Only what the rows themselves say of their problems."""
     return Background(
-        purpose="train", notice="", steps=steps, problems=problems, two_sided=frozenset(), sides=Sides([]), rollouts={}, templates={},
-        trajectories={},
+        purpose="train", notice="", steps=steps, problems=problems, two_sided=frozenset(), sides=Sides(marks([])), rollouts={},
+        templates={},        trajectories={},
     )  # fmt: skip
 
 
@@ -85,13 +85,15 @@ def checked(
 ) -> tuple[Audit, list[NotChecked]]:
     """The gate's audit of what can be checked, and the rest. `unread`: records that are no rows, which fail an expectation of their own."""
     audit = validate(kind, table, background_of(problems, shaper.steps))
-    checks, reasons = gate.checks_of(kind), dict[str, str]()
-    for name, check in checks.items():
+    reasons = {name: f"no column is {name}" for name in shaper.absent}
+    for name, check in checks_of(kind).items():
         if reason := _why(name, needs(check), shaper, problems, field_types(row_type)):
             reasons[name] = reason
-    reasons |= {name: f"no column is {name}" for name in shaper.absent}
-    kept, left = [_readable(table.num_rows, unread)], list[NotChecked]()
-    for finding in audit.findings:
+    for entry in suite(kind, "train"):
+        if entry.measure and (lost := [reasons[part] for name in entry.reads if (part := name.partition(".")[0]) in reasons]):
+            reasons[entry.columns[0]] = lost[0]
+    kept, places, left = [_readable(table.num_rows, unread)], list[tuple[int, ...]]([()]), list[NotChecked]()
+    for finding, positions in zip(audit.findings, audit.positions, strict=True):
         reason = next((reasons[name] for name in finding.column.split(", ") if name in reasons), "")
         if reason and finding.column in shaper.absent and finding.says.endswith(" is never null"):
             continue  # one line for all of them, in the table of columns
@@ -99,8 +101,11 @@ def checked(
             left.append(NotChecked(finding.says, finding.critical, reason))
         elif finding.column or not finding.says.startswith("all columns"):
             kept.append(finding)
+            places.append(positions)
+    measures = tuple(item for item in audit.measures if item.name not in reasons)
+    columns = {name: told for name, told in audit.columns.items() if name.partition(".")[0] not in shaper.absent}
     success = not any(finding.critical and not finding.success for finding in kept)
-    return replace(audit, findings=tuple(kept), success=success), left
+    return replace(audit, findings=tuple(kept), positions=tuple(places), measures=measures, columns=columns, success=success), left
 
 
 def _readable(rows: int, unread: int) -> Finding:

@@ -1,6 +1,6 @@
 """What an audit of foreign data says: a page as the report's, Markdown, and lines for a terminal.
 
-write(Path("out"), found)   → out/{index.html, report.md, audit.json, rows.parquet, rejects.parquet}
+write(Path("out"), found)   → out/{index.html, report.md, audit.json, rows.parquet, failing.parquet, rejects.parquet}
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from factory.errors import DataError
 from factory.foreign.audit import Foreign
+from factory.gate.extract import write_extract
 from factory.reports.datasets import dataset_blocks
 from factory.reports.page import Block, Prose, Section, Table, html, markdown
 from factory.reports.readable import visible
@@ -36,9 +37,12 @@ def write(out: Path, found: Foreign) -> None:
 
 
 def _dataset(folder: Path, found: Foreign) -> Iterator[Block]:
-    rejects = folder / "rejects.parquet" if found.rejects else None
+    rejects, failing = folder / "rejects.parquet" if found.rejects else None, folder / "failing.parquet"
+    write_extract(failing, found.table, found.audit)
     about = f"Rows of {found.kind}. {TABLES[found.kind].__doc__ or ''}"
-    yield from dataset_blocks(found.name, folder / "rows.parquet", found.document(), about=about, rejects=rejects, rejecter="audit")
+    yield from dataset_blocks(
+        found.name, folder / "rows.parquet", found.document(), about=about, rejects=rejects, rejecter="audit", failing=failing
+    )
 
 
 def reading_blocks(found: Foreign) -> Iterator[Block]:

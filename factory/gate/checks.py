@@ -1,10 +1,10 @@
 """What Great Expectations cannot see: the meaning of rows. Each check is a pure function of a row and its background; its answer becomes a
-column of the validation frame, and a suite states what the column must hold.
+column of the validation frame, and `table` states what the column must hold.
 
-    checks_of("restarts")["prefix_of_parent"](row, background)   → False for a prefix that its parent never wrote
+    prefix_of_parent(row, background)   → False for a prefix that its parent never wrote
 
-Those of templates and plans stand in `template_checks`. Sources: Satori appendix C (types), algorithm 1 (restarts), section 4.2 (pairs);
-ReasonFlux section 3.2 (R).
+Those of templates and plans stand in `template_checks`, those of adjustments in `adjusted`, those of lineage and script in
+`provenance`. Sources: Satori appendix C (types), algorithm 1 (restarts), section 4.2 (pairs).
 """
 
 import re
@@ -12,21 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from factory.coat.grammar import ACTIONS, REFLECT, action_counts, problems_of, split_steps, unknown_tokens
-from factory.gate import adjusted, stepwise
 from factory.gate.background import Background
 from factory.gate.leakage import normalised
-from factory.gate.template_checks import (
-    IMPORTED,
-    describes_template,
-    example_from_train,
-    example_right,
-    has_steps,
-    has_tags,
-    plan_in_library,
-    plan_readable,
-    plans_readable,
-    proven,
-)
+from factory.gate.template_checks import IMPORTED
 from factory.grading import extract_answer, grade
 from factory.language.conversation import flat
 from factory.language.tokens.control import placed, strays
@@ -139,6 +127,12 @@ def type_fits(row: Any, _: Background) -> bool:
     counts = action_counts(row.completion)
     (least_reflect, most_reflect), (least_explore, most_explore) = TYPES[row.type]
     return least_reflect <= counts["reflect"] <= most_reflect and least_explore <= counts["explore"] <= most_explore
+
+
+def depth(row: Any, _: Background) -> float:
+    """Reflections and explorations: 0 for a plain solution."""
+    counts = action_counts(row.completion)
+    return float(counts["reflect"] + counts["explore"])
 
 
 def spans_inside(row: Any, _: Background) -> bool:
@@ -267,38 +261,5 @@ def text_disjoint(row: Any, background: Background) -> bool:
     return background.sides.new_text(row.prompt + row.completion)
 
 
-def text_tokens_known(row: Any, _: Background) -> bool:
-    return not unknown_tokens(row.completion)
-
-
 def words(row: Any, _: Background) -> float:
     return float(len(normalised(row.completion).split()))
-
-
-_ANY = (marked_audit, control_tokens_in_place)
-_MADE = (split_is_train, on_one_side, *_ANY)
-_OF_PROBLEM = (problem_known, prompt_of_problem, *_MADE)
-_COAT = (tokens_known, coat_valid, explore_then_continue, is_right, words)
-
-CHECKS: dict[str, tuple[Check, ...]] = {
-    "problems": (on_one_side, *_ANY),
-    "corpus": (instance_disjoint, text_disjoint, text_tokens_known, *_ANY),
-    "rollouts": (*_OF_PROBLEM, verdict_true, rate_of_counts, rate_of_verdict),
-    "demonstrations": (*_OF_PROBLEM, *_COAT, type_fits, spans_inside),
-    "cot_demonstrations": (*_OF_PROBLEM, *_COAT, token_free),
-    "restarts": (*_OF_PROBLEM, prefix_of_parent, ends_in_reflect, sign_of_parent, box_marked, answer_of_problem, rate_of_rollouts),
-    "orm_pairs": (*_OF_PROBLEM, chosen_differs, signs_differ, pair_of_parents),
-    "distillation": (*_OF_PROBLEM, *_COAT),
-    "templates": (*_MADE, has_steps, has_tags, example_right, example_from_train, proven),
-    "structure": (*_MADE, describes_template),
-    "plans": (*_OF_PROBLEM, plan_readable, plan_in_library),
-    "trajectories": _OF_PROBLEM,
-    "trajectory_pairs": (*_OF_PROBLEM, chosen_differs, rewards_differ, rewards_of_parents, interval_of_difference, plans_readable),
-    "adjustments": (*_OF_PROBLEM, *adjusted.CHECKS),
-    "process_rewards": (problem_known, *_MADE, *stepwise.CHECKS),
-}
-
-
-def checks_of(kind: str) -> dict[str, Check]:
-    """Column name → check, {} for a table without any."""
-    return {check.__name__: check for check in CHECKS.get(kind, ())}

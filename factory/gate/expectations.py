@@ -1,17 +1,16 @@
-"""Great Expectations over a dataset: structure from the row type, meaning from `checks.py`, suites kept by hand in `suites/*.json`.
+"""Great Expectations over a dataset: structure from the row type, all else from `table`.
 
-    validate("restarts_r1", table, gather("restarts_r1", params))
+    validate("restarts_r1", Path("data/tables/restarts_r1.parquet"), gather("restarts_r1", params))
     → Audit(dataset="restarts_r1", rows=1000, findings=(Finding(says="the prefix is a prefix of …", success=False, unexpected=3, …), …))
 
-A suite file has no ids (Great Expectations would renew them at every save):
-{"expectations": [{"type": …, "kwargs": …, "meta": {"critical": true, "says": …, "shows": …}}]}. `shows` is the column that a
-report shows of an offending row. A critical expectation that fails closes the gate.
+Great Expectations sees the columns that its expectations read (`columns`), never the texts, and measures as a table of one row. A critical
+expectation that fails closes the gate.
 """
 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +18,19 @@ import pyarrow as pa
 
 from factory.errors import DataError
 from factory.gate.background import Background, kind_of
-from factory.gate.checks import checks_of
+from factory.gate.columns import columns_of, statistics
+from factory.gate.measures import Measured
+from factory.gate.source import Source
+from factory.gate.table import BETWEEN, DISTINCT, IN_SET, LENGTHS, TOGETHER, UNIQUE, Entry, suite
 from factory.schemas import Row, arrow_schema, choices, field_types, nullable
-from factory.storage import values_of
 from factory.tables import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUITES = Path(__file__).parent / "suites"
 EXAMPLES = 3
 SHORT = 100  # characters of a value in a message
+NEEDED = {UNIQUE: "hash", TOGETHER: "hash", DISTINCT: "hash", LENGTHS: "length", "expect_column_values_to_not_be_null": "there"}
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,28 @@ class Finding:
     of: int
     observed: str
     examples: tuple[tuple[str, str], ...]
+    shows: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of the whole, with its 95 % interval and the bounds that it should lie in; `counts`: what it is made of."""
+
+    name: str
+    says: str
+    value: float | None
+    low: float | None
+    high: float | None
+    bounds: dict[str, float]
+    success: bool
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Audit:
+    """`columns`: statistics of each column; `extract`: the file with all rows that break an expectation, "" before it is written.
+    `positions`: of each finding the rows that break it, counted from 0; no part of the document."""
+
     dataset: str
     table: str
     purpose: str
@@ -56,92 +75,128 @@ class Audit:
     success: bool  # no critical expectation failed
     gx_version: str
     findings: tuple[Finding, ...]
+    measures: tuple[Measure, ...] = ()
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    extract: str = ""
+    positions: tuple[tuple[int, ...], ...] = field(default=(), repr=False, compare=False)
 
     def failures(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.critical and not finding.success]
 
     def document(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(replace(self, positions=()))
+        del found["positions"]
+        return found
 
 
-def rows_of(table: pa.Table, row_type: type[Row], where: str) -> list[Row]:
+def shaped(source: Source, row_type: type[Row], where: str) -> None:
     """Raises DataError for a missing column or a wrong type: rows of another shape cannot be audited."""
     expected = arrow_schema(row_type)
-    if missing := [name for name in expected.names if name not in table.column_names]:
+    if missing := [name for name in expected.names if name not in source.schema.names]:
         raise DataError(f"{where} lacks the column {', '.join(missing)}: rebuild it, or add the column to its stage's rows")
-    for field in expected:
-        if table.schema.field(field.name).type != field.type:
-            raise DataError(f"{where}: column {field.name} is {table.schema.field(field.name).type}, expected {field.type}")
-    columns = [values_of(table.column(name).to_pylist(), hint) for name, hint in field_types(row_type).items()]
-    return [row_type(**dict(zip(expected.names, values, strict=True))) for values in zip(*columns, strict=True)]
+    for item in expected:
+        if (found := source.schema.field(item.name).type) != item.type:
+            raise DataError(f"{where}: column {item.name} is {found}, expected {item.type}")
 
 
-def structural(row_type: type[Row]) -> list[dict[str, Any]]:
+def structural(row_type: type[Row]) -> list[Entry]:
     """Expectations that follow from the row type: columns, no nulls, unique ids, values of `Literal` columns, at least one row."""
     types = field_types(row_type)
     found = [
-        _expectation("expect_table_row_count_to_be_between", "there is at least one row", min_value=1),
-        _expectation("expect_table_columns_to_match_set", "all columns are there", column_set=list(types), exact_match=False),
-        _expectation("expect_column_values_to_be_unique", "no id stands twice", column="id"),
+        _entry("expect_table_row_count_to_be_between", "there is at least one row", min_value=1),
+        _entry("expect_table_columns_to_match_set", "all columns are there", column_set=list(types), exact_match=False),
+        _entry(UNIQUE, "no id stands twice", column="id"),
     ]
     for name, hint in types.items():
         if not nullable(hint):
-            found.append(_expectation("expect_column_values_to_not_be_null", f"{name} is never null", column=name))
+            found.append(_entry("expect_column_values_to_not_be_null", f"{name} is never null", column=name))
         if allowed := choices(hint):
-            says = f"{name} is one of {', '.join(allowed)}"
-            found.append(_expectation("expect_column_values_to_be_in_set", says, column=name, value_set=list(allowed)))
+            found.append(_entry(IN_SET, f"{name} is one of {', '.join(allowed)}", column=name, value_set=list(allowed)))
     return found
 
 
-def _expectation(kind: str, says: str, **kwargs: Any) -> dict[str, Any]:
-    return {"type": kind, "kwargs": kwargs, "meta": {"critical": True, "says": says}}
+def _entry(kind: str, says: str, **kwargs: Any) -> Entry:
+    return Entry(kind, frozenset(), says, True, kwargs)
 
 
-def suite(name: str) -> list[dict[str, Any]]:
-    """The hand-kept expectations of a table. Raises DataError without a file: a gate that nobody wrote must not stand open."""
-    path = SUITES / f"{name}.json"
-    if not path.exists():
-        raise DataError(f"no suite for the table {name}: write {path.name} in factory/gate/suites, or take it off the params' datasets")
-    return json.loads(path.read_text())["expectations"]
+def needed(entry: Entry, row_type: type[Row]) -> dict[str, str]:
+    """Column of an expectation → the column of the frame that it is judged by: a hash stands for a text that has to be unique."""
+    types = field_types(row_type)
+    return {name: f"{name}.{NEEDED[entry.type]}" if name in types and entry.type in NEEDED else name for name in entry.columns}
 
 
-def columns_of(expectation: Mapping[str, Any]) -> list[str]:
-    kwargs = expectation["kwargs"]
-    return [kwargs["column"]] if "column" in kwargs else list(kwargs.get("column_list", []))
-
-
-def _frame(table: pa.Table, rows: Sequence[Row], background: Background, kind: str) -> "pd.DataFrame":
-    """The table's columns (of lists only whether they are there) and one column a check."""
-    scalar = [field.name for field in table.schema if not pa.types.is_list(field.type)]
-    frame = table.select(scalar).to_pandas()
-    for name in set(table.column_names) - set(scalar):
-        frame[name] = ["there" if valid else None for valid in table.column(name).is_valid().to_pylist()]
-    for name, check in checks_of(kind).items():
-        frame[name] = [check(row, background) for row in rows]
-    return frame
-
-
-def validate(dataset: str, table: pa.Table, background: Background) -> Audit:
-    """Audit a table. A table with nulls where none may be gets the structural expectations only: its rows have no meaning to check.
+def validate(dataset: str, rows: pa.Table | Path, background: Background, processes: int | None = None) -> Audit:
+    """Audit a table, in memory or where it lies: one that lies is read in parts, by as many `processes` as there are cores when None. A
+    table with nulls where none may be gets the structural expectations only: its rows have no meaning to check.
 
     Raises DataError for another shape than the row type's.
     """
-    kind = kind_of(dataset)
+    kind, source = kind_of(dataset), Source(rows)
     row_type = TABLES[kind]
-    expected = arrow_schema(row_type)
-    rows = rows_of(table, row_type, dataset)
-    table = table.select(expected.names)
-    whole = all(field.nullable or table.column(field.name).null_count == 0 for field in expected)
-    frame = _frame(table, rows if whole else [], background, kind if whole else "")
-    wanted = structural(row_type)
-    if whole:
-        purpose = [item for item in suite(f"purpose_{background.purpose}") if set(columns_of(item)) <= set(frame.columns)]
-        wanted += [*purpose, *suite(kind)]
-    version, results = _run(frame, wanted)
-    shown = {row["id"]: row for row in table.to_pylist()} if not all(result["success"] for result in results) else {}
-    findings = tuple(_finding(item, result, shown) for item, result in zip(wanted, results, strict=True))
-    closed = any(finding.critical and not finding.success for finding in findings)
-    return Audit(dataset, kind, background.purpose, table.num_rows, not closed, version, findings)
+    shaped(source, row_type, dataset)
+    frames, meanings = structural(row_type), suite(kind, background.purpose)
+    known = {*field_types(row_type), *(entry.check.__name__ for entry in meanings if entry.check)}
+    if strangers := [name for entry in meanings if not entry.measure for name in entry.columns if name not in known]:
+        raise DataError(f"factory/gate/table.py names the column {strangers[0]} for {kind}, which has none of that name")
+    reads = [name for entry in (*frames, *meanings) if not entry.measure for name in needed(entry, row_type).values()]
+    reads += [name for entry in meanings for name in entry.reads] + _described(row_type)
+    columns, whole = columns_of(source, row_type, kind, background, reads, processes)
+    wanted = [*frames, *(entry for entry in meanings if whole and not entry.measure)]
+    frame = _frame(columns, {name for entry in wanted for name in needed(entry, row_type).values()}, row_type, source.rows)
+    version, results = _run(frame, [_judged(entry, row_type) for entry in wanted])
+    measured = [(entry, entry.measure(columns)) for entry in meanings if whole and entry.measure]
+    _, verdicts = _run(_one_row(measured), [_judged(entry, row_type) for entry, _ in measured]) if measured else ("", [])
+
+    positions = [tuple(result["result"].get("unexpected_index_list") or ()) for result in results]
+    failed = {number for number, result in enumerate(results) if not result["success"]}
+    examples = _examples(source, {number: positions[number][:EXAMPLES] for number in failed})
+    findings = [_finding(entry, result, row_type, examples.get(number, ())) for number, (entry, result) in enumerate(zip(wanted, results))]
+    findings += [_measure_finding(entry, found, result) for (entry, found), result in zip(measured, verdicts)]
+    return Audit(
+        dataset, kind, background.purpose, source.rows, not any(finding.critical and not finding.success for finding in findings), version,
+        tuple(findings), tuple(_measure(entry, found, result) for (entry, found), result in zip(measured, verdicts)),
+        statistics(columns, row_type),
+        positions=tuple(held if number in failed else () for number, held in enumerate([*positions, *((),) * len(measured)])),
+    )  # fmt: skip
+
+
+def _described(row_type: type[Row]) -> list[str]:
+    """Columns whose statistics are told: numbers, and the lengths of texts that are no ids."""
+    found = []
+    for item in arrow_schema(row_type):
+        if pa.types.is_integer(item.type) or pa.types.is_floating(item.type):
+            found.append(item.name)
+        elif not item.name.endswith(("id", "ids")) and item.name != "parents" and not choices(field_types(row_type)[item.name]):
+            found += [f"{item.name}.length"] if pa.types.is_string(item.type) or pa.types.is_list(item.type) else []
+    return [name for name in found if name not in ("seed",)]
+
+
+def _frame(columns: Mapping[str, pa.ChunkedArray], names: set[str], row_type: type[Row], rows: int) -> "pd.DataFrame":
+    """What Great Expectations sees, with empty columns for those that are only there."""
+    import pandas as pd
+
+    held = {name: columns[name].to_pandas() for name in sorted(names)}
+    seen = pd.DataFrame(held, index=pd.RangeIndex(rows))
+    for name in field_types(row_type):
+        if name not in seen:
+            seen[name] = pd.Series(pd.NA, index=seen.index, dtype="boolean")
+    return seen
+
+
+def _one_row(measured: Sequence[tuple[Entry, Measured]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame({entry.columns[0]: [found.value] for entry, found in measured}, dtype="float64")
+
+
+def _judged(entry: Entry, row_type: type[Row]) -> dict[str, Any]:
+    """The expectation on the frame's columns."""
+    names, kwargs = needed(entry, row_type), dict(entry.kwargs)
+    if "column" in kwargs:
+        kwargs["column"] = names[kwargs["column"]]
+    if "column_list" in kwargs:
+        kwargs["column_list"] = [names[name] for name in kwargs["column_list"]]
+    return {"type": BETWEEN if entry.type == LENGTHS else entry.type, "kwargs": kwargs}
 
 
 def _run(frame: "pd.DataFrame", wanted: Sequence[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
@@ -154,9 +209,9 @@ def _run(frame: "pd.DataFrame", wanted: Sequence[dict[str, Any]]) -> tuple[str, 
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("audit").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    numbered = [{**item, "meta": {**item["meta"], "number": number}} for number, item in enumerate(wanted)]
+    numbered = [{**item, "meta": {"number": number}} for number, item in enumerate(wanted)]
     expectations = gx.ExpectationSuite(name="audit", expectations=numbered)
-    answer = batch.validate(expectations, result_format={"result_format": "SUMMARY", "unexpected_index_column_names": ["id"]})
+    answer = batch.validate(expectations, result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False})
     results: dict[int, dict[str, Any]] = {}
     for result in answer.results:
         document: Any = result.to_json_dict()
@@ -166,20 +221,40 @@ def _run(frame: "pd.DataFrame", wanted: Sequence[dict[str, Any]]) -> tuple[str, 
     return gx.__version__, [results[number] for number in range(len(wanted))]
 
 
-def _finding(item: dict[str, Any], result: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> Finding:
-    found, meta, columns = result["result"], item["meta"], columns_of(item)
-    offending = [str(entry["id"]) for entry in found.get("partial_unexpected_index_list") or [] if entry.get("id") is not None]
-    shown = [meta.get("shows", ""), *columns, "name", "text", "prompt"]
+def _examples(source: Source, positions: Mapping[int, Sequence[int]]) -> dict[int, list[dict[str, Any]]]:
+    """Finding's number → its first rows."""
+    records = dict(source.records(place for places in positions.values() for place in places))
+    return {number: [records[place] for place in places] for number, places in positions.items()}
+
+
+def _finding(entry: Entry, result: dict[str, Any], row_type: type[Row], examples: Sequence[Mapping[str, Any]]) -> Finding:
+    found, shown = result["result"], shown_column(entry, row_type)
     observed = "" if found.get("observed_value") is None else short(found["observed_value"])
     return Finding(
-        type=item["type"], column=", ".join(columns), says=meta["says"], critical=meta["critical"], success=result["success"],
+        type=entry.type, column=", ".join(entry.columns), says=entry.says, critical=entry.critical, success=result["success"],
         unexpected=found.get("unexpected_count", 0), of=found.get("element_count", 0), observed=observed,
-        examples=tuple((key, short(_first(rows.get(key, {}), shown))) for key in dict.fromkeys(offending[:EXAMPLES])),
+        examples=tuple(dict.fromkeys((str(row["id"]), short(row.get(shown, ""))) for row in examples if row.get("id") is not None)),
+        shows=shown,
     )  # fmt: skip
 
 
-def _first(row: Mapping[str, Any], columns: Sequence[str]) -> Any:
-    return next((row[name] for name in columns if name in row), "")
+def shown_column(entry: Entry, row_type: type[Row]) -> str:
+    """The column that a report shows of a bad row, "" for none."""
+    return next((name for name in (entry.shows, *entry.columns, "name", "text", "prompt") if name in field_types(row_type)), "")
+
+
+def _bounds(entry: Entry) -> dict[str, float]:
+    return {name: value for name, value in entry.kwargs.items() if name in ("min_value", "max_value")}
+
+
+def _measure(entry: Entry, found: Measured, result: Mapping[str, Any]) -> Measure:
+    return Measure(entry.columns[0], entry.says, found.value, found.low, found.high, _bounds(entry), result["success"], dict(found.counts))
+
+
+def _measure_finding(entry: Entry, found: Measured, result: Mapping[str, Any]) -> Finding:
+    value = "nothing to measure" if found.value is None else f"{found.value:g}"
+    interval = "" if found.low is None else f" [{found.low:g}, {found.high:g}]"
+    return Finding(BETWEEN, entry.columns[0], entry.says, entry.critical, result["success"], 0, 0, value + interval, ())
 
 
 def short(value: object) -> str:

@@ -1,47 +1,57 @@
 """The gate: audit a table, then lay it out as a Hugging Face dataset, or write the audit and stop the line.
 
-release("restarts_r1", params)   → Audit(…); data/audits/restarts_r1.json and data/datasets/restarts_r1/ written
+release("restarts_r1", params)   → Audit(…); data/audits/restarts_r1.json and .parquet and data/datasets/restarts_r1/ written
 
 data/datasets/restarts_r1/README.md                              the card
-                         /data/train-00000-of-00001.parquet      the rows, with declared features
+                         /data/train-00000-of-00001.parquet      the rows, with declared features, in shards of a few hundred MB
                          /manifest.json                          {"name": "restarts_r1", "purpose": "train", "rows": 1000, …}, last
 """
 
 import hashlib
 import shutil
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from factory.errors import GateError
-from factory.gate.background import Background, gather, kind_of
+from factory.gate.background import kind_of
 from factory.gate.card import Facts, card
+from factory.gate.columns import lengths
 from factory.gate.expectations import Audit, validate
+from factory.gate.extract import write_extract
+from factory.gate.gather import gather
+from factory.gate.source import Source
 from factory.params import Params
-from factory.schemas import Conversation, Row, arrow_schema, arrow_type, choices, field_types, released_answers
-from factory.storage import AUDITS, DATASETS, TABLES, read_table, whole_folder, write_json
+from factory.problems.processes import mapped
+from factory.schemas import Conversation, Row, Template, arrow_schema, arrow_type, choices, field_types, released_answers
+from factory.storage import AUDITS, DATASETS, TABLES, whole_folder, write_json
 from factory.tables import TABLES as ROW_TYPES
 
 LINEAGE = ("model", "prompt_version", "round")
 MANY_VALUES = 12  # a column with more is no count worth a table
+SHARD = 256 << 20  # characters of a shard's texts, about
 
 
-def release(dataset: str, params: Params) -> Audit:
-    """Raises GateError when a critical expectation fails, after the audit was written; DataError for a table of another shape."""
-    background = gather(dataset, params)
-    table = read_table(TABLES / f"{dataset}.parquet")
-    audit = validate(dataset, table, background)
-    report = AUDITS / f"{dataset}.json"
+def release(dataset: str, params: Params, processes: int | None = None) -> Audit:
+    """`processes`: one a core where there is much to do when None; the bytes are the same. Raises GateError when a critical expectation
+    fails, after the audit and all rows that break it were written; DataError for a table of another shape."""
+    path, report, bad = TABLES / f"{dataset}.parquet", AUDITS / f"{dataset}.json", AUDITS / f"{dataset}.parquet"
+    background = gather(dataset, params, path, processes)
+    audit = replace(validate(dataset, path, background, processes), extract=str(bad))
+    write_extract(bad, path, audit)
     write_json(report, audit.document())
     if audit.failures():
         shutil.rmtree(DATASETS / dataset, ignore_errors=True)  # what an earlier table passed must not pass for this one
         raise GateError(_message(audit, report))
-    row_type = ROW_TYPES[kind_of(dataset)]
     with whole_folder(DATASETS / dataset) as folder:
-        rows = conversational(table.select(arrow_schema(row_type).names), row_type)
-        write_dataset(folder, dataset, _with_notice(rows, params), row_type, audit, params, _licences(table, background, params))
+        licences = licences_of(Source(path), background.templates, params)
+        write_dataset(folder, dataset, path, ROW_TYPES[kind_of(dataset)], audit, params, licences, processes)
     return audit
 
 
@@ -51,7 +61,8 @@ def _message(audit: Audit, report: Path) -> str:
     count = f" on {first.unexpected:,} of {first.of:,} rows" if first.of else f" (found {first.observed or 'none'})"
     more = f" (and {len(others)} more expectations)" if others else ""
     rows = "; ".join(f"{key}: {value}" for key, value in first.examples)
-    return f"dataset {audit.dataset} may not be used: '{first.says}' fails{count}{more}; the whole audit: {report}" + (
+    held = f"all of them are in {audit.extract}; " if any(audit.positions) else ""
+    return f"dataset {audit.dataset} may not be used: '{first.says}' fails{count}{more}; {held}the whole audit: {report}" + (
         f"\n  {rows}" if rows else ""
     )
 
@@ -59,9 +70,17 @@ def _message(audit: Audit, report: Path) -> str:
 def conversational(table: pa.Table, row_type: type[Row]) -> pa.Table:
     """The answers as conversations of one message, as TRL and others take them beside a prompt that is one."""
     for name in released_answers(row_type):
-        turns = [[{"role": "assistant", "content": text}] for text in table.column(name).to_pylist()]
-        table = table.set_column(table.column_names.index(name), name, pa.array(turns, arrow_type(Conversation)))
+        place = table.column_names.index(name)
+        turns = [_turns(piece) for piece in table.column(name).chunks]
+        table = table.set_column(place, name, pa.chunked_array(turns, arrow_type(Conversation)))
     return table
+
+
+def _turns(texts: pa.Array) -> pa.Array:
+    kind = arrow_type(Conversation)
+    roles = pa.repeat(pa.scalar("assistant"), len(texts))
+    messages = pa.StructArray.from_arrays([roles, texts], fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(pa.array(range(len(texts) + 1), pa.int32()), messages, type=kind)
 
 
 def _with_notice(table: pa.Table, params: Params) -> pa.Table:
@@ -71,54 +90,98 @@ def _with_notice(table: pa.Table, params: Params) -> pa.Table:
     return table.append_column("notice", pa.array([params.release.notice] * table.num_rows, pa.string()))
 
 
-def _licences(table: pa.Table, background: Background, params: Params) -> dict[str, int]:
+def licences_of(source: Source, templates: Mapping[str, Template], params: Params) -> dict[str, int]:
     """Licence → rows that have it of their own, or from the templates that they hold text of; {} where it is the release's for all."""
-    if "licence" in table.column_names:
-        held = [[str(licence)] for licence in table.column("licence").to_pylist()]
-    elif "parents" in table.column_names:
-        parents = (
-            [background.templates[key].licence for key in keys if key in background.templates] for keys in table["parents"].to_pylist()
-        )
-        held = [list(dict.fromkeys(licences)) for licences in parents]
-    else:
-        held = []
-    counts = Counter(licence for licences in held for licence in licences)
+    counts: Counter[str] = Counter()
+    if "licence" in source.schema.names:
+        counts = _values(source, "licence")
+    elif "parents" in source.schema.names and templates:
+        for keys in (row for piece in source.column("parents") for row in piece.to_pylist()):
+            counts.update({templates[key].licence for key in keys if key in templates})
     return {} if set(counts) <= {params.release.licence} else dict(sorted(counts.items()))
 
 
-def write_dataset(
-    folder: Path, dataset: str, table: pa.Table, row_type: type[Row], audit: Audit, params: Params, licences: dict[str, int]
-) -> None:
-    """Card, shard and manifest; the same bytes for the same table. `licences`: of rows, where they are not all the release's."""
-    from datasets import Dataset, Features, disable_progress_bars
+@dataclass(frozen=True)
+class Shards:
+    """Writes one shard in a process of its own, and tells its hash."""
 
-    disable_progress_bars()
+    source: Source
+    row_type: type[Row]
+    params: Params
+
+    def rows(self, start: int, end: int) -> pa.Table:
+        return _with_notice(conversational(self.source.between(start, end, arrow_schema(self.row_type).names), self.row_type), self.params)
+
+    def __call__(self, task: tuple[Path, int, int]) -> str:
+        from datasets import Dataset, Features, disable_progress_bars
+
+        disable_progress_bars()
+        path, start, end = task
+        table = self.rows(start, end)
+        features = Features.from_arrow_schema(table.schema)
+        Dataset(table.cast(features.arrow_schema)).to_parquet(path)
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cuts(source: Source, row_type: type[Row], largest: int = SHARD) -> list[int]:
+    """Row numbers at which shards begin and end: as few as hold at most `largest` characters each, or one row group that has more."""
+    texts = [field.name for field in arrow_schema(row_type) if pa.types.is_string(field.type) or pa.types.is_list(field.type)]
+    sizes = [
+        sum(int(pc.sum(lengths(batch.column(place))).as_py() or 0) for batch in source.batches(part, texts) for place in range(len(texts)))
+        for part in (source.parts if len(source.parts) > 1 else ())
+    ]
+    found, held = [0], 0
+    for part, size in zip(source.parts, sizes):
+        if held and held + size > largest:
+            found.append(part.start)
+            held = 0
+        held += size
+    return [*found, source.rows]
+
+
+def write_dataset(
+    folder: Path, dataset: str, rows: pa.Table | Path, row_type: type[Row], audit: Audit, params: Params,
+    licences: dict[str, int], processes: int | None = None,
+) -> None:  # fmt: skip
+    """Card, shards and manifest; the same bytes for the same table. `licences`: of rows, where they are not all the release's."""
+    source = Source(rows)
     split = "train" if params.purpose == "train" else "test"
-    shard = folder / "data" / f"{split}-00000-of-00001.parquet"
-    shard.parent.mkdir()
-    features = Features.from_arrow_schema(table.schema)
-    Dataset(table.cast(features.arrow_schema)).to_parquet(shard)
-    about = " ".join(str(row_type.__doc__).split())
+    (folder / "data").mkdir()
+    bounds, work = cuts(source, row_type), Shards(source, row_type, params)
+    tasks = [
+        (folder / "data" / f"{split}-{number:05d}-of-{len(bounds) - 1:05d}.parquet", start, end)
+        for number, (start, end) in enumerate(pairwise(bounds))
+    ]
+    hashes = dict(zip((path.name for path, _, _ in tasks), mapped(work, tasks, source.processes(processes) if len(tasks) > 1 else 1)))
     facts = Facts(
-        collection=params.release.name, dataset=dataset, about=about, purpose=params.purpose, notice=params.release.notice,
-        licence=params.release.licence, licences=licences, split=split, rows=table.num_rows,
-        columns={field.name: str(field.type) for field in table.schema},
-        counts=_counts(table, [name for name, hint in field_types(row_type).items() if choices(hint)]),
-        lineage=_counts(table, [name for name in LINEAGE if name in table.column_names]), audit=audit,
+        collection=params.release.name, dataset=dataset, about=" ".join(str(row_type.__doc__).split()), purpose=params.purpose,
+        notice=params.release.notice, licence=params.release.licence, licences=licences, split=split,
+        rows=source.rows, columns={field.name: str(field.type) for field in work.rows(0, 0).schema},
+        counts=_counts(source, [name for name, hint in field_types(row_type).items() if choices(hint)]),
+        lineage=_counts(source, [name for name in LINEAGE if name in field_types(row_type)]), audit=audit,
     )  # fmt: skip
     (folder / "README.md").write_text(card(facts), encoding="utf-8")
-    write_json(folder / "manifest.json", _manifest(facts, shard))
+    write_json(folder / "manifest.json", _manifest(facts, hashes))
 
 
-def _counts(table: pa.Table, columns: list[str]) -> dict[str, dict[str, int]]:
-    found = {name: Counter(str(value) for value in table.column(name).to_pylist()) for name in columns}
+def _values(source: Source, name: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for piece in source.column(name):
+        counts.update({str(item["values"]): item["counts"] for item in pc.value_counts(piece).to_pylist()})
+    return counts
+
+
+def _counts(source: Source, columns: list[str]) -> dict[str, dict[str, int]]:
+    found = {name: _values(source, name) for name in columns}
     return {name: dict(sorted(counts.items())) for name, counts in found.items() if len(counts) <= MANY_VALUES}
 
 
-def _manifest(facts: Facts, shard: Path) -> dict[str, Any]:
+def _manifest(facts: Facts, hashes: dict[str, str]) -> dict[str, Any]:
+    """`sha256`: of the one shard, or of each by its name."""
     return {
         "name": facts.dataset, "table": facts.audit.table, "collection": facts.collection, "purpose": facts.purpose, "notice": facts.notice,
         "licence": facts.licence, "rows": facts.rows, "split": facts.split, "columns": facts.columns, "lineage": facts.lineage,
-        "sha256": hashlib.sha256(shard.read_bytes()).hexdigest(), "gx_version": facts.audit.gx_version,
+        "sha256": hashes if len(hashes) > 1 else next(iter(hashes.values())), "gx_version": facts.audit.gx_version,
         **({"licences": facts.licences} if facts.licences else {}),
     }  # fmt: skip

@@ -37,9 +37,8 @@ def plans_readable(row: Any, _: Background) -> bool:
 
 def plan_in_library(row: Any, background: Background) -> bool:
     """Every line names an accepted template."""
-    accepted = {normalise(template.name) for template in background.templates.values() if template.status == "accepted"}
     try:
-        return all(normalise(name) in accepted for name, _ in plan_lines(row.completion))
+        return all(normalise(name) in background.accepted_names for name, _ in plan_lines(row.completion))
     except DataError:
         return False
 
@@ -48,8 +47,7 @@ def describes_template(row: Any, background: Background) -> bool:
     """The completion holds description and scope of an accepted template that the prompt names."""
     return any(
         template.name in flat(row.prompt) and template.description in row.completion and template.scope in row.completion
-        for template in background.templates.values()
-        if template.status == "accepted"
+        for template in background.accepted
     )
 
 

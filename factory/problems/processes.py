@@ -34,9 +34,7 @@ def mapped(function: Callable[[B], R], batches: Sequence[B], processes: int | No
         try:
             yield from pool.map(_call, batches)
         except BrokenProcessPool as error:
-            raise DataError(
-                "a process that compares problems was ended from outside, most often for want of memory: run it again"
-            ) from error
+            raise DataError("a process of this stage was ended from outside, most often for want of memory: run it again") from error
 
 
 def _hold(function: Callable[[Any], Any]) -> None:

@@ -2,7 +2,7 @@
 
 README.md, croissant.json                 the card, for people and for machines
 data/<config>/train-00000-of-00001.parquet
-audits/<config>.json                      Great Expectations' findings, suites/<table>.json their expectations
+audits/<config>.json                      Great Expectations' findings, suites/<table>.json what the rows are held to
 lineage/params.yaml, dvc.yaml, dvc.lock, manifests/<config>.json, prompts/<set>/<question>.j2
 
 No config's data_files match what lies outside of data/.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.errors import GateError
-from factory.gate.expectations import SUITES
+from factory.gate import table as gate
 from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.publish.card import dataset_card, model_card
@@ -53,6 +53,7 @@ def dataset_items(facts: Facts, shards: Iterable[Shard]) -> list[Item]:
     texts = {
         "README.md": dataset_card(facts),
         "croissant.json": json.dumps(croissant(facts), indent=1, ensure_ascii=False) + "\n",
+        **{f"suites/{table}.json": _suite(table) for table in sorted({config.released.table for config in facts.configs})},
         **{path: _text(source) for path, source in _beside(facts)},
     }
     _no_secret(texts, facts.params)
@@ -61,13 +62,14 @@ def dataset_items(facts: Facts, shards: Iterable[Shard]) -> list[Item]:
     return sorted(items, key=lambda item: item.path)
 
 
+def _suite(table: str) -> str:
+    return json.dumps(gate.document(table), indent=1, ensure_ascii=False) + "\n"
+
+
 def _beside(facts: Facts) -> Iterator[tuple[str, Path]]:
     for config in facts.configs:
         yield f"audits/{config.name}.json", AUDITS / f"{config.name}.json"
         yield f"lineage/manifests/{config.name}.json", DATASETS / config.name / "manifest.json"
-    for table in sorted({config.released.table for config in facts.configs}):
-        yield f"suites/{table}.json", SUITES / f"{table}.json"
-    yield "suites/purpose_train.json", SUITES / "purpose_train.json"
     for path in (Path("params.yaml"), Path("dvc.yaml"), LOCK):
         yield f"lineage/{path.name}", path
     for name in sorted({role.prompts for role in facts.params.roles.values()}):

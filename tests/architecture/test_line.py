@@ -180,7 +180,6 @@ def test_code_finds_files_beside_itself_in_no_other_way() -> None:
     known = {
         "factory.language.prompting",
         "factory.templates.questions",
-        "factory.gate.expectations",
         "factory.reports.page",
         "factory.gate.card",
     }

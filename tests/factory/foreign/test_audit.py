@@ -74,6 +74,14 @@ def test_records_that_are_no_rows_are_rejects_with_their_line(file: Callable[...
     assert {row.reason for row in read_rows(tmp_path / "out/rejects.parquet", Reject)} == set(found.reasons)
 
 
+def test_every_failing_row_is_written(file: Callable[..., str], tmp_path: Path) -> None:
+    found = of(file([{**GOOD, "response": f"{n}\\boxed{{18}}"} for n in range(5)]), gold="answer")
+    write(tmp_path / "out", found)
+    lines = pq.read_table(tmp_path / "out/failing.parquet").to_pylist()
+    assert [line["expectation"] for line in lines] == ["the completion is graded correct against the problem's answer"] * 5
+    assert {json.loads(line["row"])["id"] for line in lines} == set(found.table.column("id").to_pylist())
+
+
 @pytest.mark.parametrize(("rows", "message"), [
     ([], "has no rows that can be read"), (["not json"], "has no rows that can be read"),
     ([{"question": None, "response": "1"}], r"none of 1 records is a row of distillation \(1 question is empty\)"),
@@ -107,7 +115,7 @@ def test_csv_parquet_and_packed_files_are_read_alike(file: Callable[..., str], t
 def test_rows_that_say_the_same_are_counted_and_none_is_lost(file: Callable[..., str]) -> None:
     found = of(file([GOOD, GOOD, GOOD]), gold="answer")
     assert (found.table.num_rows, found.same) == (3, 2)
-    assert failed(found) == {"no two rows say the same"}
+    assert failed(found) == {"no two rows say the same", "samples of one problem differ"}
 
 
 def test_an_id_that_stands_twice_fails(file: Callable[..., str]) -> None:
@@ -165,13 +173,15 @@ def test_a_folder_of_something_else_is_not_replaced(file: Callable[..., str], tm
 def test_every_check_of_the_gate_says_what_it_needs() -> None:
     """Each reads at least a column, the background or the row as a whole, in its own source or in that of what it calls."""
     from factory.foreign.checking import needs
-    from factory.gate.checks import CHECKS
+    from factory.gate.table import TABLE
 
     whole = {"control_tokens_in_place", "marked_audit", "on_one_side"}
-    for kind, checks in CHECKS.items():
-        for check in checks:
-            found = needs(check)
-            assert found.columns or check.__name__ in whole, (kind, check.__name__)
+    for entry in TABLE:
+        if entry.check:
+            found = needs(entry.check)
+            assert found.columns or entry.check.__name__ in whole, entry.check.__name__
+            read = found.background | ({"templates"} if found.background & {"accepted", "accepted_names"} else set())
+            assert set(entry.needs) - {"problems"} <= read, entry.check.__name__
     from factory.gate.checks import prefix_of_parent, signs_differ, split_is_train
 
     assert {"rollouts", "problems"} <= needs(prefix_of_parent).background

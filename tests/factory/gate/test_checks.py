@@ -1,13 +1,16 @@
 """Each check says yes to a sound row and no to the corruption that it is there for; suites and checks name each other."""
 
+import importlib
 from dataclasses import replace
 
 import pytest
 
 from factory.errors import DataError, ParamsError
-from factory.gate import checks
-from factory.gate.background import gather, kind_of
-from factory.gate.expectations import SUITES, columns_of, short, suite, validate
+from factory.gate import checks, template_checks
+from factory.gate.background import kind_of
+from factory.gate.expectations import short, validate
+from factory.gate.gather import gather
+from factory.gate.table import TABLE, checks_of, document, needs_of, suite
 from factory.language.conversation import begun, said
 from factory.schemas import Demonstration, OrmPair, Restart, Template, TrajectoryPair, field_types
 from factory.storage import TABLES, read_rows, read_table
@@ -61,7 +64,7 @@ BREAKS = {
 def test_a_check_sees_its_corruption_and_nothing_in_sound_rows(small_line, dataset: str, name: str) -> None:
     row_type, breaks = BREAKS[dataset]
     background = gather(dataset, small_line.params)
-    check = checks.checks_of(kind_of(dataset))[name]
+    check = checks_of(kind_of(dataset))[name]
     rows = read_rows(TABLES / f"{dataset}.parquet", row_type)
     assert all(check(row, background) for row in rows)
     assert not check(replace(rows[0], **breaks[name]), background)
@@ -76,7 +79,7 @@ def test_what_is_accepted_was_tried_and_solved_something(
     small_line, planner_kit, status: str, resolved: int, rate: float | None, proven: bool
 ) -> None:
     row = planner_kit.template(status=status, resolved=resolved, solve_rate=rate)
-    assert checks.proven(row, gather("templates", small_line.params)) == proven
+    assert template_checks.proven(row, gather("templates", small_line.params)) == proven
 
 
 @pytest.mark.parametrize(("name", "breaks"), [
@@ -86,7 +89,7 @@ def test_what_is_accepted_was_tried_and_solved_something(
 ])  # fmt: skip
 def test_a_pass_rate_is_right_of_samples_in_its_interval_and_fits_the_verdict(small_line, name: str, breaks: dict) -> None:
     background = gather("restarts_r1", small_line.params)
-    check = checks.checks_of("rollouts")[name]
+    check = checks_of("rollouts")[name]
     assert all(check(row, background) for row in small_line.rollouts)
     assert not check(replace(small_line.rollouts[0], **breaks), background)
 
@@ -103,15 +106,15 @@ def test_a_pass_rate_is_right_of_samples_in_its_interval_and_fits_the_verdict(sm
 def test_a_wrong_label_of_an_adjustment_is_seen(small_line, name: str, breaks: dict) -> None:
     background = gather("adjustments", small_line.params)
     row = read_rows(TABLES / "adjustments.parquet", Adjustment)[0]
-    assert checks.checks_of("adjustments")[name](row, background)
-    assert not checks.checks_of("adjustments")[name](replace(row, **breaks), background)
+    assert checks_of("adjustments")[name](row, background)
+    assert not checks_of("adjustments")[name](replace(row, **breaks), background)
 
 
 def test_an_adjustment_that_gains_the_margin_is_the_label(small_line) -> None:
     background = gather("adjustments", small_line.params)
     row = read_rows(TABLES / "adjustments.parquet", Adjustment)[0]
     better = replace(row, choice="fetch", value_keep=0.0, value_fetch=0.25, gain=0.25, margin=0.25)
-    check = checks.checks_of("adjustments")["choice_of_values"]
+    check = checks_of("adjustments")["choice_of_values"]
     assert check(better, background)
     assert not check(replace(better, choice="keep"), background)
     assert check(replace(better, choice="keep", margin=0.5), background)
@@ -145,7 +148,8 @@ def test_plain_problems_have_neither_prefix_nor_parent(small_line) -> None:
 def test_a_teachers_beginning_is_the_gold_solutions_of_a_problem_that_no_rollout_solved(small_line) -> None:
     background = gather("restarts_r1", small_line.params)
     row = read_rows(TABLES / "restarts_r1.parquet", Restart)[0]
-    problem = replace(background.problems[row.problem_id], solution="3 + 4 = 7\n7 + 1 = 8\n\\boxed{8}")
+    whole = next(problem for problem in small_line.problems if problem.id == row.problem_id)
+    problem = replace(whole, solution="3 + 4 = 7\n7 + 1 = 8\n\\boxed{8}")
     known = replace(background, problems=dict(background.problems) | {problem.id: problem})
     begun = replace(row, buffer="t", prefix="3 + 4 = 7\n", parent_id=problem.id, backtrack=2, pass_rate=0.0)
     assert checks.prefix_of_parent(begun, known)
@@ -162,8 +166,8 @@ def test_a_teachers_beginning_is_the_gold_solutions_of_a_problem_that_no_rollout
 def test_a_templates_held_out_example_is_seen(small_line) -> None:
     background = gather("templates", small_line.params)
     row = read_rows(TABLES / "templates.parquet", Template)[0]
-    assert checks.example_from_train(row, background)
-    assert not checks.example_from_train(replace(row, example_problem=small_line.problems[7].problem), background)
+    assert template_checks.example_from_train(row, background)
+    assert not template_checks.example_from_train(replace(row, example_problem=small_line.problems[7].problem), background)
 
 
 def test_a_meta_action_token_is_in_place_where_a_model_wrote_it_alone(small_line) -> None:
@@ -184,26 +188,41 @@ def test_rows_that_spell_control_tokens_are_counted_and_close_no_gate(small_line
     assert (finding.critical, finding.success, finding.unexpected, finding.of) == (False, False, 1, 6)
 
 
-def test_every_check_is_expected_and_every_expected_column_exists() -> None:
-    purposes = [*suite("purpose_train"), *suite("purpose_audit")]
-    for kind in checks.CHECKS:
-        named = {column for item in suite(kind) for column in columns_of(item)}
-        computed = set(checks.checks_of(kind))
-        assert named <= computed | set(field_types(ROW_TYPES[kind])), kind
-        assert computed <= named | {column for item in purposes for column in columns_of(item)}, f"{kind} computes what no suite reads"
+def test_every_entry_reads_columns_that_its_tables_have() -> None:
+    for entry in TABLE:
+        for kind in entry.kinds:
+            known = {*field_types(ROW_TYPES[kind]), *checks_of(kind)}
+            read = [name.partition(".")[0] for name in entry.reads] or entry.columns
+            assert set(read) <= known, (kind, entry.says)
+        for table, columns in entry.needs.items():
+            made = {"pass_rates": {"pass_rate"}, "sides": {"text", "instance"}}
+            assert columns <= made.get(table, set(field_types(ROW_TYPES[table]) if table in ROW_TYPES else ())), entry.says
 
 
-def test_every_suite_belongs_to_a_table_and_carries_no_id() -> None:
-    for path in SUITES.glob("*.json"):
-        assert path.stem in checks.CHECKS or path.stem.startswith("purpose_")
-        for item in suite(path.stem):
+def test_a_check_that_reads_what_it_does_not_declare_fails(small_line) -> None:
+    background = gather("orm_pairs_r1", small_line.params)
+    parent = next(iter(background.rollouts.values()))
+    assert parent.completion
+    with pytest.raises(AttributeError, match="verdict"):
+        _ = parent.verdict
+    assert needs_of("orm_pairs")["rollouts"] == {"problem_id", "completion"}
+
+
+def test_the_table_is_a_document_that_another_engine_can_run() -> None:
+    for kind in ("restarts", "orm_pairs", "templates"):
+        for item in document(kind)["expectations"]:
             assert set(item) == {"type", "kwargs", "meta"}
-            assert set(item["meta"]) <= {"critical", "says", "shows"}
+            assert item["meta"]["says"]
+            if function := item["meta"].get("python"):
+                module, _, name = function.partition(":")
+                assert callable(getattr(importlib.import_module(module), name))
+    (prefix,) = (item for item in document("restarts")["expectations"] if item["kwargs"].get("column") == "prefix_of_parent")
+    assert prefix["meta"]["needs"] == {"problems": ["solution"], "rollouts": ["completion", "problem_id"]}
 
 
-def test_a_table_without_a_suite_is_refused(small_line) -> None:
-    with pytest.raises(DataError, match="no suite for the table answers"):
-        suite("answers")
+def test_a_table_that_is_held_to_nothing_is_refused() -> None:
+    with pytest.raises(DataError, match="the table answers is held to nothing"):
+        suite("answers", "train")
     with pytest.raises(ParamsError, match="is no table"):
         kind_of("restart_r1")
 

@@ -11,7 +11,8 @@ import yaml
 
 from factory import storage
 from factory.errors import DataError, GateError, ParamsError
-from factory.gate.background import gather, kind_of
+from factory.gate.background import kind_of
+from factory.gate.gather import gather
 from factory.gate.release import release
 from factory.language.conversation import flat
 from factory.schemas import (
@@ -280,4 +281,8 @@ def test_parents_come_from_the_table_that_the_params_name(small_line) -> None:
     Path("data/tables/rollouts_r1.parquet").unlink()
     with pytest.raises(DataError, match=r"rollouts_r1\.parquet is missing"):
         release("orm_pairs_r1", small_line.params)
-    assert len(gather("restarts_r2", small_line.params).rollouts) == len(storage.read_rows(storage.TABLES / "rollouts_r2.parquet", Rollout))
+    found = gather("restarts_r2", small_line.params).rollouts
+    named = {row.parent_id for row in storage.read_rows(storage.TABLES / "restarts_r2.parquet", Restart)}
+    every = {row.id: row for row in storage.read_rows(storage.TABLES / "rollouts_r2.parquet", Rollout)}
+    assert set(found) == named <= set(every)
+    assert all(found[key].completion == every[key].completion for key in named)

@@ -15,12 +15,11 @@ import yaml
 from factory import storage
 from factory.gate.background import kind_of
 from factory.gate.expectations import Audit, Finding
-from factory.gate.release import conversational, write_dataset
+from factory.gate.release import write_dataset
 from factory.params import Params, load
 from factory.planning.graph import expanded
 from factory.publish import upload
 from factory.publish.publish import Order, Outcome, publish
-from factory.schemas import arrow_schema
 from factory.tables import TABLES
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -56,9 +55,8 @@ def put(name: str, params: Params) -> None:
     row_type = TABLES[kind_of(name)]
     audit = Audit(name, kind_of(name), "train", table.num_rows, True, "1.24.1", (KEPT, BROKEN))
     storage.write_json(storage.AUDITS / f"{name}.json", audit.document())
-    rows = conversational(table.select(arrow_schema(row_type).names), row_type)
     with storage.whole_folder(storage.DATASETS / name) as folder:
-        write_dataset(folder, name, rows, row_type, audit, params, {})
+        write_dataset(folder, name, table, row_type, audit, params, {})
 
 
 def locked() -> dict[str, Any]:
