@@ -218,7 +218,6 @@ def write_line(folder: Path) -> Line:
     for key in params.rounds:
         line.write(f"restarts_{key}", Restart, restarts)
     judgements = [judgement(wrong) for _, wrong in pairs[:3]]
-    line.write("critic_judgements", CriticJudgement, judgements)
     labelled, _ = make_process_rewards(
         problems, rollouts, judgements, params.require("process_rewards"), seed=1, steps="line", thinking=False
     )

@@ -1,5 +1,6 @@
-"""`factory audit`: what the demonstrations are, and how far a critic and the grader can be trusted.
+"""`factory audit`: data that somebody else made; what the demonstrations are, and how far a critic and the grader can be trusted.
 
+factory audit solutions.jsonl --as rollouts --map response=completion --out audits/solutions
 factory audit demonstrations
 factory audit critics --data ../shared/data
 factory audit grading rollouts_base -n 200
@@ -8,15 +9,18 @@ factory audit grading rollouts_base -n 200
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from factory.cli.printing import print_table
 from factory.errors import DataError
 
 if TYPE_CHECKING:
+    from factory.language.steps import By
     from factory.params import Grading, Params
     from factory.reports.opinions import Attempt, Opinions
     from factory.reports.page import Block
@@ -24,7 +28,20 @@ if TYPE_CHECKING:
 
 ELSEWHERE = Path(__file__).parents[3] / "shared" / "data"
 
-audit = typer.Typer(no_args_is_help=True, help="What the demonstrations are, and how far a critic and the grader can be trusted.")
+
+class FileFirst(TyperGroup):
+    """What is none of the commands is data to audit: `factory audit solutions.jsonl` means `factory audit data solutions.jsonl`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = ["data", *args]
+        return super().parse_args(ctx, args)
+
+
+audit = typer.Typer(
+    no_args_is_help=True, cls=FileFirst,
+    help="Data that somebody else made (factory audit FILE); the demonstrations; how far a critic and the grader can be trusted.",
+)  # fmt: skip
 Markdown = Annotated[bool, typer.Option("--markdown", help="As Markdown, for the docs.")]
 
 
@@ -43,6 +60,62 @@ def show(title: str, blocks: "Iterable[Block]", markdown: bool) -> None:
             typer.echo(visible(block.text) + "\n")
         elif isinstance(block, Table):
             print_table(list(block.headers), [[visible(cell) for cell in row] for row in block.rows], visible(block.caption))
+
+
+class Steps(StrEnum):
+    line = "line"
+    paragraph = "paragraph"
+
+
+DATA = """
+The name may be a file (.jsonl, .json, .csv, .tsv, .parquet, and .gz or .zst), a folder of Parquet shards, a dataset of this line, or
+org/name on the Hub. Kind and columns are guessed by the usual names and said; --as and --map overrule that. What cannot be checked (no
+parents, no answers, no lineage) is told with its reason. The exit status is 1 when a critical expectation fails or a record is no row.
+
+\b
+Examples:
+  factory audit solutions.jsonl
+  factory audit solutions.csv --as rollouts --map model_output=completion --map gold=answer --out audits/solutions
+  factory audit org/name --revision 4f1c2ab --config main --split train --out audits/name
+"""
+
+
+@audit.command("data", epilog=DATA)
+def data_(
+    name: Annotated[str, typer.Argument(metavar="FILE|FOLDER|DATASET|HUB-ID", help="What to audit.")],
+    kind: Annotated[str | None, typer.Option("--as", metavar="KIND", help="The kind of its rows: rollouts, restarts, problems, …")] = None,
+    given: Annotated[list[str], typer.Option("--map", metavar="THEIRS=OURS", help="A column of theirs and what it is here.")] = [],  # noqa: B006
+    steps: Annotated[Steps | None, typer.Option("--steps", help="What a step is: line or paragraph. Without it by the texts.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write the page, Markdown, rows and rejects here.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="Of the Hub: a commit, branch or tag.")] = None,
+    config: Annotated[str | None, typer.Option("--config", help="Of the Hub: which configuration.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Of the Hub: which split.")] = None,
+    markdown: Markdown = False,
+) -> None:
+    """Data that somebody else made, by the gate's checks: columns mapped, what is missing told, what fails with its rows."""
+    from factory.foreign.audit import audit as read
+    from factory.foreign.telling import summary_blocks, write
+
+    by: By | None = "line" if steps is Steps.line else "paragraph" if steps else None
+    found = read(name, kind=kind, given=_mapping(given), steps=by, revision=revision, config=config, split=split)
+    if out:
+        write(out, found)
+    show(f"Audit of {found.name}", summary_blocks(found), markdown)
+    if out:
+        typer.echo(f"The whole audit: {out / 'index.html'}")
+    if not found.audit.success:
+        raise typer.Exit(1)
+
+
+def _mapping(given: Sequence[str]) -> dict[str, str]:
+    """`theirs=ours` each; a name of theirs may hold a `=`."""
+    found = {}
+    for item in given:
+        theirs, sign, ours = item.rpartition("=")
+        if not sign or not theirs or not ours:
+            raise DataError(f"--map {item}: expected THEIRS=OURS, as --map response=completion")
+        found[theirs] = ours
+    return found
 
 
 @audit.command("demonstrations", epilog="Examples: factory audit demonstrations · factory audit demonstrations --markdown")

@@ -30,10 +30,11 @@ ROLLED = "rollouts restarts orm_pairs"
 PLANNED = "plans trajectories trajectory_pairs adjustments"
 OF_PROBLEM = f"{COAT} {ROLLED} {PLANNED}"
 LIBRARY = "templates structure"
-MADE = f"{OF_PROBLEM} {LIBRARY} process_rewards"
+STEPS = "process_rewards"
+MADE = f"{OF_PROBLEM} {LIBRARY} {STEPS}"
 EVERY = f"{MADE} problems corpus"
 PAIRS = "orm_pairs trajectory_pairs"
-MODEL = f"{COAT} rollouts {PLANNED} {LIBRARY}"  # rows that a model helped to make
+MODEL = f"{COAT} rollouts {PLANNED} {LIBRARY} {STEPS}"  # rows that a model helped to make
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def measure(function: Callable[[Columns], Measured], kinds: str, says: str, *, r
 
 TABLE: tuple[Entry, ...] = (
     # -- which problems, which side of the split
-    check(checks.problem_known, f"{OF_PROBLEM} process_rewards", "the row's problem stands in the problems table", shows="problem_id",
+    check(checks.problem_known, f"{OF_PROBLEM} {STEPS}", "the row's problem stands in the problems table", shows="problem_id",
           needs="problems: split"),
     check(checks.split_is_train, MADE, "every problem behind the row is of the train split", shows="problem_id", purposes=("train",),
           needs="problems: split; templates: parents model"),
@@ -178,20 +179,6 @@ TABLE: tuple[Entry, ...] = (
             reads="chosen.length rejected.length", min_value=0.3, max_value=0.7),
     measure(measures.repeated_pairs, PAIRS, "pairs of one problem have texts of their own", max_value=0.75,
             reads="problem_id.hash chosen.hash rejected.hash"),
-    # -- process rewards
-    check(stepwise.asks_problem, "process_rewards", "the prompt holds the problem's text", shows="prompt", needs="problems: problem"),
-    check(stepwise.label_a_step, "process_rewards", "there is a label for every step, and no step is blank", shows="completions"),
-    check(stepwise.false_from_first_wrong, "process_rewards", "labels are true before the first wrong step and false from it on",
-          shows="labels"),
-    check(stepwise.last_of_verdict, "process_rewards", "the last label is true where the answer is right, and nowhere else",
-          shows="verdict"),
-    check(stepwise.steps_of_parent, "process_rewards", "the steps joined are the completion of the first parent, a rollout of this problem "
-          "and verdict", shows="completions", needs="rollouts: problem_id verdict completion reasoning"),
-    check(stepwise.exact_again, "process_rewards", "the exact check, asked again, names the same first wrong step", shows="exact_step",
-          needs="problems: problem solution answer answer_kind decimals source family strategy"),
-    check(stepwise.first_wrong_of_source, "process_rewards", "the first wrong step is what the source that the row names said; a critic's "
-          "judgement is a parent", shows="first_wrong"),
-    plain(DISTINCT, "process_rewards", "right and wrong solutions occur", critical=False, column="verdict", min_value=2),
     # -- templates, plans
     check(template_checks.has_steps, "templates", "a template has application steps, none empty", shows="name"),
     check(template_checks.has_tags, "templates", "a template has tags, none empty", shows="name"),
@@ -223,6 +210,24 @@ TABLE: tuple[Entry, ...] = (
     check(adjusted.interval_holds_gain, "adjustments", "an interval of two ends holds the gain", shows="interval"),
     plain(BETWEEN, "adjustments", "the value of the plan was measured on at least one decode", column="n_keep", min_value=1),
     plain(DISTINCT, "adjustments", "more than one choice occurs", critical=False, column="choice", min_value=2),
+    # -- steps with labels
+    check(stepwise.asks_problem, STEPS, "the prompt holds the problem's text", shows="prompt", needs="problems: problem"),
+    check(stepwise.label_a_step, STEPS, "there is a label for every step, and no step is blank", shows="completions"),
+    check(stepwise.false_from_first_wrong, STEPS, "labels are true before the first wrong step and false from it on", shows="labels"),
+    check(stepwise.last_of_verdict, STEPS, "the last label is true where the answer is right, and nowhere else", shows="verdict"),
+    check(stepwise.steps_of_parent, STEPS, "the steps joined are the completion of the first parent, a rollout of this problem and verdict",
+          shows="completions", needs="rollouts: problem_id verdict completion reasoning"),
+    check(stepwise.exact_again, STEPS, "the exact check, asked again, names the same first wrong step", shows="exact_step",
+          needs="problems: source family problem solution answer answer_kind decimals"),
+    check(stepwise.first_wrong_of_source, STEPS, "the first wrong step is what the source that the row names said; a critic's judgement is "
+          "a parent", shows="first_wrong"),
+    plain(DISTINCT, STEPS, "right and wrong solutions occur", critical=False, column="verdict", min_value=2),
+    measure(stepwise.critic_agrees, STEPS, "the critic names the exact check's first wrong step, where both tell", min_value=0.8,
+            reads="labels.length compared judged exact_step critic_step"),
+    measure(stepwise.critic_accepts, STEPS, "of the steps that the exact check calls wrong the critic accepts few, where both tell",
+            max_value=0.2, reads="labels.length compared judged exact_step critic_step"),
+    measure(stepwise.critic_refuses, STEPS, "of the steps that the exact check calls right the critic refuses few, where both tell",
+            max_value=0.2, reads="labels.length compared judged exact_step critic_step"),
     # -- problems, corpus
     plain(LENGTHS, "problems", "every problem has an answer", column="answer", min_value=1),
     plain(UNIQUE, "problems", "no two problems have the same text", column="problem"),
