@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLES = 3
+UNTOLD = ("seed", "model", "prompt_version", "round", "licence")
 SHORT = 100  # characters of a value in a message
 NEEDED = {UNIQUE: "hash", TOGETHER: "hash", DISTINCT: "hash", LENGTHS: "length", "expect_column_values_to_not_be_null": "there"}
 
@@ -161,14 +162,14 @@ def validate(dataset: str, rows: pa.Table | Path, background: Background, proces
 
 
 def _described(row_type: type[Row]) -> list[str]:
-    """Columns whose statistics are told: numbers, and the lengths of texts that are no ids."""
+    """Columns whose statistics are told: numbers, and the lengths of texts that are no ids, names or labels."""
     found = []
     for item in arrow_schema(row_type):
         if pa.types.is_integer(item.type) or pa.types.is_floating(item.type):
             found.append(item.name)
         elif not item.name.endswith(("id", "ids")) and item.name != "parents" and not choices(field_types(row_type)[item.name]):
             found += [f"{item.name}.length"] if pa.types.is_string(item.type) or pa.types.is_list(item.type) else []
-    return [name for name in found if name not in ("seed",)]
+    return [name for name in found if name.partition(".")[0] not in UNTOLD]
 
 
 def _frame(columns: Mapping[str, pa.ChunkedArray], names: set[str], row_type: type[Row], rows: int) -> "pd.DataFrame":

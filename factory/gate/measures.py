@@ -114,10 +114,11 @@ def always_solved(columns: Columns) -> Measured:
 
 def _rates(column: pa.ChunkedArray, at: float) -> Measured:
     rates = _numbers(column.drop_null())
-    ends = np.searchsorted(np.linspace(0, 1, 11), rates, "right")  # 1 for [0, .1), … 10 for [.9, 1), 11 for 1
-    bins = np.bincount(np.clip(ends, 1, 11), minlength=12)[1:]
-    counts = {**{f"[{place / 10:g}, {(place + 1) / 10:g})": int(count) for place, count in enumerate(bins[:10])}, "1": int(bins[10])}
-    return _share(int((rates == at).sum()), len(rates), {"0": int((rates == 0).sum()), **counts})
+    inner = rates[(rates > 0) & (rates < 1)]
+    bins = np.bincount(np.searchsorted(np.arange(1, 10) / 10, inner, "right"), minlength=10)
+    counts = {"0": int((rates == 0).sum())}
+    counts |= {f"{'(' if not place else '['}{place / 10:g}, {(place + 1) / 10:g})": int(count) for place, count in enumerate(bins)}
+    return _share(int((rates == at).sum()), len(rates), {**counts, "1": int((rates == 1).sum())})
 
 
 def repeated(columns: Columns) -> Measured:

@@ -41,6 +41,7 @@ def in_script(row: Any, _: Background) -> bool:
     if asked.isascii() and all(text.isascii() for text in texts):
         return True
     known = set(scripts(asked))
+    known |= {"han"} if "kana" in known else set()  # Japanese is written in both
     for text in texts:
         found = scripts(text)
         if sum(count for name, count in found.items() if name not in known) > FOREIGN * sum(found.values()):

@@ -36,6 +36,7 @@ from factory.tables import TABLES as ROW_TYPES
 LINEAGE = ("model", "prompt_version", "round")
 MANY_VALUES = 12  # a column with more is no count worth a table
 SHARD = 256 << 20  # characters of a shard's texts, about
+GROUP = 32 << 20  # bytes of a row group in a table of several shards
 
 
 def release(dataset: str, params: Params, processes: int | None = None) -> Audit:
@@ -112,6 +113,11 @@ class Shards:
     def rows(self, start: int, end: int) -> pa.Table:
         return _with_notice(conversational(self.source.between(start, end, arrow_schema(self.row_type).names), self.row_type), self.params)
 
+    def batch(self, table: pa.Table) -> int | None:
+        """Rows of a row group. None, all that `datasets` thinks fit, for a table that is read at once; in large ones few, since the writer
+        holds several times as much."""
+        return max(1, table.num_rows * GROUP // max(table.nbytes, GROUP)) if len(self.source.parts) > 1 else None
+
     def __call__(self, task: tuple[Path, int, int]) -> str:
         from datasets import Dataset, Features, disable_progress_bars
 
@@ -119,13 +125,16 @@ class Shards:
         path, start, end = task
         table = self.rows(start, end)
         features = Features.from_arrow_schema(table.schema)
-        Dataset(table.cast(features.arrow_schema)).to_parquet(path)
+        rows = Dataset(table.cast(features.arrow_schema), fingerprint=path.stem)  # without one of ours it would hash a copy of all rows
+        rows.to_parquet(path, batch_size=self.batch(table))
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def cuts(source: Source, row_type: type[Row], largest: int = SHARD) -> list[int]:
-    """Row numbers at which shards begin and end: as few as hold at most `largest` characters each, or one row group that has more."""
+def cuts(source: Source, row_type: type[Row], largest: int | None = None) -> list[int]:
+    """Row numbers at which shards begin and end: as few as hold at most `largest` characters each (SHARD when None), or one row group that
+    has more."""
+    largest = SHARD if largest is None else largest
     texts = [field.name for field in arrow_schema(row_type) if pa.types.is_string(field.type) or pa.types.is_list(field.type)]
     sizes = [
         sum(int(pc.sum(lengths(batch.column(place))).as_py() or 0) for batch in source.batches(part, texts) for place in range(len(texts)))

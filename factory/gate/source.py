@@ -82,7 +82,7 @@ class Source:
             place = part.start
             if part.start + part.rows <= start or part.start >= end:
                 continue
-            for batch in self.batches(part, columns, SLICE):
+            for batch in self.batches(part, columns, SLICE if len(self.parts) == 1 else 5 * BATCH):
                 first, last = max(start - place, 0), min(end - place, batch.num_rows)
                 if first < last:
                     pieces.append(batch.slice(first, last - first))
