@@ -43,9 +43,9 @@ def report(
         raise DataError(f"{TABLES.absolute()} holds no table: `dvc repro` makes the line's, `dvc pull` fetches them")
     if against:
         return _against(params, against, out, partial)
-    from factory.reports.report import sections_of
+    from factory.reports.report import whole_report
 
-    sections = sections_of(params, measured=list(_measured(params)))
+    sections = whole_report(params, list(_measured(params)))
     _write(out, "index", params.release.name, params.release.notice, sections)
 
 

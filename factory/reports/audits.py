@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from factory.reports.page import Block, Fold, Sample, Table
+from factory.reports.page import Block, Fold, Plots, Sample, Table
+from factory.reports.plots import ranged
 from factory.reports.readable import fields_of_dict, visible
 from factory.reports.scan import Scan, literal
 
@@ -32,8 +33,9 @@ def audit_blocks(audit: Mapping[str, Any], failing: Path | None = None) -> Itera
         rows = tuple((*_line(item)[:2], weights[item["critical"]], f"{item['of']:,}" if item["of"] else "") for item in passed)
         table = Table(("expectation", "column", "weight", "of"), rows, fold=False)
         yield Fold(f"{len(passed)} expectations passed (Great Expectations {audit.get('gx_version', '')})", (table,))
-    yield from _measured("Measures", audit.get("measures"))
-    yield from _measured("Columns, as the gate measured them", audit.get("columns"))
+    yield from _measures(audit.get("measures"))
+    if columns := tuple(_measured("", audit.get("columns"))):
+        yield Fold("Columns, as the gate measured them", columns)
 
 
 def _line(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -70,6 +72,36 @@ def _fields(key: str, row: str | None) -> list[tuple[str, str]]:
     except ValueError:
         found = {"row": row}
     return fields_of_dict({"id": key} | (found if isinstance(found, dict) else {"row": row}), longest=LONGEST)
+
+
+def _measures(told: Any) -> Iterator[Block]:
+    """Measures with bounds as plots and a table of their own, others as they are."""
+    ours = isinstance(told, list) and all(isinstance(item, Mapping) and {"name", "says", "value"} <= item.keys() for item in told)
+    if not told or not ours:
+        yield from _measured("Measures", told)
+        return
+    measured = [(item, item.get("bounds") or {}) for item in told]
+    figures = [
+        ranged(item["name"], item["value"], item.get("low"), item.get("high"), bounds.get("min_value"), bounds.get("max_value"))
+        for item, bounds in measured
+        if item["value"] is not None and bounds
+    ]
+    if figures:
+        yield Plots(tuple(figures))
+    rows = tuple(
+        (item["name"], _short(item["says"]), _value(item["value"]), _interval(item.get("low"), item.get("high")),
+         _interval(bounds.get("min_value"), bounds.get("max_value")), "passed" if item.get("success", True) else "warning",
+         _value(item.get("counts") or None))
+        for item, bounds in measured
+    )  # fmt: skip
+    headers = ("measure", "says", "value", "95 % interval", "should lie in", "result", "made of")
+    yield Table(headers, rows, "Measures of the whole", fold=False)
+
+
+def _interval(low: Any, high: Any) -> str:
+    if low is None and high is None:
+        return ""
+    return f"up to {_value(high)}" if low is None else f"from {_value(low)}" if high is None else f"{_value(low)} to {_value(high)}"
 
 
 def _measured(title: str, told: Any) -> Iterator[Block]:

@@ -62,7 +62,8 @@ def _text(scan: Scan, column: str) -> bool:
 def _told(audit: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     if audit:
         failed = [item for item in audit["findings"] if not item["success"]]
-        warned = f", {sum(not item['critical'] for item in failed)} of the failed are warnings" if failed else ""
+        critical = sum(item["critical"] for item in failed)
+        warned = f"; {len(failed) - critical} of the others only warn" if len(failed) > critical else ""
         yield "gate", f"{len(audit['findings']) - len(failed)} of {len(audit['findings'])} expectations hold{warned}"
 
 

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from factory.reports.graph import Graph
 
-BOX, TALL, GAP, DROP = 172, 58, 22, 30  # a box's width and height, and what is between two, across and down
-BAR = 62  # width of the bar of what was kept
+BOX, TALL, GAP, DROP = 180, 58, 20, 30  # a box's width and height, and what is between two, across and down
+BAR = 36  # width of the bar of what was kept
 SWEEPS = 3
 LETTERS = 24  # of a line in a box
 SIGNS = {"passed": "✓ gate", "refused": "✗ gate", "not audited": "? gate"}
@@ -216,15 +216,27 @@ def _box(title: str, x: float, y: float, count: Count, reads: Sequence[str], wid
         parts.append(f'<rect class="lost" x="{left + 9:.1f}" y="{y + 43}" width="{BAR}" height="7"/>')
         parts.append(f'<rect class="kept" x="{left + 9:.1f}" y="{y + 43}" width="{BAR * kept:.1f}" height="7"/>')
         parts.append(
-            _text(left + BAR + 15, y + 50, f"{100 * kept:.0f} %, {count.rejects:,} out" if count.rejects else "nothing lost", "small")
+            _text(
+                left + BAR + 15,
+                y + 50,
+                f"{100 * kept:.0f} %, {_brief(count.rejects or 0)} out" if count.rejects else "nothing lost",
+                "small",
+            )
         )
     if count.gate:
-        parts.append(_text(left + wide - 8, y + 19, SIGNS[count.gate], f"gate {count.gate.split(' ')[0]}", "end"))
+        parts.append(_text(left + wide - 8, y + 50, SIGNS[count.gate], f"gate {count.gate.split(' ')[0]}", "end"))
     if source and not count.trains:
-        parts.append(_text(left + wide - 8, y + 35, _fit(source, 25), "small", "end"))
+        parts.append(_text(left + wide - 8, y + 19, _fit(source, 25), "small", "end"))
     elif source:
         parts.append(_text(x, y + 50, source, "small", "middle"))
     return "".join([*parts, "</g>"])
+
+
+def _brief(number: int) -> str:
+    """`588`, `4.4k`, `12k`, `1.2M`: as much as there is room for."""
+    if number < 1_000:
+        return str(number)
+    return f"{number / 1e3:.1f}k" if number < 9_950 else f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
 
 
 def _fit(text: str, letters: int = LETTERS) -> str:

@@ -98,7 +98,12 @@ def dataset_sections(params: Params, graph: Graph) -> Iterator[Block]:
         rows.append(
             (Link(name, f"dataset-{name}"), _brief(name), number, kept, gate, f"{held} of {len(audit['findings'])}" if audit else "")
         )
-    yield Table(("dataset", "what it is", "rows", "yield", "gate", "expectations hold"), tuple(rows), "What trainers may read", fold=False)
+    yield Table(
+        ("dataset", "what it is", "rows", "yield", "gate", "expectations hold"),
+        tuple(rows),
+        "Datasets, and the verdict of the gate on each",
+        fold=False,
+    )
     for name in there:
         audit = audit_of(name)
         yield from dataset_blocks(

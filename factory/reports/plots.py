@@ -128,6 +128,27 @@ def _said(now: Numbers, over: Numbers | None) -> str:
     return f"{name}: median {written(now.at(0.5))}, 95 % up to {written(now.at(0.95))}, most {written(max(now.counts))}{share}"
 
 
+def ranged(name: str, value: float, low: float | None, high: float | None, least: float | None, most: float | None) -> Figure:
+    """A value with its interval on a scale that shows the bounds it should lie in, None where there is none on that side."""
+    ends = [part for part in (value, low, high, least, most) if part is not None]
+    first, last = min(0.0, *ends), max(*ends, 1.0 if max(ends) <= 1 else max(ends) * 1.05)
+    scale = (WIDTH - 12) / ((last - first) or 1.0)
+
+    def across(part: float) -> float:
+        return 6 + (part - first) * scale
+
+    start, end = across(first if least is None else least), across(last if most is None else most)
+    body = [
+        f'<rect class="room" x="{start:.1f}" y="6" width="{end - start:.1f}" height="14"/>',
+        f'<line class="axis" x1="6" y1="13" x2="{WIDTH - 6}" y2="13"/>',
+    ]
+    if low is not None and high is not None:
+        body.append(f'<line class="interval" x1="{across(low):.1f}" y1="13" x2="{across(high):.1f}" y2="13"/>')
+    body.append(f'<circle class="value" cx="{across(value):.1f}" cy="13" r="4"/>')
+    body += [_text(6, 34, written(first)), _text(WIDTH - 6, 34, written(last), "end")]
+    return Figure(_svg(WIDTH, 38, f"{visible(name)} in the range it should lie in", body), f"{visible(name)}: {written(value)}")
+
+
 # -- categories
 
 

@@ -19,23 +19,30 @@ from factory.reports.accuracies import differences, headline, percent, planner, 
 from factory.reports.agreement import Graded
 from factory.reports.critics import critics
 from factory.reports.demonstrations import demonstrations
+from factory.reports.grading import grading, published_labels
 from factory.reports.graph import Graph, line_graph
 from factory.reports.line import cost, dataset_sections, table_sections, the_line
-from factory.reports.opinions import Opinions, opinion_blocks
-from factory.reports.page import Block, Prose, Section, Table
+from factory.reports.opinions import Opinions, of_line, opinion_blocks, second_opinions
+from factory.reports.page import Block, Section, Table
 from factory.reports.pass_rates import pass_rates
 from factory.reports.scan import Scan
 from factory.reports.training import training
 from factory.storage import TABLES
 
 METRICS = Path("data/evaluation/metrics.json")
+OPINIONS = 200  # distinct answers that Math-Verify grades as well
 LISTED = 20  # answers on which verdicts differ
+
+
+def whole_report(params: Params, measured: Sequence[Block] = ()) -> list[Section]:
+    """The report of the stage. `measured`: what differs from run to run, as seconds, which the stage leaves out."""
+    return sections_of(params, published_labels(params), second_opinions(of_line(params), params.grading, most=OPINIONS), measured)
 
 
 def sections_of(
     params: Params, published: Sequence[Graded] = (), opinions: Opinions | None = None, measured: Sequence[Block] = ()
 ) -> list[Section]:
-    """Sections with something in them, in reading order. `measured`: what differs from run to run, as seconds; not for the stage."""
+    """Sections with something in them, in reading order."""
     metrics = read_json(METRICS) if params.evaluate else {}
     graph: Graph = line_graph(params)
     parts: list[tuple[str, Iterable[Block]]] = [
@@ -71,20 +78,3 @@ def instances(params: Params) -> Iterable[Block]:
         yield Table(
             ("family", "instances, at least", "drawn, all splits", "share"), tuple(rows), "Space of canonical instances, bounded from below"
         )
-
-
-def grading(published: Sequence[Graded]) -> Iterable[Block]:
-    if not published:
-        return
-    apart = [row for row in published if not row.agrees]
-    yield Prose(f"{len(published) - len(apart):,} of {len(published):,} published labels agree with the grader ({len(apart):,} do not).")
-    models = sorted({row.model for row in published})
-    rows = [
-        (model, f"{len(own):,}", f"{sum(row.verdict == 'correct' for row in own):,}", f"{sum(not row.agrees for row in own):,}")
-        for model in models
-        if (own := [row for row in published if row.model == model])
-    ]
-    yield Table(("recorded model", "solutions", "graded correct", "disagreements"), tuple(rows))
-    if apart:
-        table = [(row.rollout_id, row.model, "correct" if row.label else "wrong", row.verdict, row.answer or "", row.gold) for row in apart]
-        yield Table(("rollout", "model", "published label", "our verdict", "answer", "gold"), tuple(table), "Every disagreement")

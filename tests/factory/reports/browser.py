@@ -56,10 +56,10 @@ def main(page: str, folder: str, scheme: str, widths: list[int]) -> None:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     shade = 0 if scheme == "dark" else 1
     os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] = f"--no-sandbox --disable-gpu --blink-settings=preferredColorScheme={shade}"
-    from PyQt6.QtCore import QEventLoop, QTimer, QUrl
-    from PyQt6.QtWebEngineCore import QWebEnginePage, QWebEngineUrlRequestInterceptor
-    from PyQt6.QtWebEngineWidgets import QWebEngineView
-    from PyQt6.QtWidgets import QApplication
+    from PySide6.QtCore import QEventLoop, QTimer, QUrl
+    from PySide6.QtWebEngineCore import QWebEnginePage, QWebEngineUrlRequestInterceptor
+    from PySide6.QtWebEngineWidgets import QWebEngineView
+    from PySide6.QtWidgets import QApplication
 
     console: list[str] = []
     requests: list[str] = []

@@ -21,9 +21,14 @@ PROGRAM = Path(__file__).with_name("browser.py")
 WIDTHS = [360, 800, 1400]
 SMALLEST = 4.5  # contrast of text, WCAG 2.2 AA
 
+
+def there(*modules: str) -> bool:
+    return all(importlib.util.find_spec(name) for name in modules)
+
+
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("PyQt6") is None, reason="no browser: `pip install -e .[browser]` brings one"),
+    pytest.mark.skipif(not there("PySide6", "PySide6.QtWebEngineCore"), reason="no browser: `pip install -e .[browser]` brings one"),
 ]
 
 

@@ -21,7 +21,12 @@ FINDING = {
 }  # fmt: skip
 AUDIT = {
     "success": False, "gx_version": "1.24.1", "findings": [FINDING, FINDING | {"success": True, "says": "there are rows"}],
-    "measures": [{"name": "length_auc", "value": 0.71, "low": 0.69, "high": 0.73, "counts": {"pairs": 900}, "held": False}],
+    "measures": [
+        {"name": "length_auc", "says": "length says nothing", "value": 0.71, "low": 0.69, "high": 0.73, "counts": {"pairs": 900},
+         "bounds": {"min_value": 0.35, "max_value": 0.65}, "success": False},
+        {"name": "repeated", "says": "few are", "value": 0.2, "low": None, "high": None, "bounds": {"max_value": 0.5}, "success": True},
+        {"name": "none", "says": "nothing to measure", "value": None, "bounds": {"max_value": 0.5}, "success": True},
+    ],
     "columns": {"prefix": {"median": 111.5, "most": 559}},
 }  # fmt: skip
 
@@ -69,14 +74,21 @@ def test_failed_expectations_stand_first_with_their_rows_and_measures_follow(tmp
     lines = [(f"{n}", FINDING["says"], True, f"value {n}", json.dumps({"id": f"{n}", "prefix": f"<i>{n}"})) for n in range(5)]
     names = ("id", "expectation", "critical", "value", "row")
     pq.write_table(pa.table(dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))), tmp_path / "x.parquet")
-    failed, rows, passed, measures, columns = audit_blocks(AUDIT, tmp_path / "x.parquet")
+    failed, rows, passed, plots, measures, columns = audit_blocks(AUDIT, tmp_path / "x.parquet")
     assert failed.rows == (("the prefix is one", "prefix", "3 of 9", "", "FAILED"),)
     assert rows.title == "Rows that break “the prefix is one”: 3 of 5"
     assert rows.blocks[0].fields == (("id", "0"), ("prefix", "<i>0"))
     assert passed.title == "1 expectations passed (Great Expectations 1.24.1)"
-    assert measures.rows == (("length_auc", "0.71", "0.69", "0.73", "pairs 900", "no"),)
-    assert columns.rows == (("prefix", "111.5", "559"),)
-    assert [block.kind for block in audit_blocks(AUDIT)] == ["table", "fold", "table", "table"]  # without an extract
+    assert [figure.caption for figure in plots.figures] == ["length_auc: 0.71", "repeated: 0.2"]
+    assert measures.rows == (
+        ("length_auc", "length says nothing", "0.71", "0.69 to 0.73", "0.35 to 0.65", "warning", "pairs 900"),
+        ("repeated", "few are", "0.2", "", "up to 0.5", "passed", ""), ("none", "nothing to measure", "", "", "up to 0.5", "passed", ""),
+    )  # fmt: skip
+    assert columns.blocks[0].rows == (("prefix", "111.5", "559"),)
+    assert [block.kind for block in audit_blocks(AUDIT)] == ["table", "fold", "plots", "table", "fold"]  # without an extract
+    strange = {"success": True, "findings": [], "measures": {"entropy": 0.5, "top": {"value": 3, "of": [1, 2]}}}
+    (table,) = audit_blocks(strange)
+    assert table.rows == (("entropy", "0.5", ""), ("top", "3", "1, 2"))
 
 
 def test_rejects_by_reason_and_a_row_of_each(small_line) -> None:
