@@ -108,6 +108,8 @@ def _judged(tries: Sequence[Group], names: pl.Series, draw: Draw, folder: Path, 
     columns = {"problem": problem.cast(pa.int64()), "pass_rate": judged["pass_rate"], "sign": judged["sign"]}
     frame = pl.DataFrame(pl.from_arrow(pa.table(columns))).with_row_index("place").cast({"place": pl.Int64})
     found.not_drawn = frame.filter(pl.col("sign") == "").height
+    assert frame.height == sum(group.rows for group in tries)
+    assert frame["sign"].null_count() == sum(len(run.ids) for run in found.rejects)
     return frame
 
 
