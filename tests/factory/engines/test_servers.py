@@ -211,6 +211,19 @@ def test_an_error_of_the_store_ends_the_engine(server: FaultServer) -> None:
     assert not engine.thread.is_alive()
 
 
+def test_closing_stores_what_has_been_answered(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many under way: answers wait for others before they are committed."""
+    monkeypatch.setattr(servers, "MANY", 1)
+    monkeypatch.setattr(servers, "TOGETHER", 60.0)
+    engine, landed = OpenAIEngine(role_of(server), SETTINGS), list[str]()
+    server.script["Eve"] = [Fault(delay=30.0)]
+    engine.submit({name: Request(asked(name), SAMPLING) for name in ("Tom", "Ann", "Eve")}, landed.extend)
+    wait_for(lambda: server.stats.answered == 2 and len(engine.done) == 2)
+    assert landed == []
+    engine.close()
+    assert sorted(landed) == ["Ann", "Tom"], "they were paid"
+
+
 def test_closing_drops_what_is_under_way(server: FaultServer) -> None:
     server.delay = 30
     engine, threads = OpenAIEngine(role_of(server), SETTINGS), threading.active_count()
