@@ -191,7 +191,7 @@ def test_what_lands_together_is_handed_over_together_and_holds_its_places_until_
     wait_for(lambda: engine.work() or sum(map(len, batches)) == 48)
     engine.close()
     assert len({key for batch in batches for key in batch}) == 48
-    assert len(batches) <= 24
+    assert len(batches) <= 36, "one by one they would be 48"
     assert server.stats.max_in_flight <= 16
 
 
