@@ -12,6 +12,7 @@ waiting: answers a CPU second, and with the mean length tokens a second.
 
 import argparse
 import cProfile
+import os
 import pstats
 import random
 import statistics
@@ -22,6 +23,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,10 +87,24 @@ def memory() -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def waited() -> float:
-    """Seconds in which threads of this process could have run and got no core."""
-    stats = [path.read_text(encoding="ascii").split() for path in Path("/proc/self/task").glob("*/schedstat")]
-    return sum(int(one[1]) for one in stats) / 1e9
+class Queue(threading.Thread):
+    """How long the client's threads and the servers could have run and got no core: this machine is not theirs alone."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(daemon=True)
+        self.fleet, self.seen = fleet, [(0.0, 0.0)]  # when, seconds until then
+
+    def run(self) -> None:
+        while True:
+            pids = [os.getpid(), *(process.pid for process in self.fleet.processes)]
+            with suppress(OSError):  # a thread or a server that has just ended
+                stats = [path.read_text(encoding="ascii") for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+                self.seen.append((time.monotonic(), sum(int(one.split()[1]) for one in stats) / 1e9))
+            time.sleep(0.2)
+
+    def between(self, begin: float, end: float) -> float:
+        inside = [seconds for when, seconds in self.seen if begin - 0.2 <= when <= end + 0.2]
+        return max(0.0, max(inside, default=0.0) - min(inside, default=0.0))
 
 
 def questions(count: int) -> Iterator[Request]:
@@ -128,14 +144,16 @@ def measure(options: argparse.Namespace, fleet: Fleet, folder: Path) -> None:
         fleet.restart_last()
 
     threading.Thread(target=misfortune, daemon=True).start()
+    queue = Queue(fleet)
+    queue.start()
     began, cpu = time.monotonic(), time.process_time()
     run((one(request) for request in questions(options.n)), "fleet")
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    starved = waited()
     engine.close()
     assert store.usage()[0].requests == options.n - failed
     store.close()
-    gaps = [after - before for before, after in pairwise(landed[: int(0.99 * len(landed))])]
+    gaps = sorted(((after - before, before) for before, after in pairwise(landed[: int(0.99 * len(landed))])), reverse=True)
+    stalls = [(gap, queue.between(begin, begin + gap)) for gap, begin in gaps if gap > STALL]
     cuts = statistics.quantiles(backend.seconds, n=100)
     tail = landed[-1] - landed[int(0.95 * len(landed))]
     answers, stored = options.n / seconds, (folder / "store.sqlite").stat().st_size / 1e6
@@ -143,8 +161,9 @@ def measure(options: argparse.Namespace, fleet: Fleet, folder: Path) -> None:
     print(f"failed after all attempts: {failed}; tokens an answer: {tokens / options.n:.0f}; {tokens / seconds:,.0f} tokens/s")
     print(f"latency: p50 {cuts[49]:.2f} s, p95 {cuts[94]:.2f} s, p99 {cuts[98]:.2f} s, longest {max(backend.seconds):.1f} s")
     print(f"tail: the last 5 % took {tail:.1f} s, {100 * tail / seconds:.1f} % of the time")
-    print(f"stalls: {sum(gap > STALL for gap in gaps)} of more than {STALL:g} s; the longest gap until 99 % is {max(gaps):.2f} s;", end=" ")
-    print(f"the client's threads waited {starved:.0f} s for a core")
+    print(f"longest gap without an answer, until 99 %: {gaps[0][0]:.2f} s, in which client and servers waited", end=" ")
+    print(f"{queue.between(gaps[0][1], sum(gaps[0])):.1f} s for a core; gaps of more than {STALL:g} s: {len(stalls)},", end=" ")
+    print(f"without such a wait: {sum(starved < gap / 2 for gap, starved in stalls)}")
     print("memory: " + ", ".join(f"{size:.0f} MB at {share} %" for share, size in megabytes.items()) + f"; store {stored:.0f} MB")
     print(f"one coordinator: {1e6 * cpu / options.n:.0f} µs of CPU an answer; a core feeds", end=" ")
     print(f"{options.n / cpu:,.0f} answers/s, {tokens / cpu:,.0f} tokens/s")

@@ -55,7 +55,7 @@ def _of_source(source: Source) -> str | None:
 def _of_role(role: Role) -> Role:
     prompts = role.prompts if role.prompts in SETS else os.path.abspath(role.prompts)
     if role.engine == "openai":
-        return role.model_copy(update={"prompts": prompts})
+        return role.model_copy(update={"prompts": prompts, "batch": None})  # people wait for it; the run finds the same answers
     own = model_of_line(role.model)
     return role.model_copy(update={"prompts": prompts, "model": str(MODELS / own) if own else _there(role.model)})
 

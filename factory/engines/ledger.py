@@ -85,6 +85,15 @@ class Ledger(Store):
             limits = "limits" if there else "(SELECT '' AS stage, 0 AS reused)"
             return [StageUsage(*row) for row in self.connection.execute(query.format(limits=limits))]
 
+    def limits(self) -> dict[tuple[str, str], set[int]]:
+        """(stage, model) → every max_tokens under which it was asked, as far as limits.py knows."""
+        found: dict[tuple[str, str], set[int]] = {}
+        with self.explained():
+            if self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'limits'").fetchone():
+                for stage, model, limit in self.connection.execute("SELECT stage, model, max_tokens FROM limits"):
+                    found.setdefault((stage, model), set()).add(limit)
+        return found
+
     def spent(self) -> list[tuple[str, str, int, int]]:
         """(stage, model, prompt tokens, completion tokens) of everything answered."""
         query = "SELECT stage, model, sum(prompt_tokens), sum(completion_tokens) FROM answers GROUP BY stage, model ORDER BY stage, model"

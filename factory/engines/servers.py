@@ -136,6 +136,8 @@ class Servers(ABC, Generic[Item, Answer]):
             for task in self.tasks:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
+            if not self.error:
+                self._hand_done()
 
     def _begin(self) -> None:
         """What else is to run in the loop."""
@@ -229,11 +231,14 @@ class Servers(ABC, Generic[Item, Answer]):
             if sum(server.busy for server in self.servers) > MANY:
                 await asyncio.sleep(TOGETHER)
             self.fresh.clear()
-            batch, self.done = self.done, []
-            hand_over((job.landed, job.key, answer) for job, answer, _ in batch)
-            for _, _, server in batch:
-                server.busy -= 1
+            self._hand_done()
             self._start()
+
+    def _hand_done(self) -> None:
+        batch, self.done = self.done, []
+        hand_over((job.landed, job.key, answer) for job, answer, _ in batch)
+        for _, _, server in batch:
+            server.busy -= 1
 
     async def _alive(self, server: Server) -> bool:
         """Whether a server that has just dropped a connection answers at all; asked once for all who want to know."""

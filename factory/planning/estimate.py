@@ -113,6 +113,8 @@ def _detail(ask: Asked, past: History, measures: Measures, prompter: Prompter, r
     average, rate = measures.average(stage, names), rates.generating
     if average:
         tokens, answer, said = average.tokens_in, average.tokens_out, f"{average.answers:,} answers of {names[0]} in the store"
+        if others := measures.other_limits(stage, names, ask.max_tokens):
+            said += f", made under max_tokens {', '.join(map(str, others))}: of these only what was cut is asked again"
         rate = rate or measures.rate(stage)
     elif ask.role.engine == "recorded":
         tokens, answer, said = 0.0, 0.0, "recorded: nothing is asked"

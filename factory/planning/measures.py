@@ -38,6 +38,7 @@ class Average:
 class Measures:
     spent: dict[tuple[str, str], Average] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
+    limits: dict[tuple[str, str], set[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path) -> "Measures":
@@ -51,22 +52,29 @@ class Measures:
                 if given + made:
                     spent[stage, model] = Average(count, given / count, made / count)
             rates = {row.stage: row.completion_tokens / row.seconds for row in ledger.usage() if row.seconds > 1 and row.completion_tokens}
-        return cls(spent, rates)
+            limits = ledger.limits()
+        return cls(spent, rates, limits)
 
     def average(self, stage: str, models: Sequence[str]) -> Average | None:
         """`models`: names in the store; one with options of its engine behind a comma counts too."""
-        found = [
-            average for (at, name), average in self.spent.items()
-            if at == stage and any(name == model or name.startswith(f"{model},") for model in models)
-        ]  # fmt: skip
+        found = [average for (at, name), average in self.spent.items() if at == stage and _among(name, models)]
         answers = sum(one.answers for one in found)
         if not answers:
             return None
         given, made = (sum(getattr(one, name) * one.answers for one in found) / answers for name in ("tokens_in", "tokens_out"))
         return Average(answers, given, made)
 
+    def other_limits(self, stage: str, models: Sequence[str], limit: int) -> list[int]:
+        """What max_tokens was when the stage asked these models, where it was never `limit`."""
+        known = {one for (at, name), limits in self.limits.items() if at == stage and _among(name, models) for one in limits}
+        return [] if limit in known else sorted(known)
+
     def rate(self, stage: str) -> float | None:
         return self.rates.get(stage)
+
+
+def _among(name: str, models: Sequence[str]) -> bool:
+    return any(name == model or name.startswith(f"{model},") for model in models)
 
 
 def stored_names(ask: Asked, past: History) -> list[str]:

@@ -1,12 +1,15 @@
 """Figures and where they come from: assumed before anything ran, the store's and the line's own afterwards."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from factory.engines.limits import Limits
+from factory.engines.protocol import Request, SamplingParams
 from factory.engines.store import Answered, Store
 from factory.params import parse
 from factory.planning.costs import Cost, Detail, Plan, Use
@@ -70,6 +73,12 @@ def test_the_stores_answers_of_that_stage_and_model_are_better_than_assumptions(
     plans = of(plan, "plans@sft")
     assert (plans.tokens_in / plans.requests, plans.tokens_out / plans.requests) == (100, 20)
     assert plans.details[0].said == "2 answers of big@1 in the store"
+    most, model = document["plans"]["labeller"]["max_tokens"], "big@1"
+    for earlier, told in ((most - 8, f", made under max_tokens {most - 8}: of these only what was cut is asked again"), (most, "")):
+        with closing(Store(project / "requests.sqlite")) as store:
+            Limits(store, "plans_sft", model).find({"k": Request((1,), SamplingParams(earlier))}, str)
+        plans = of(estimate(written(document), project / "requests.sqlite"), "plans@sft")
+        assert plans.details[0].said == f"2 answers of big@1 in the store{told}"
     again = of(estimate(written(document), project / "requests.sqlite", fresh=True), "plans@sft")
     assert again.tokens_out / again.requests == FILLED * document["plans"]["labeller"]["max_tokens"]
 
