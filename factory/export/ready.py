@@ -5,8 +5,8 @@ ready("restarts_r1")   → Released("restarts_r1", table="restarts_r1", shards=(
 
 from factory.errors import DataError, ParamsError
 from factory.gate.background import kind_of
+from factory.lock import LOCK, read_lock
 from factory.publish.checks import Released, current, passed, whole
-from factory.publish.lock import LOCK, read_lock
 from factory.status import stale
 from factory.storage import DATASETS
 

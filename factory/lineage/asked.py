@@ -11,7 +11,8 @@ from typing import Any
 
 from factory.engines.ledger import Chosen, Entry, Ledger
 from factory.engines.store import default_path
-from factory.lineage.run import Run, hidden
+from factory.lineage.run import Run
+from factory.lock import hidden
 
 MOST = 200  # requests of one row that are looked up; a template may have thousands
 _SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "logprobs", "seed", "ordinal", "schema", "ignore_eos")

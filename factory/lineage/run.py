@@ -8,45 +8,15 @@ Nothing here needs DVC or git to be installed: what cannot be told is left out.
 
 import hashlib
 import json
-import re
 import subprocess
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
+from factory.lock import LOCK, Out, Stage, read_stages, read_yaml
 
-from factory.errors import DataError
-
-LOCK, LINE, PUBLISHED = Path("dvc.lock"), Path("dvc.yaml"), Path("data/published.json")
+LINE, PUBLISHED = Path("dvc.yaml"), Path("data/published.json")
 COMPARED = 64 << 20  # bytes of a file whose hash is compared with the lock's; of a larger one only the size is
-_SECRET = re.compile(r"(^|_)(api_?key|access_?key|key|token|secret|password|passwd|authorization|credentials)$", re.IGNORECASE)
-_LOOKS_SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,})")
-_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&])(?:api_?key|key|token)=[^&\s]+", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Out:
-    """A file or folder as the lock has it."""
-
-    path: str
-    md5: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`params` are flat: {"rollouts.samples": 4, …}. `data`: what it read that a stage made, no code."""
-
-    title: str
-    command: str
-    params: dict[str, Any]
-    data: tuple[Out, ...]
-    outs: tuple[Out, ...]
-
-    def out(self, path: str) -> Out | None:
-        return next((out for out in self.outs if out.path == path), None)
 
 
 class Run:
@@ -58,18 +28,12 @@ class Run:
     @cached_property
     def stages(self) -> dict[str, Stage]:
         """By title, without those that dvc.yaml no longer has: DVC leaves them in the lock."""
-        written = _read(self.root / LOCK)
-        known = (_read(self.root / LINE) or {}).get("stages") or {}
+        known = (read_yaml(self.root / LINE) or {}).get("stages") or {}
         found = {}
-        for title, stage in ((written or {}).get("stages") or {}).items():
+        for title, stage in (read_stages(self.root / LOCK) or {}).items():
             name, at, _ = title.partition("@")
-            if known and (name not in known or bool(at) != ("foreach" in known[name])):
-                continue
-            found[title] = Stage(
-                title, str(stage.get("cmd", "")), flat(list((stage.get("params") or {}).values())),
-                tuple(out for out in map(_out, stage.get("deps") or []) if out.path.startswith("data/")),
-                tuple(map(_out, stage.get("outs") or [])),
-            )  # fmt: skip
+            if not known or (name in known and bool(at) == ("foreach" in known[name])):
+                found[title] = stage
         return found
 
     def maker(self, path: str) -> Stage | None:
@@ -140,47 +104,3 @@ class Run:
             if known == model or Path(known).name.partition("@")[0] == model.partition("@")[0]:
                 return price
         return None
-
-
-def _read(path: Path) -> Any:
-    try:
-        with path.open("rb") as stream:
-            return yaml.load(stream, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError:
-        return None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({str(error).splitlines()[0]}): restore it, `git checkout {path.name}`") from None
-
-
-def _out(entry: dict[str, Any]) -> Out:
-    return Out(str(entry.get("path", "")), str(entry.get("md5", "")), int(entry.get("size", 0)))
-
-
-def flat(documents: list[Any]) -> dict[str, Any]:
-    """Nested mappings as dotted names, secrets hidden."""
-    found: dict[str, Any] = {}
-    for document in documents:
-        _flatten(document, "", found)
-    return found
-
-
-def _flatten(value: Any, name: str, found: dict[str, Any]) -> None:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            _flatten(inner, f"{name}.{key}" if name else str(key), found)
-    else:
-        last = name.rpartition(".")[2]
-        found[name] = "(hidden)" if _SECRET.search(last) and isinstance(value, str) else hidden(value)
-
-
-def hidden(value: Any) -> Any:
-    """The same without what looks like a key or password, in texts at any depth."""
-    if isinstance(value, str):
-        return _IN_ADDRESS.sub(_masked, _LOOKS_SECRET.sub("(hidden)", value))
-    if isinstance(value, dict):
-        return {key: hidden(inner) for key, inner in value.items()}
-    return [hidden(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def _masked(found: re.Match[str]) -> str:
-    return "(hidden)@" if found[0].endswith("@") else f"{found[0].partition('=')[0]}=(hidden)"

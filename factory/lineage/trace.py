@@ -17,7 +17,8 @@ from factory.lineage.index import SHOWN, Found, Index, Level
 from factory.lineage.models import ModelOrigin, PromptText, model_origin, prompt_text
 from factory.lineage.names import SCALARS
 from factory.lineage.released import Holding, holdings
-from factory.lineage.run import Run, hidden
+from factory.lineage.run import Run
+from factory.lock import hidden
 
 FEW = 3  # parents of one table that are followed and shown; all are counted
 LINEAGE = ("model", "prompt_version", "seed", "round")

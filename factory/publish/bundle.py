@@ -18,11 +18,11 @@ from pathlib import Path
 from factory.errors import GateError
 from factory.gate import table as gate
 from factory.language.prompting import Prompts
+from factory.lock import LOCK, Locked
 from factory.params import Params
 from factory.publish.card import dataset_card, model_card
 from factory.publish.croissant import croissant
 from factory.publish.facts import Facts
-from factory.publish.lock import LOCK, Locked
 from factory.publish.shards import Shard
 from factory.storage import AUDITS, DATASETS, MODELS
 

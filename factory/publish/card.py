@@ -13,9 +13,9 @@ import jinja2
 import yaml
 
 from factory.gate.card import environment, size_category
+from factory.lock import Locked, ancestors
 from factory.publish.facts import Facts, Step
 from factory.publish.licences import front_matter
-from factory.publish.lock import Locked, ancestors
 from factory.storage import MODELS
 
 FOLDER = Path(__file__).parent

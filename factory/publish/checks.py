@@ -15,9 +15,9 @@ from typing import Any
 
 from factory.errors import DataError, GateError
 from factory.gate.background import kind_of
+from factory.lock import Locked, ancestors
 from factory.params import Params
 from factory.publish.licences import conflict
-from factory.publish.lock import Locked, ancestors
 from factory.storage import AUDITS, DATASETS, count_rows, shards
 
 KEYS = {

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from factory.errors import GateError
 from factory.line import stages_of
+from factory.lock import Locked, ancestors, ordered
 from factory.params import Params
 from factory.params.names import on_hub
 from factory.publish.checks import Released
-from factory.publish.lock import Locked, ancestors, ordered
 from factory.publish.shards import Shard
 from factory.schemas import Made, choices, field_types
 from factory.storage import MODELS, REJECTS, TABLES, count_rows, read_table

@@ -17,11 +17,11 @@ from typing import Literal
 from factory.errors import EngineError, GateError, ParamsError
 from factory.identity import digest
 from factory.line import stages_of
+from factory.lock import Locked, ancestors, read_lock
 from factory.params import Params
 from factory.publish.bundle import Item, dataset_items, model_items
 from factory.publish.checks import Released, released
 from factory.publish.facts import gather_facts
-from factory.publish.lock import Locked, ancestors, read_lock
 from factory.publish.shards import AIM, shards_of
 from factory.publish.upload import Plan, Remote, unknown
 from factory.storage import MODELS, write_json

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from factory.line import stages_of
-from factory.lineage.run import flat
+from factory.lock import flat
 from factory.params import Params
 from factory.reports.accuracies import percent
 from factory.reports.compared import Compared, Moved, compare, moved

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from factory.lineage.run import flat, hidden
+from factory.lock import flat, hidden
 from factory.params import Params
 from factory.reports.page import Block, Table
 from factory.reports.revision import LINE, LOCK, METRICS, PARAMS, Locked, Revision, locked

@@ -10,11 +10,11 @@ from hub_server import HubServer
 
 from factory.gate.card import code
 from factory.line import stages_of
+from factory.lock import read_lock
 from factory.publish.card import dataset_card
 from factory.publish.checks import released
 from factory.publish.croissant import croissant
 from factory.publish.facts import Facts, gather_facts
-from factory.publish.lock import read_lock
 from factory.publish.shards import shards_of
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from factory.errors import FactoryError, GateError, ParamsError
-from factory.publish.lock import read_lock
+from factory.lock import read_lock
 
 DATASETS = Path("data/datasets")
 AUDIT = "data/audits/plans_sft.json"
