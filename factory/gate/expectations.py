@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLES = 3
+COLUMNS = "expect_table_columns_to_match_set"
 UNTOLD = ("seed", "model", "prompt_version", "round", "licence")
 SHORT = 100  # characters of a value in a message
 NEEDED = {UNIQUE: "hash", TOGETHER: "hash", DISTINCT: "hash", LENGTHS: "length", "expect_column_values_to_not_be_null": "there"}
@@ -36,7 +37,8 @@ NEEDED = {UNIQUE: "hash", TOGETHER: "hash", DISTINCT: "hash", LENGTHS: "length",
 
 @dataclass(frozen=True)
 class Finding:
-    """One expectation's result. `unexpected` of `of` rows break it (0 of 0: it is about the whole table); `examples`: (id, short value)."""
+    """One expectation's result. `unexpected` of `of` rows break it (0 of 0: it is about the whole table); `examples`: (id, short value), of
+    the column `shows`; `kwargs`: Great Expectations'."""
 
     type: str
     column: str
@@ -48,6 +50,7 @@ class Finding:
     observed: str
     examples: tuple[tuple[str, str], ...]
     shows: str = ""
+    kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def structural(row_type: type[Row]) -> list[Entry]:
     types = field_types(row_type)
     found = [
         _entry("expect_table_row_count_to_be_between", "there is at least one row", min_value=1),
-        _entry("expect_table_columns_to_match_set", "all columns are there", column_set=list(types), exact_match=False),
+        _entry(COLUMNS, "all columns are there", column_set=list(types), exact_match=False),
         _entry(UNIQUE, "no id stands twice", column="id"),
     ]
     for name, hint in types.items():
@@ -230,12 +233,15 @@ def _examples(source: Source, positions: Mapping[int, Sequence[int]]) -> dict[in
 
 def _finding(entry: Entry, result: dict[str, Any], row_type: type[Row], examples: Sequence[Mapping[str, Any]]) -> Finding:
     found, shown = result["result"], shown_column(entry, row_type)
-    observed = "" if found.get("observed_value") is None else short(found["observed_value"])
+    value = found.get("observed_value")
+    if entry.type == COLUMNS:
+        value = [name for name in value or () if name in field_types(row_type)]  # the frame has others beside them
+    observed = "" if value is None else short(value)
     return Finding(
         type=entry.type, column=", ".join(entry.columns), says=entry.says, critical=entry.critical, success=result["success"],
         unexpected=found.get("unexpected_count", 0), of=found.get("element_count", 0), observed=observed,
         examples=tuple(dict.fromkeys((str(row["id"]), short(row.get(shown, ""))) for row in examples if row.get("id") is not None)),
-        shows=shown,
+        shows=shown, kwargs=dict(entry.kwargs),
     )  # fmt: skip
 
 
@@ -249,13 +255,16 @@ def _bounds(entry: Entry) -> dict[str, float]:
 
 
 def _measure(entry: Entry, found: Measured, result: Mapping[str, Any]) -> Measure:
-    return Measure(entry.columns[0], entry.says, found.value, found.low, found.high, _bounds(entry), result["success"], dict(found.counts))
+    counts = dict(found.counts)
+    return Measure(entry.columns[0], entry.says, found.value, found.low, found.high, _bounds(entry), result["success"], counts)
 
 
 def _measure_finding(entry: Entry, found: Measured, result: Mapping[str, Any]) -> Finding:
     value = "nothing to measure" if found.value is None else f"{found.value:g}"
     interval = "" if found.low is None else f" [{found.low:g}, {found.high:g}]"
-    return Finding(BETWEEN, entry.columns[0], entry.says, entry.critical, result["success"], 0, 0, value + interval, ())
+    return Finding(
+        BETWEEN, entry.columns[0], entry.says, entry.critical, result["success"], 0, 0, value + interval, (), "", dict(entry.kwargs)
+    )
 
 
 def short(value: object) -> str:
