@@ -30,7 +30,7 @@ from factory.row_groups import Group, groups, read_group
 from factory.schemas import Conversation, FinishReason, OrmPair, Reject, Rollout, Verdict, arrow_schema, field_types
 from factory.storage import reject, values_of
 
-SHARE = 20_000  # samples of a share, on average
+SHARE = 30_000  # samples of a share, on average
 
 
 class Sample(NamedTuple):
@@ -86,12 +86,13 @@ def _deal(folder: Path, shares: int, group: Group) -> Path:
 def _pair_share(
     folder: Path, dealt: Sequence[Path], pair: "partial[tuple[list[OrmPair], list[Reject]]]", share: int
 ) -> tuple[Run, Run, int]:
-    samples: list[Sample] = []
+    batches = []
     for path in dealt:
         with pa.OSFile(str(path)) as stream:
-            batch = pa.ipc.open_file(stream).get_batch(share)
-            columns = [values_of(batch[name].to_pylist(), field_types(Rollout)[name]) for name in Sample._fields]
-            samples += map(Sample._make, zip(*columns, strict=True))
+            batches.append(pa.ipc.open_file(stream).get_batch(share))
+    table, types = pa.Table.from_batches(batches), field_types(Rollout)
+    columns = [values_of(table[name].to_pylist(), types[name]) for name in Sample._fields]
+    samples = list(map(Sample._make, zip(*columns, strict=True)))
     pairs, rejects = pair(samples)
     return spill(folder, OrmPair, pairs), spill(folder, Reject, rejects), len({row.problem_id for row in pairs})
 

@@ -44,7 +44,7 @@ def test_the_same_processes_serve_several_functions_and_few_batches_start_none()
         assert (os.getpid() in first) == (len(os.sched_getaffinity(0)) == 1)
 
 
-ENDED = "one of this stage's processes was ended from outside"
+ENDED = "a process of this stage was ended from outside"
 
 
 def test_a_killed_process_is_an_error_of_one_line() -> None:
