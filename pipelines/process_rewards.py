@@ -7,8 +7,8 @@ python -m pipelines.process_rewards
 
 from collections import Counter
 
-from factory.coat.process_rewards import make_process_rewards
-from factory.coat.stepwise import Noise, label_noise
+from factory.coat.process_rewards import compared, make_process_rewards
+from factory.coat.stepwise import Noise
 from factory.evaluation.statistics import wilson
 from factory.params import Params
 from factory.params.names import first_policy
@@ -34,7 +34,7 @@ def main(params: Params) -> None:
     wrong = sum(row.first_wrong is not None for row in rows)
     said = ", ".join(f"{count:,} by {source}" for source, count in sorted(by.items()))
     print(f"{len(rows):,} solutions ({said}; {wrong:,} with a wrong step), {sum(len(row.labels) for row in rows):,} steps labelled")
-    print(_noise(label_noise((len(row.labels), row.exact_step, row.critic_step) for row in rows if row.compared and row.judged)))
+    print(_noise(compared(rows, rejects)))
     print(f"{len(rejects):,} left out: " + "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common()))
 
 

@@ -15,13 +15,14 @@ rejects: a right answer whose step k is called wrong (luck, or another way), a w
 sound but refused by the check by rollouts is not heard. The label of a right solution by a critic rests on the answer and on one step.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from factory.coat.demonstrations.exact import NOT_FIRST, RIGHT_STEP, WRONG_STEP
 from factory.coat.demonstrations.keys import of_solution
 from factory.coat.demonstrations.thoughts import with_thoughts
-from factory.coat.stepwise import Told, exact_step, labels_of, wrong_line
+from factory.coat.stepwise import Noise, Told, exact_step, label_noise, labels_of, wrong_line
 from factory.identity import row_id, seed_for
 from factory.language.conversation import flat
 from factory.language.steps import By
@@ -119,7 +120,18 @@ def _row(rollout: Rollout, source: StepSource, told: Mapping[StepSource, Told], 
     )  # fmt: skip
 
 
+def compared(rows: Sequence[ProcessReward], rejects: Sequence[Reject]) -> Noise:
+    """The noise of a critic's labels, wherever both told and the verdict allows the critic's: also where the exact check was refuted by a
+    right answer (luck, or another way). Rows alone show less of it, since those are left out."""
+    found = [(len(row.labels), row.exact_step, row.critic_step) for row in rows if row.compared and row.judged]
+    for left in (json.loads(item.row) for item in rejects):
+        if {"exact_step", "critic_step"} <= left.keys() and (left["verdict"] == "correct") == (left["critic_step"] is None):
+            found.append((left["steps"], left["exact_step"], left["critic_step"]))
+    return label_noise(found)
+
+
 def _left_out(rollout: Rollout, reason: str, told: Mapping[StepSource, Told] | None = None) -> Reject:
-    steps = {f"{name}_step": found.step for name, found in (told or {}).items()}
-    row = {"problem_id": rollout.problem_id, "verdict": rollout.verdict, "completion": rollout.completion, **steps}
+    said = {f"{name}_step": found.step for name, found in (told or {}).items()}
+    row = {"problem_id": rollout.problem_id, "verdict": rollout.verdict, "completion": rollout.completion, "steps": len(rollout.steps)}
+    row |= said
     return reject(STAGE, row, reason, rollout.id)

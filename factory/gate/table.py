@@ -222,11 +222,13 @@ TABLE: tuple[Entry, ...] = (
     check(stepwise.first_wrong_of_source, STEPS, "the first wrong step is what the source that the row names said; a critic's judgement is "
           "a parent", shows="first_wrong"),
     plain(DISTINCT, STEPS, "right and wrong solutions occur", critical=False, column="verdict", min_value=2),
-    measure(stepwise.critic_agrees, STEPS, "the critic names the exact check's first wrong step, where both tell", min_value=0.8,
+    measure(stepwise.critic_agrees, STEPS, "the critic names the exact check's first wrong step, in rows on which both tell", min_value=0.8,
             reads="labels.length compared judged exact_step critic_step"),
-    measure(stepwise.critic_accepts, STEPS, "of the steps that the exact check calls wrong the critic accepts few, where both tell",
+    measure(stepwise.critic_accepts, STEPS, "of the steps that the exact check calls wrong the critic accepts few, in rows on which "
+            "both tell",
             max_value=0.2, reads="labels.length compared judged exact_step critic_step"),
-    measure(stepwise.critic_refuses, STEPS, "of the steps that the exact check calls right the critic refuses few, where both tell",
+    measure(stepwise.critic_refuses, STEPS, "of the steps that the exact check calls right the critic refuses few, in rows on which "
+            "both tell",
             max_value=0.2, reads="labels.length compared judged exact_step critic_step"),
     # -- problems, corpus
     plain(LENGTHS, "problems", "every problem has an answer", column="answer", min_value=1),

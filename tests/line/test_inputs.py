@@ -19,7 +19,7 @@ ROLLOUTS = {"rollouts@base", "rollouts@r1"}
 PLANS = {"plans@first", "plans@sft"}
 ASKING = {*ROLLOUTS, "demonstrations", "restarts@r1", "templates", "structure", *PLANS, "trajectories", "evaluate"}
 PROMPTED = {
-    "problems", *ASKING, "adjustments", "report",
+    "problems", *ASKING, "process_rewards", "adjustments", "report",
     *(f"release@{name}" for name in yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())["datasets"] if name != "corpus"),
 }  # fmt: skip
 

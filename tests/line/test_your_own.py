@@ -89,6 +89,7 @@ def test_what_is_said_before_the_run(said: dict[str, str]) -> None:
 def test_every_stage_of_the_half_ran(mine: Line, said: dict[str, str]) -> None:
     lock = yaml.safe_load((mine.folder / "dvc.lock").read_text())["stages"]
     planner = {
+        "process_rewards",
         "templates",
         "library",
         "structure",

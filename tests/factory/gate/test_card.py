@@ -92,3 +92,12 @@ def test_a_template_without_a_licence_stops_the_release(small_line) -> None:
     licensed(small_line, "MIT", "")
     with pytest.raises(GateError, match="every template has a licence"):
         release("templates", small_line.params)
+
+
+def test_the_card_says_how_noisy_the_labels_of_steps_are(small_line) -> None:
+    audit = release("process_rewards", small_line.params)
+    agrees = next(measure for measure in audit.measures if measure.name == "critic_agrees")
+    assert (agrees.value, agrees.counts["solutions"], agrees.counts["same"]) == (1.0, 3, 3)
+    text = (storage.DATASETS / "process_rewards/README.md").read_text(encoding="utf-8")
+    assert f"| {agrees.says} | 1.0 | {agrees.low} to 1.0 | at least 0.8 | solutions 3, same 3, steps 9," in text
+    assert "## Measures" not in card_of(small_line)[1], "a corpus has none"

@@ -9,7 +9,7 @@ import pytest
 from factory.coat.demonstrations.critics import LlmCritic
 from factory.coat.demonstrations.generator import Workshop
 from factory.coat.demonstrations.keys import critique_key, of_solution, verify_key
-from factory.coat.process_rewards import make_process_rewards
+from factory.coat.process_rewards import compared, make_process_rewards
 from factory.coat.stepwise import Noise, exact_step, label_noise, labels_of
 from factory.identity import row_id
 from factory.params.sections import ProcessRewards
@@ -179,3 +179,14 @@ def test_noise_counts_solutions_and_steps() -> None:
     assert noise == Noise(solutions=4, same=1, steps=13, right=1 + 2 + 3 + 1, refused=1, wrong=3 + 2 + 0 + 1, accepted=1 + 1)
     assert noise.right + noise.wrong == noise.steps
     assert label_noise([]) == Noise()
+
+
+def test_noise_counts_what_is_left_out_because_the_exact_check_is_refuted(coat_kit: Any) -> None:
+    """A right answer by luck: the critic approves it, the exact check calls its first step wrong. Three steps accepted that are wrong."""
+    lucky, wrong = coat_kit.source(LUCKY).rollout, coat_kit.source(WRONG).rollout
+    settings = ProcessRewards(by=("exact", "critic"), per_problem=8)
+    judged = [said(lucky, None, "verify"), said(wrong, 2)]
+    rows, rejects = make_process_rewards([coat_kit.problem()], [lucky, wrong], judged, settings, seed=1, steps="line", thinking=False)
+    assert len(rows) == len(rejects) == 1
+    assert compared(rows, rejects) == Noise(solutions=2, same=1, steps=6, right=1, refused=0, wrong=5, accepted=3)
+    assert compared(rows, []) == Noise(solutions=1, same=1, steps=3, right=1, refused=0, wrong=2, accepted=0)
