@@ -176,8 +176,9 @@ def is_number(cell: str) -> bool:
     return bool(_NUMBER.fullmatch(cell))
 
 
-def html(title: str, notice: str, sections: Sequence[Section]) -> str:
-    return _environment().get_template("report.html.j2").render(title=title, notice=notice, sections=sections)
+def html(title: str, notice: str, sections: Sequence[Section], beside: Sequence[tuple[str, str]] = ()) -> str:
+    """`beside`: (path from the page, words) of pages that lie beside it."""
+    return _environment().get_template("report.html.j2").render(title=title, notice=notice, sections=sections, beside=beside)
 
 
 def markdown(title: str, notice: str, sections: Sequence[Section]) -> str:
