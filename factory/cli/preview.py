@@ -28,6 +28,7 @@ INSTEAD = {  # what to do with the stages that ask no model
     "report": "it draws what is there: `dvc repro report`",
     "library": "it asks no model: `dvc repro library`, then `factory templates search`",
     "structure": "it asks no model: `dvc repro structure`, then `factory show structure`",
+    "process_rewards": "it asks no model: `dvc repro process_rewards`, then `factory show process_rewards`",
     "corpus": "it asks no model: `dvc repro {title}`, then `factory show corpus`",
     "orm_pairs": "it asks no model: `dvc repro {title}`, then `factory show orm_pairs_{item}`",
     "restarts": "it asks no model: `dvc repro {title}`, then `factory show restarts_{item}`",
