@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from factory import storage
 from factory.coat import grammar
@@ -34,6 +35,8 @@ from factory.schemas import (
 from factory.tables import Adjustment, ProcessReward
 from factory.templates.adjustments import make_adjustments
 
+settings.register_profile("any machine", deadline=None)  # one under load is no fault of the code
+settings.load_profile("any machine")
 ROOT = Path(__file__).parents[1]
 PARAMS = parse(yaml.safe_load((ROOT / "params.yaml").read_text()))
 render = Prompts("laptop").render

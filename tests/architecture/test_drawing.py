@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from dvc.repo import Repo
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,7 @@ def planned() -> set[tuple[str, str]]:
     return {(a, b) for a, b in edges if a != "inputs" and (b != "report" or a == "evaluate")}
 
 
+@pytest.mark.slow
 def test_the_drawing_is_the_graph() -> None:
     assert planned() - drawn() == set(), "README.md lacks edges of dvc.yaml"
     assert drawn() - planned() == set(), "README.md draws edges that dvc.yaml has not"

@@ -191,6 +191,7 @@ def test_code_finds_files_beside_itself_in_no_other_way() -> None:
 
 
 @pytest.mark.parametrize("line", LINES, ids=["laptop", "recorded", "ablations"])
+@pytest.mark.slow
 def test_a_stage_tracks_the_params_that_its_code_reads(line: Path) -> None:
     document = yaml.safe_load(((line.parent if above(line) else ROOT) / "params.yaml").read_text())
     missing = []
@@ -280,6 +281,7 @@ def test_no_out_is_persistent_and_nothing_depends_on_the_library() -> None:
         assert not any(fnmatch(dep, "*library.duckdb") for dep in deps(stage))
 
 
+@pytest.mark.slow
 def test_model_libraries_stay_in_engines_and_trainers() -> None:
     for path in [*ROOT.glob("factory/**/*.py"), *ROOT.glob("pipelines/**/*.py")]:
         if "engines" in path.parts:

@@ -71,6 +71,7 @@ def decisions(code: ast.Module) -> Iterator[int]:
                 yield part.lineno
 
 
+@pytest.mark.slow
 def test_the_world_is_entered_by_its_door_and_by_few() -> None:
     found = [(file, line, name) for file in sources() for line, name in knocks(tree(file))]
     strangers = [f"{file}:{line} imports {name}" for file, line, name in found if not file.startswith(MAY_KNOCK)]
@@ -80,6 +81,7 @@ def test_the_world_is_entered_by_its_door_and_by_few() -> None:
     assert {file for file, _, _ in found} >= {"factory/problems/sources.py", "factory/problems/manners.py"}
 
 
+@pytest.mark.slow
 def test_nobody_else_names_its_families_groups_and_strategies() -> None:
     found = {(file, text): line for file in sources() for line, text in literals(tree(file)) if text in NAMES}
     assert {"tally", "moves", "procedures", "search", "put together"} <= NAMES

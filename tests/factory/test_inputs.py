@@ -102,6 +102,7 @@ def test_of_a_model_counts_what_decides_its_answers(params: Params, name: str, c
         (lambda folder: os.utime(folder / "solve.j2"), False),
     ],
 )
+@pytest.mark.slow
 def test_of_prompts_count_their_files(params: Params, change, counts: bool) -> None:
     prompts("mine")
     line = with_role(params, "critic", engine="transformers", model="data/models/base", prompts="mine")
@@ -173,6 +174,7 @@ def test_a_file_that_was_just_written_is_not_remembered(params: Params) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {"hash": "x"}}', "\x00"])
+@pytest.mark.slow
 def test_a_damaged_memory_is_no_harm(params: Params, text: str) -> None:
     Path("a.jsonl").write_text("one", encoding="utf-8")
     line = with_sources(params, Source(name="a", kind="jsonl", path="a.jsonl"))

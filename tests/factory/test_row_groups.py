@@ -64,7 +64,7 @@ def test_groups_are_counted_over_shards() -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.booleans(), min_size=9, max_size=9), st.integers(0, 3))
 def test_a_mask_picks_rows_in_the_order_of_the_columns_asked_for(keep: list[bool], number: int) -> None:
     found = [row for part in read_group(groups(TABLE)[number], Rollout, ["tokens", "id"], np.array(keep)) for row in part.to_pylist()]
@@ -88,7 +88,7 @@ def test_a_column_of_another_table_is_named() -> None:
         next(read_group(groups(Path("other.parquet"))[0], Rollout, ["id"]))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.integers(-1, 82), max_size=12))
 def test_rows_are_found_by_their_ids(numbers: set[int]) -> None:
     wanted = [row for row in ROWS if row.seed in numbers]

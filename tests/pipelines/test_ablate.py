@@ -15,6 +15,7 @@ from pipelines import ablate, claims
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_every_arm_changes_params_that_there_are_and_ends_in_a_stage_of_the_ablations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

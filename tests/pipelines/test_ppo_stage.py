@@ -113,6 +113,7 @@ def test_a_round_writes_policy_log_and_rejects_and_nothing_else(place: Path, cap
     assert any(not torch.equal(one, other) for one, other in zip(trained.parameters(), start.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(place: Path) -> None:
     made = []
     for _ in range(2):
@@ -121,6 +122,7 @@ def test_the_same_seed_gives_the_same_bytes(place: Path) -> None:
     assert made[0] == made[1]
 
 
+@pytest.mark.slow
 def test_a_round_that_was_killed_goes_on_to_the_same_bytes(place: Path) -> None:
     class Deadly(io.StringIO):
         def write(self, text: str) -> int:

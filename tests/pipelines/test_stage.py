@@ -49,6 +49,7 @@ def run(folder: Path, body: str, *, shell: str = "{}", env: dict[str, str] | Non
         ("raise OSError('Cannot load tokenizer for x\\nmore')", "{}", "Cannot load tokenizer for x"),
     ],
 )
+@pytest.mark.slow
 def test_what_the_machine_refuses_is_told_as_what_it_is(tmp_path: Path, body: str, shell: str, said: str) -> None:
     answer = run(tmp_path, body, shell=shell.replace("{}", "exec {}"))
     assert answer.returncode == 1
@@ -68,6 +69,7 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     assert "/closed/" in answer.stderr or os.geteuid() == 0  # nobody may not even look into root's temporary folder
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_is_one_line_and_finished_work_stays_finished(tmp_path: Path) -> None:
     answer = run(tmp_path, "[print('x' * 1000) for _ in range(10_000)]", shell="{} | head -1 > /dev/null")
     assert answer.stderr.startswith("error: try: whatever read its output")

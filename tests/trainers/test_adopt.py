@@ -155,6 +155,7 @@ def test_sampling_values_that_could_not_be_saved_are_dropped(values: dict[str, A
         ({"pad_token": "[PAD]"}, False),
     ],
 )
+@pytest.mark.slow
 def test_padding_is_a_token_of_its_own(changes: dict[str, Any], own: bool) -> None:
     """An outcome reward model looks for the last token that is no padding: with pad = eos it would miss the eos."""
     put(Path("hub"), "llama", byte_tokenizer(**changes))

@@ -76,6 +76,7 @@ def adopted(hub_id: str = "hub") -> Path:
 
 
 @pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.slow
 def test_what_cannot_work_is_refused_with_its_cause_in_one_line(name: str) -> None:
     kind, changes, cause = REFUSED[name]
     put(Path("hub"), kind, **changes)
@@ -99,6 +100,7 @@ def test_the_sampler_refuses_the_same_with_the_same_words(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORK)
+@pytest.mark.slow
 def test_an_adopted_model_samples_as_it_computes_and_takes_a_reward_head(name: str) -> None:
     kind, changes = WORK[name]
     before = put(Path("hub"), kind, **changes)
@@ -126,6 +128,7 @@ def test_an_adopted_model_samples_as_it_computes_and_takes_a_reward_head(name: s
 @pytest.mark.parametrize(
     "name", ["fp16", "qwen2, its window off", "gpt2, learned positions and dropout", "gpt_neox", "opt, positions from 2"]
 )
+@pytest.mark.slow
 def test_an_adopted_model_goes_through_tuning_a_reward_model_and_the_engine(name: str) -> None:
     kind, changes = WORK[name]
     put(Path("hub"), kind, **changes)

@@ -25,6 +25,7 @@ def corpus(texts: list[tuple[str, str]]) -> list[CorpusText]:
     ]
 
 
+@pytest.mark.slow
 def test_pretraining_learns_and_saves_a_qwen(pairs: list[tuple[str, str]]) -> None:
     base.pretrain(corpus(pairs), grammar.ACTIONS.values(), SETTINGS, seed=1, target=Path("base"), log=Path("base.csv"))
     lines = list(csv.DictReader(Path("base.csv").read_text(encoding="utf-8").splitlines()))

@@ -136,6 +136,7 @@ def test_one_that_cannot_be_written_ends_the_run_and_leaves_those_before_it(erro
 
 
 @pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.slow
 def test_a_kill_while_checkpoints_are_deleted_leaves_none_that_is_whole_but_lacks_files(number: int) -> None:
     checkpoints = some()
     write(checkpoints, 1, 2)

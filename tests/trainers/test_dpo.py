@@ -34,6 +34,7 @@ def logp(folder: Path, prompt: Conversation, completion: str) -> float:
     return sum(chances[i, token].item() for i, token in enumerate(tail))
 
 
+@pytest.mark.slow
 def test_dpo_starts_at_log_two_against_its_own_start_and_learns(start: Path) -> None:
     rows = trajectory_pairs(24)
     settings = dpo.Settings(epochs=4, batch=8, lr=1e-3, beta=0.1)

@@ -54,6 +54,7 @@ def whole(request: pytest.FixtureRequest, start: Path, tmp_path_factory: pytest.
     return request.param, run(request.param, start, tmp_path_factory.mktemp(request.param) / "whole", Machine())
 
 
+@pytest.mark.slow
 def test_a_short_training_has_uneven_steps(whole: tuple[str, cuts.Outcome]) -> None:
     method, found = whole
     steps = found.log["policy_loss" if method in cuts.PPO else "loss"]
@@ -62,11 +63,13 @@ def test_a_short_training_has_uneven_steps(whole: tuple[str, cuts.Outcome]) -> N
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4])
+@pytest.mark.slow
 def test_passes_change_nothing(rows: int, whole: tuple[str, cuts.Outcome], start: Path, tmp_path: Path) -> None:
     method, expected = whole
     assert_same(expected, run(method, start, tmp_path / "cut", Machine(pass_tokens=cuts.pass_tokens(rows))))
 
 
+@pytest.mark.slow
 def test_the_order_of_a_batchs_rows_changes_nothing(
     whole: tuple[str, cuts.Outcome], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +86,7 @@ def test_the_order_of_a_batchs_rows_changes_nothing(
     assert_same(expected, run(method, start, tmp_path / "shuffled", Machine()))
 
 
+@pytest.mark.slow
 def test_a_mean_of_means_would_be_seen(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run("orm", start, tmp_path / "whole", Machine())
     monkeypatch.setattr(hf.Job, "weight", lambda *_: 1.0)

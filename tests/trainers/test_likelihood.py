@@ -38,6 +38,7 @@ def test_the_loss_is_that_of_the_tokens_inside_the_spans(start: Path) -> None:
     assert nats == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_no_spans_is_no_loss_and_what_was_learned_costs_less(start: Path) -> None:
     rows = [example("a", "Plan:\n", "Tom has apples now"), example("b", "Plan:\n", "Tom buys red ones")]
     assert likelihood.losses(start, rows[:1], [()]) == [(0, 0)]
@@ -78,6 +79,7 @@ def released(start: Path) -> list[Example]:
     ("keys", "described", "measured"),
     [({}, 5, []), ({"heldout_templates": 0.4}, 3, [True, False]), ({"structure": False}, 0, [False])],
 )
+@pytest.mark.slow
 def test_what_is_held_out_is_not_trained_on_and_measured(
     released: list[Example], monkeypatch: pytest.MonkeyPatch, keys: dict[str, object], described: int, measured: list[bool]
 ) -> None:
@@ -95,6 +97,7 @@ def test_what_is_held_out_is_not_trained_on_and_measured(
         assert (found[side]["after"] is None) == (found[side]["templates"] == 0)
 
 
+@pytest.mark.slow
 def test_the_defaults_train_the_same_weights_as_without_the_keys(released: list[Example]) -> None:
     """The rows, their order and the settings of the trainer are those of before: structure first, then plans."""
     from factory.identity import seed_for

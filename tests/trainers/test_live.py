@@ -101,6 +101,7 @@ def entries_up_to(path: Path, last: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()[: last + 1]]
 
 
+@pytest.mark.slow
 def test_no_step_is_missing_or_twice_after_ten_kills_at_any_moment() -> None:
     rng, kept, found = random.Random(1), 0, list[int]()
     for kill in range(300):

@@ -70,6 +70,7 @@ def train(model: torch.nn.Module, ids: torch.Tensor = IDS) -> None:
         optimizer.zero_grad()
 
 
+@pytest.mark.slow
 def test_tuning_under_adapters_learns_and_saves_a_plain_model(start: Path, pairs: list[tuple[str, str]]) -> None:
     rows = [Example(id=str(n), prompt=said("user", a), completion=b, **MADE) for n, (a, b) in enumerate(pairs)]
     sft.tune(rows, sft.Settings(12000, 8, 2e-2, lora=LORA), seed=1, start=start, target=Path("tuned"), log=Path("tuned.csv"))
@@ -78,6 +79,7 @@ def test_tuning_under_adapters_learns_and_saves_a_plain_model(start: Path, pairs
     plain(Path("tuned"), start)
 
 
+@pytest.mark.slow
 def test_preferring_under_adapters_moves_the_margin_from_the_start_model(start: Path, pairs: list[tuple[str, str]]) -> None:
     """The reference is the model without adapters: the first margin is 0."""
     more = {"reward_chosen": 1.0, "reward_rejected": 0.0, "n_similar": 1, "n_decodes": 1, "template_ids": ()}
@@ -92,6 +94,7 @@ def test_preferring_under_adapters_moves_the_margin_from_the_start_model(start: 
     plain(Path("dpo"), start)
 
 
+@pytest.mark.slow
 def test_a_reward_model_under_adapters_is_saved_merged_with_its_adapters_beside(start: Path, pairs: list[tuple[str, str]]) -> None:
     rows = [
         OrmPair(id=str(n), problem_id=str(n % 10), prompt=said("user", a), chosen=b, rejected=b.replace("}", "0}"), margin=2.0,

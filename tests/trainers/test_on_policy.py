@@ -13,6 +13,7 @@ from trainers.policy import Actor
 from trainers.rollout import Start
 
 sys.path.insert(0, str(Path(__file__).parent))
+import pytest
 from cuts import Drawn
 
 EOS = 1
@@ -37,6 +38,7 @@ def start(number: int) -> Start:
     return Start(row, (2 + number % 4,))
 
 
+@pytest.mark.slow
 def test_the_reverse_kl_falls() -> None:
     teacher = Actor(model(1), 1.0)
     with torch.no_grad():

@@ -69,6 +69,7 @@ def players(start: Path, orm: Path, adapters: Lora | None, critic: bool = True, 
 
 @pytest.mark.parametrize("kind", ["whole", "adapted"])
 @pytest.mark.parametrize("adapters", [None, LORA])
+@pytest.mark.slow
 def test_all_read_as_the_saved_models_do(start: Path, orms: dict[str, Path], kind: str, adapters: Lora | None) -> None:
     found, saved = players(start, orms[kind], adapters), load_critic(orms[kind])
     assert found.critic is not None
@@ -103,6 +104,7 @@ def test_training_actor_and_critic_moves_neither_reward_model_nor_reference(star
 
 
 @pytest.mark.parametrize("kind", ["whole", "adapted", "untied"])
+@pytest.mark.slow
 def test_the_critic_trains_its_adapter_on_every_layer_and_not_its_head_alone(
     start: Path, untied: Path, orms: dict[str, Path], untied_orm: Path, kind: str
 ) -> None:

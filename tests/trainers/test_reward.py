@@ -85,6 +85,7 @@ def test_a_tenth_of_the_problems_is_held_out_whole(pairs: list[tuple[str, str]])
     assert reward.split(rows[:9], 7)[1] == []  # nine problems: a tenth is none
 
 
+@pytest.mark.slow
 def test_fitting_learns_and_stores_mean_and_deviation(start: Path, pairs: list[tuple[str, str]]) -> None:
     rows = orm_pairs(pairs)
     settings = reward.Settings(epochs=8, batch=16, lr=5e-3)
@@ -109,6 +110,7 @@ TURNS = "{% for m in messages %}Plan: {{ m.content }}{% if m.role == 'assistant'
 
 
 @pytest.mark.parametrize("template", [tokenizer.CHAT_TEMPLATE, TURNS])
+@pytest.mark.slow
 def test_every_reader_reads_the_logit_at_the_same_last_token(
     template: str, start: Path, pairs: list[tuple[str, str]], tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_without_spans_every_completion_token_has_its_label(start: Path) -> None
     assert row.labels == [-100, -100, -100, *row.ids[3:]]
 
 
+@pytest.mark.slow
 def test_tuning_learns_within_its_budget_and_the_folder_is_a_model(start: Path, pairs: list[tuple[str, str]]) -> None:
     settings = sft.Settings(tokens=20_000, batch=3, lr=2e-3, mask_wrong=True)  # more steps than lines in the log
     sft.tune(demonstrations(pairs), settings, seed=1, start=start, target=Path("models/tuned"), log=Path("logs/tuned.csv"))
@@ -79,6 +80,7 @@ def test_tuning_learns_within_its_budget_and_the_folder_is_a_model(start: Path, 
     assert not torch.equal(model.get_input_embeddings().weight, before.get_input_embeddings().weight)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(start: Path, pairs: list[tuple[str, str]]) -> None:
     for name in ("one", "two"):
         settings = sft.Settings(tokens=3000, batch=8, lr=1e-3)

@@ -83,6 +83,7 @@ def untempered(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("plant", [cut_to(0.8), untempered], ids=["top_p 0.8", "temperature forgotten"])
+@pytest.mark.slow
 def test_ratio_under_another_distribution_than_was_sampled(plant: Plant, chat: Path) -> None:
     model, words = run.load(chat)
     model.get_input_embeddings().weight.data.mul_(8)  # far from uniform

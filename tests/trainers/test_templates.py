@@ -119,6 +119,7 @@ def ppo_table(words: PreTrainedTokenizerBase, rollouts: rollout.Rollouts) -> lis
     return table(words, batch.input_ids[0].tolist(), acted)
 
 
+@pytest.mark.slow
 def test_what_carries_loss_in_tuning(base: Base) -> None:
     (row,) = batches.completion_only(base.words, [INSTRUCTED], [WRONG + MENDED], [(0, len(WRONG))])
     assert table(base.words, row.ids, [label != batches.IGNORED for label in row.labels]) == base.sort.sft
@@ -210,6 +211,7 @@ def test_text_of_data_never_becomes_a_control_token(base: Base, spelled: str) ->
         assert controls(spelled) == controls("4")
 
 
+@pytest.mark.slow
 def test_a_model_that_was_tuned_stops_at_the_end_of_turn(base: Base, tmp_path: Path) -> None:
     """And is what PPO takes: one end, the one that was trained."""
     answer = f"{WRONG}{MENDED}"

@@ -49,6 +49,7 @@ def test_no_demonstrations_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         ask("demonstrations")
 
 
+@pytest.mark.slow
 def test_missing_data_is_one_line_with_a_remedy(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "factory.cli", "audit", "critics"]
     for extra, environment in (["--data", str(tmp_path)], {}), ([], {"COAT_DATA": str(tmp_path)}):

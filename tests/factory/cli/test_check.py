@@ -48,6 +48,7 @@ def test_what_is_missing_is_named_with_what_to_do(project: Path, run: Run) -> No
     assert "Traceback" not in answer.stdout + answer.stderr
 
 
+@pytest.mark.slow
 def test_no_torch_is_loaded_where_no_tokenizer_is_needed(project: Path) -> None:
     run = "from factory.planning.checks import checked; checked(Path('params.yaml'))"
     code = f"import sys; from pathlib import Path; {run}; print('torch' in sys.modules)"

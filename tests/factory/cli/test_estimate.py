@@ -69,6 +69,7 @@ def test_what_was_paid_counts_and_what_is_still_to_ask_may_fit(project: Path, as
     assert "budgets: reward_model tokens: 0 of 900 used, at least 0 still to ask: whether it is enough is not known" in output
 
 
+@pytest.mark.slow
 def test_what_cannot_be_known_shows_in_the_sum(project: Path, ask: Callable[..., str]) -> None:
     """No training rate, and scores, whose tokens nobody counts."""
     output = ask("estimate", "--tokens-per-second", "100")

@@ -409,6 +409,7 @@ def test_a_failed_run_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out.jsonl"]
 
 
+@pytest.mark.slow
 def test_standard_input_to_standard_output(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", ROWS)
     command = [sys.executable, "-m", "factory.cli", "grade", "-", "--out", "-"]

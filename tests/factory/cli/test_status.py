@@ -26,6 +26,7 @@ from factory.language.conversation import said
 from factory.schemas import CorpusText, Demonstration
 
 
+@pytest.mark.slow
 def test_status_tells_rows_rejects_seconds_and_a_shut_gate(small_line, ask: Callable[..., str]) -> None:
     rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
     storage.write_rejects("demonstrations", [storage.reject("demonstrations", rows[0], "leaks the answer")])

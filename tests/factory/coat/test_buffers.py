@@ -106,7 +106,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 10**6), count=st.integers(0, 12), samples=st.integers(1, 5), rows=st.integers(1, 40),
     window=st.sampled_from([(0.0, 1.0), (0.01, 0.99), (0.5, 0.5), (1.0, 1.0)]), prefer=st.sampled_from(["any", "even", "hard"]),
@@ -134,7 +134,7 @@ def test_start_states_are_those_of_algorithm_one_on_rows_in_memory(
     assert again.left_out == any("pass rate" in row.reason or "gold" in row.reason for row in rejects)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), count=st.integers(0, 12), samples=st.integers(1, 6), rows=st.integers(1, 40), share=st.integers(1, 30))
 def test_pairs_of_a_table_are_those_of_rows_in_memory(seed: int, count: int, samples: int, rows: int, share: int) -> None:
     dice = random.Random(seed)

@@ -114,6 +114,7 @@ def test_work_here_goes_on_while_others_are_waited_for() -> None:
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_go_on_ends_the_run() -> None:
     class Dead(Elsewhere):
         def work(self) -> bool:

@@ -119,6 +119,7 @@ def test_a_tunnel_that_wants_a_password(proxy: Proxy, stored: Callable[..., Stor
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.slow
 def test_a_proxy_that_is_down_or_refuses(
     scheme: str, proxy: Proxy, stored: Callable[..., StoredEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ def living(kind: type) -> int:
 @pytest.mark.usefixtures("no_collections")
 @pytest.mark.parametrize("stop", [(), ("a b",)])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.slow
 def test_the_cache_does_not_outlive_its_call(sampler: Sampler, temperature: float, stop: tuple[str, ...]) -> None:
     assert living(torch.Tensor) == 0
     for _ in range(3):

@@ -67,6 +67,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("reason", PASSING)
+@pytest.mark.slow
 def test_what_may_pass_is_asked_again(reason: str, server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
     fault = PASSING[reason]
     server.script["Tom"] = [vary(fault, 2)]
@@ -125,6 +126,7 @@ def test_a_late_answer_is_asked_again(server: FaultServer, stored: Callable[...,
 
 
 @pytest.mark.parametrize(("status", "dated"), [(429, False), (503, False), (429, True)])
+@pytest.mark.slow
 def test_retry_after_is_waited_for(status: int, dated: bool, server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
     after = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True) if dated else "0.4"
     server.script["Tom"] = [Fault(status=status, headers={"Retry-After": after})]

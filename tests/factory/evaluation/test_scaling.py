@@ -42,7 +42,7 @@ def first_of_the_best(drawn: Sequence[Sample]) -> bool:
     return next(one.right for one in drawn if rank(one) == max(map(rank, drawn)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples, st.data())
 def test_both_are_the_mean_over_every_ordered_draw_of_k(drawn: list[Sample], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(drawn)))
@@ -51,7 +51,7 @@ def test_both_are_the_mean_over_every_ordered_draw_of_k(drawn: list[Sample], dat
     assert best_of(drawn, k) == pytest.approx(sum(map(first_of_the_best, orders)) / len(orders))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(-9, 9)), min_size=8, max_size=12, unique_by=lambda pair: pair[1]), st.integers(1, 8))
 def test_without_ties_it_is_what_the_subsets_say(pairs: list[tuple[int, float]], k: int) -> None:
     """Answer 0 is right; three wrong ones."""

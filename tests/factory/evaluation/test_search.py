@@ -29,6 +29,7 @@ def searcher(opened: tuple[StoredEngine, StoredScorer], **changes: Any) -> Searc
 
 @pytest.mark.parametrize("steps", ["line", "paragraph"])
 @pytest.mark.parametrize("value", ["path", "rollout"])
+@pytest.mark.slow
 def test_tokens_never_exceed_the_budget_and_all_are_counted(tiny: Callable, problems: list[Problem], steps: str, value: str) -> None:
     engine, scorer = tiny()
     for tokens in (8, 31, 120, 400):
@@ -42,6 +43,7 @@ def test_tokens_never_exceed_the_budget_and_all_are_counted(tiny: Callable, prob
     assert any(row.nodes > 10 for row in found)
 
 
+@pytest.mark.slow
 def test_there_is_an_answer_or_the_reason_why_not(tiny: Callable, problems: list[Problem]) -> None:
     found = [row for tokens in (8, 120, 400) for row in search_all(problems, searcher(tiny(), tokens=tokens))]
     answered, failed = [row for row in found if row.answer is not None], [row for row in found if row.answer is None]
@@ -53,6 +55,7 @@ def test_there_is_an_answer_or_the_reason_why_not(tiny: Callable, problems: list
 
 
 @pytest.mark.parametrize("value", ["path", "rollout"])
+@pytest.mark.slow
 def test_alone_or_among_others_and_again_the_answer_is_the_same(tiny: Callable, problems: list[Problem], value: str) -> None:
     together = search_all(problems, searcher(tiny("together"), value=value))
     alone = [search_all([problem], searcher(tiny(f"alone {problem.id}"), value=value))[0] for problem in problems]

@@ -84,6 +84,7 @@ def test_every_dataset_of_the_line_has_a_use_but_templates(handed_on: Any) -> No
           for target in ("verl", "openrlhf", "verifiers")),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_what_a_trainer_cannot_read_is_refused_with_the_reason(handed_on: Any, target: str, name: str, reason: str) -> None:
     with pytest.raises(GateError, match=reason):
         use_of(ready(name), target)

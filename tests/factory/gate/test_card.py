@@ -28,6 +28,7 @@ def card_of(line, **values: str) -> tuple[dict, str]:
 
 
 @pytest.mark.parametrize("licence", NASTY)
+@pytest.mark.slow
 def test_any_licence_reads_back(small_line, licence: str) -> None:
     matter, text = card_of(small_line, licence=licence)
     assert matter["license"] == licence
@@ -37,6 +38,7 @@ def test_any_licence_reads_back(small_line, licence: str) -> None:
 
 
 @pytest.mark.parametrize("notice", ["two\nlines: of notice", "---", "> quote | pipe", "# no head", "é\u2028x"])
+@pytest.mark.slow
 def test_any_notice_stays_in_its_line(small_line, notice: str) -> None:
     matter, text = card_of(small_line, notice=notice)
     assert matter["license"] == "apache-2.0"

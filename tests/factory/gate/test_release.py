@@ -52,6 +52,7 @@ def stopped(line, dataset: str, says: str, *, rows: int = 1) -> str:
     return message
 
 
+@pytest.mark.slow
 def test_every_dataset_of_the_line_passes(small_line) -> None:
     for dataset in small_line.params.datasets:
         audit = release(dataset, small_line.params)
@@ -86,6 +87,7 @@ CONVERSATIONAL = {
 
 
 @pytest.mark.parametrize("dataset", CONVERSATIONAL)
+@pytest.mark.slow
 def test_a_released_dataset_is_conversational(small_line, dataset: str) -> None:
     from datasets import load_dataset
     from trl.data_utils import is_conversational
@@ -158,6 +160,7 @@ def test_a_prefix_from_a_parent_of_the_other_sign_is_stopped(small_line) -> None
 
 
 @pytest.mark.parametrize("dataset", ["demonstrations", "restarts_r1", "orm_pairs_base", "plans_sft", "trajectory_pairs", "distillation_r1"])
+@pytest.mark.slow
 def test_a_problem_on_both_sides_of_the_split_is_stopped(small_line, dataset: str) -> None:
     train, heldout = small_line.problems[0], small_line.problems[7]
     twin = replace(heldout, instance=train.instance)
@@ -173,6 +176,7 @@ def test_the_same_text_in_other_letters_counts_as_both_sides(small_line) -> None
 
 
 @pytest.mark.parametrize(("dataset", "rows"), [("demonstrations", 1), ("templates", 1), ("structure", 1), ("restarts_r1", 2)])
+@pytest.mark.slow
 def test_a_row_from_a_held_out_problem_is_stopped(small_line, dataset: str, rows: int) -> None:
     first, second, *others = small_line.problems
     small_line.write("problems", Problem, [first, replace(second, split="heldout"), *others])
@@ -184,6 +188,7 @@ def test_a_preference_pair_of_equal_rewards_is_stopped(small_line) -> None:
     stopped(small_line, "trajectory_pairs", "the chosen plan has the higher reward")
 
 
+@pytest.mark.slow
 def test_an_adjustment_with_a_wrong_label_or_without_its_interval_is_stopped(small_line) -> None:
     small_line.change("adjustments", Adjustment, choice="fetch", completion="other")
     stopped(small_line, "adjustments", "the choice is the one that gains the margin")
@@ -256,6 +261,7 @@ def test_a_refused_table_takes_its_older_release_away(small_line) -> None:
     stopped(small_line, "corpus", "no token but")
 
 
+@pytest.mark.slow
 def test_audit_data_is_marked_in_every_row_and_needs_its_notice(small_line) -> None:
     notice = "benchmark test data, not for training"
     settings = small_line.params.release.model_copy(update={"notice": notice})

@@ -75,6 +75,7 @@ def report(rows: list[tuple[Row, Grade]]) -> str:
     return "\n".join([f"{len(rows)} rows:", *lines])
 
 
+@pytest.mark.slow
 def test_no_fault_is_accepted() -> None:
     found = graded(both_ways([row for row in ADVERSARIAL if row["fault"] != "hang"]))
     accepted = [(row, result) for row, result in found if result.verdict == "correct"]
@@ -89,6 +90,7 @@ def test_nothing_hangs() -> None:
     assert not accepted, report(accepted)
 
 
+@pytest.mark.slow
 def test_rewritings_are_accepted() -> None:
     refused = [(row, result) for row, result in graded(both_ways(ACCEPTED)) if result.verdict != "correct"]
     assert not refused, report(refused)

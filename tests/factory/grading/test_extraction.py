@@ -246,6 +246,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
+@pytest.mark.slow
 def test_hostile_text_costs_bounded_time(number: int) -> None:
     for kind in ("math", "choice", "label", "table"):
         start = time.process_time()

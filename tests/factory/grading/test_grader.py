@@ -120,6 +120,7 @@ def test_a_batch_keeps_its_order_and_asks_equal_questions_once() -> None:
     assert asked == [(r"\tan^2 y + 1", r"\sec^2 y", None)]
 
 
+@pytest.mark.slow
 def test_a_hostile_answer_costs_its_own_row_only() -> None:
     tasks = [Task(r"\boxed{9^{9^{9^9}}}", "1", "math"), Task(r"\boxed{\sec^2 y}", r"\tan^2 y + 1", "math"), Task(r"\boxed{1}", "1", "math")]
     with Grader(seconds=1.0) as grader:

@@ -45,6 +45,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.slow
 def test_a_hostile_answer_ends_in_this_process(name: str) -> None:
     """Extraction and the fast path have no clock of their own, so that they must be fast by themselves."""
     from factory.grading.extraction import extract

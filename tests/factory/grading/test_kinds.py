@@ -123,6 +123,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
+@pytest.mark.slow
 def test_hostile_answers_cost_bounded_time(number: int) -> None:
     text = HOSTILE[number]
     start = time.process_time()

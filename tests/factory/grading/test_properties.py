@@ -46,7 +46,7 @@ def _verdict(gold: str, answer: str) -> str:
     return outcome[0] if outcome else ""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(answers)
 def test_an_answer_equals_itself(answer: str) -> None:
     assert clean_gold(answer, "math")[1] in ("", "the answer cannot be read: a division by zero")
@@ -54,7 +54,7 @@ def test_an_answer_equals_itself(answer: str) -> None:
     assert judge(answer, f" {answer} .") == ("correct", "")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(answers, answers)
 def test_exchanging_gold_and_answer_changes_nothing(gold: str, answer: str) -> None:
     assert _verdict(gold, answer) == _verdict(answer, gold)
@@ -83,7 +83,7 @@ REWRITINGS = {
 }  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(answers, st.sampled_from(sorted(REWRITINGS)))
 def test_a_harmless_rewriting_changes_nothing(answer: str, name: str) -> None:
     assume(not unreadable(answer))
@@ -91,20 +91,20 @@ def test_a_harmless_rewriting_changes_nothing(answer: str, name: str) -> None:
     assert _verdict(answer, written) in ("correct", ""), (answer, written, judge(answer, written))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(expressions, expressions, expressions)
 def test_sums_and_products_commute(a: str, b: str, c: str) -> None:
     assume(not unreadable(f"({a}) + ({b})({c})"))  # 0/0 is nothing
     assert _verdict(f"({a}) + ({b})({c})", f"({c})({b}) + ({a})") in ("correct", "")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(expressions, st.integers(1, 99))
 def test_another_value_is_never_correct(a: str, n: int) -> None:
     assert _verdict(a, f"({a}) + {n}") in ("wrong", "", "unparsable")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(junk, junk, st.sampled_from(["number", "math", "choice", "label", "literal", "table", "text"]))
 def test_any_text_gets_a_verdict(gold: str, answer: str, kind: AnswerKind) -> None:
     if kind in ("number", "math"):

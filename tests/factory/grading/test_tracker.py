@@ -44,6 +44,7 @@ def test_an_answer_in_stars_behind_its_mark_is_found() -> None:
         assert grader.grade(response, "61", "math")[:3] == ("correct", "", "61")
 
 
+@pytest.mark.slow
 def test_grading_off_the_main_thread_is_grading() -> None:
     """Issue 65: its time-outs are signals, which only the main thread gets."""
     found: list[str] = []

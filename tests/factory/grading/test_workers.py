@@ -68,6 +68,7 @@ def test_no_worker_before_the_first_task_and_no_more_than_tasks() -> None:
     assert all(_gone(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_a_task_that_never_ends_costs_its_own_row(pool: Pool) -> None:
     begin = time.monotonic()
     answers = pool.run([("echo", "a"), ("sleep", 1e6), ("spin",), ("echo", "b")])
@@ -103,6 +104,7 @@ def test_a_task_that_eats_memory_is_stopped_by_it(tmp_path: Path) -> None:
         (("echo", "\0 \ud800 ∑"), ("correct", "\0 \ud800 ∑")),
     ],
 )
+@pytest.mark.slow
 def test_a_worker_that_dies_or_lies_costs_its_own_row(pool: Pool, task: tuple, answer: tuple[str, str]) -> None:
     assert pool.run([("echo", "a"), task, ("echo", "b")]) == [("correct", "a"), answer, ("correct", "b")]
 
@@ -226,6 +228,7 @@ print(*[worker.process.pid for worker in pool.alive], flush=True)
     ["sys.stdin.read()", 'pool.run([("sleep", 1e6), ("sleep", 1e6)])'],
     ids=["idle", "busy"],
 )
+@pytest.mark.slow
 def test_no_orphans_when_the_parent_is_killed(then: str) -> None:
     script = PARENT.format(folder=str(Path(__file__).parent), then=then)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, cwd=ROOT) as parent:

@@ -74,8 +74,9 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.dictionaries(KEYS, VALUES, max_size=3), max_size=4))
+@pytest.mark.slow
 def test_sound_json_is_read_as_it_is(written: list[object]) -> None:
     assert documents("\n".join(map(json.dumps, written))) == written
 
@@ -83,7 +84,7 @@ def test_sound_json_is_read_as_it_is(written: list[object]) -> None:
 PARTS = ["{", "}", "[", "]", '"', ",", ":", "\\", "\\frac", "\\n", "\\u", '{"a": ', '["b", ', "[],", '",}', "1", " ", "\n", "\ud800", "é"]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=30).map("".join))
 def test_no_text_raises(text: str) -> None:
     assert all(isinstance(found, dict | list) for found in documents(text))

@@ -78,6 +78,7 @@ def test_ordinary_text_gets_the_tokenizers_own_ids(words: Any) -> None:
     assert tokens.text_ids(words, []) == tokens.prompt_ids(words, []) == []
 
 
+@pytest.mark.slow
 def test_a_thousand_texts_that_spell_control_tokens(words: Any, sort: str) -> None:
     texts = list(spelled_texts(words, 1000, seed=5))
     for text, ids in zip(texts, tokens.text_ids(words, texts), strict=True):
@@ -110,6 +111,7 @@ CHATS = ("qwen", "llama2", "mistral")
 
 
 @pytest.mark.parametrize("name", CHATS)
+@pytest.mark.slow
 def test_conversations_hold_the_templates_control_tokens_and_an_assistants_actions(zoo: dict[str, Any], name: str) -> None:
     words = zoo[name]
     contents = list(spelled_texts(words, 600, seed=9))

@@ -245,6 +245,7 @@ def test_the_roles_of_the_corpus_are_those_that_the_world_plays() -> None:
     (b"- a\n", ": expected a mapping of sections, got list"),
     (b"", ": expected a mapping of sections, got NoneType"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_a_file_that_is_no_params_file_is_one_line(tmp_path: Path, text: bytes, says: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(text)

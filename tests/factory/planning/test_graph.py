@@ -17,6 +17,7 @@ def said(document: dict[str, Any], line: Path = graph.LINE) -> list[tuple[str, s
     return [(finding.state, finding.said) for finding in graph.check(parse(document), document, line)]
 
 
+@pytest.mark.slow
 def test_the_expansion_is_dvcs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     from dvc.repo import Repo
 
@@ -36,6 +37,7 @@ def test_the_expansion_is_dvcs_own(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("file", [
     *sorted((ROOT / "pipelines/profiles").glob("*.yaml")), ROOT / "tests/line/tiny.yaml", ROOT / "pipelines/recorded_gsm8k/params.yaml",
 ], ids=lambda file: file.stem)  # fmt: skip
+@pytest.mark.slow
 def test_every_profile_fits_its_graph(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.chdir(graph.line_of(file).parent)

@@ -46,6 +46,7 @@ def of(found: list[Finding], key: str) -> Finding:
     ('{"question": "?"}\n{"number": 3}\n{"number": 4}\n', "wrong", "bench.jsonl has no question to read in 2 of 3 rows"),
     ("", "missing", "bench.jsonl: the file is empty"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_a_benchmark_is_read_as_the_line_reads_it(
     project: Path, written: Written, document: dict[str, Any], content: str, state: str, says: str
 ) -> None:

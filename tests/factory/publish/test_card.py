@@ -26,6 +26,7 @@ def facts(line) -> Facts:
     return gather_facts("org/coat", items, shards, line.params, graph, "en")
 
 
+@pytest.mark.slow
 def test_the_front_matter_names_every_config_with_its_features(facts: Facts) -> None:
     from datasets import DatasetInfo, load_dataset
 
@@ -71,6 +72,7 @@ def test_card_and_croissant_are_the_same_bytes_and_name_no_place_or_time(facts: 
         assert not re.search(r"20\d\d-\d\d-\d\d", text)
 
 
+@pytest.mark.slow
 def test_words_of_a_licence_or_notice_cannot_end_the_front_matter(line, hub: HubServer) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
     wild = r'release: {name: a-b, licence: "x\n---\n# y", notice: "`n` | m"}'
@@ -112,6 +114,7 @@ def test_croissant_has_the_structure_that_its_specification_asks(facts: Facts) -
     assert agents == [{"@type": "prov:SoftwareAgent", "name": "base@3fa9"}]
 
 
+@pytest.mark.slow
 def test_croissants_own_reader_takes_it_and_reads_the_rows(facts: Facts) -> None:
     reader = pytest.importorskip("mlcroissant", reason="pip install mlcroissant (the extra `croissant`)")
     for config in facts.configs:

@@ -57,6 +57,7 @@ CASES: dict[str, tuple[Callable[[object], object], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 def test_what_may_not_be_published_is_refused_and_nothing_is_sent(line, hub, case: str) -> None:
     corrupt, says = CASES[case]
     corrupt(line)

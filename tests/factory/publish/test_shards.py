@@ -81,6 +81,7 @@ def found_again(old: bytes, new: bytes) -> float:
     return sum(sample in new for sample in samples) / len(samples)
 
 
+@pytest.mark.slow
 def test_pages_are_cut_by_content_so_that_a_row_more_leaves_them_as_they_were(tmp_path: Path) -> None:
     early = next(number for number in range(40_000, 80_000) if row_id("shard", number) < "02")
     items = [made(tmp_path / "a", range(40_000)), made(tmp_path / "b", range(40_000), also=early)]

@@ -56,11 +56,13 @@ def tables(blocks: Iterator) -> list[Table]:
 
 
 class TestMathVerifyAlone:
+    @pytest.mark.slow
     def test_known_differences(self) -> None:
         attempts = [Attempt(gold, answer, "math") for gold, answer, _, _ in KNOWN]
         found = {(row.gold, row.answer): (row.ours, row.mathverify) for row in second_opinions(attempts, LIMITS).found}
         assert found == {(gold, answer): (ours, theirs) for gold, answer, ours, theirs in KNOWN}
 
+    @pytest.mark.slow
     def test_it_is_asked_about_numbers_and_maths_only_and_other_kinds_wait_for_a_judge(self) -> None:
         attempts = [Attempt("7", "7.0", "number"), Attempt("B", "(B)", "choice"), Attempt("7", "7", "math")]
         alone = second_opinions(attempts, LIMITS)
@@ -75,6 +77,7 @@ class TestMathVerifyAlone:
         assert found["9^{9^{9^{9}}}"].mathverify != "correct"
         assert found["1"].mathverify == "correct"
 
+    @pytest.mark.slow
     def test_computer_algebra_is_not_the_fast_path(self) -> None:
         (row,) = second_opinions([Attempt(r"\tan^2 n + 1", r"\sec^2 n", "math")], LIMITS).found
         assert (row.ours, row.by) == ("correct", "worker")
@@ -84,6 +87,7 @@ class TestMathVerifyAlone:
 class TestTheSample:
     ATTEMPTS = tuple(Attempt(str(n % 10), str(n % 20), "number", f"problem {n}") for n in range(60))
 
+    @pytest.mark.slow
     def test_is_of_distinct_answers_and_does_not_depend_on_the_order(self) -> None:
         some, other = (second_opinions(rows, LIMITS, most=6) for rows in (self.ATTEMPTS, self.ATTEMPTS[::-1]))
         assert some == other
@@ -139,6 +143,7 @@ class TestTheJudge:
         assert read_word(Completion(text, (), "stop", 0)) == word
         assert read_word(Completion(text, (), "error", 0, error="the server said no")) is None
 
+    @pytest.mark.slow
     def test_sees_problem_gold_and_answer_once_each_and_greedy(self) -> None:
         judge = Scripted(lambda prompt: "same")
         attempts = [Attempt("16", "16 eggs", "math", "b?"), Attempt("16", "16 eggs", "math", "a?"), Attempt("16", "17", "math")]
@@ -204,6 +209,7 @@ class TestTheTables:
 
 
 class TestRows:
+    @pytest.mark.slow
     def test_of_a_line(self, small_line) -> None:
         found = list(of_line(small_line.params))
         assert sum(attempt.rows for attempt in found) == len(small_line.rollouts) * len(small_line.params.policies)
@@ -306,6 +312,7 @@ def judged(line, words: dict[tuple[str, str], str]) -> Iterator[FaultServer]:
 
 
 class TestTheCommand:
+    @pytest.mark.slow
     def test_a_file(self, file: Path) -> None:
         out = file.with_name("out.jsonl")
         text = ask(str(file), "--out", str(out))
@@ -317,6 +324,7 @@ class TestTheCommand:
         assert "| grader | math-verify | 7 | 4 |" in ask(str(file), "--markdown")
         assert "2 of 7 distinct" in ask(str(file), "-n", "2")
 
+    @pytest.mark.slow
     def test_rules_find_the_answers_of_responses(self, file: Path) -> None:
         file.write_text(json.dumps({"gold": "7", "response": "The answer is 7."}), encoding="utf-8")
         assert "All 1 distinct" in ask(str(file), "--rules", "all")
@@ -325,6 +333,7 @@ class TestTheCommand:
         with pytest.raises(DataError, match=r"--rules: no rule 'boxes': expected all, or some of box, hash"):
             ask(str(file), "--rules", "box,boxes")
 
+    @pytest.mark.slow
     def test_rollouts_of_the_line(self, small_line) -> None:
         text = ask()
         assert f"{len(small_line.rollouts) * len(small_line.params.policies)} rows" in text
@@ -332,6 +341,7 @@ class TestTheCommand:
         small_line.change("rollouts_base", Rollout, verdict="timeout")
         assert "1 rows have another verdict on record" in ask("rollouts_base")
 
+    @pytest.mark.slow
     def test_a_judge_is_asked_once_a_row_and_answers_again_from_the_store(self, small_line) -> None:
         first = small_line.problems[0]
         with judged(small_line, {(first.answer, first.answer): "different", (first.answer, str(int(first.answer) + 2)): "Well,"}) as server:
@@ -344,6 +354,7 @@ class TestTheCommand:
         assert f"| number | {first.answer} | {first.answer} | 1 | correct |  | fast | correct | different |" in text
         assert "No model was asked" not in text
 
+    @pytest.mark.slow
     def test_a_judge_that_mostly_fails_is_one_error(self, small_line) -> None:
         with judged(small_line, {}) as server:
             for faults in server.script.values():

@@ -63,6 +63,7 @@ def evaluated(line) -> None:
     storage.write_json(Path("data/evaluation/metrics.json"), compute(rows, line.problems, resamples=100, seed=1) | block)
 
 
+@pytest.mark.slow
 def test_the_report_has_every_part_that_has_run(small_line) -> None:
     evaluated(small_line)
     shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")

@@ -119,6 +119,7 @@ ODD = (
 
 
 @pytest.mark.parametrize("query", ODD, ids=range(len(ODD)))
+@pytest.mark.slow
 def test_odd_queries_find_nothing_or_something_and_break_nothing(index, query):
     assert len(index.search(query, 3, confident=0)) <= 3
     assert len(index.lookup(query, 3)) <= 3

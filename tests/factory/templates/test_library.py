@@ -74,6 +74,7 @@ def test_an_old_reader_works_on_while_a_new_library_is_put_in_place(tmp_path, re
     old.close()
 
 
+@pytest.mark.slow
 def test_a_build_in_another_process_while_reading(tmp_path, released):
     """A writer of a DuckDB file excludes readers; a builder of a new file must not."""
     path = tmp_path / "library.duckdb"

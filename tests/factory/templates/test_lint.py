@@ -74,6 +74,7 @@ def test_a_number_of_the_problem_or_a_stated_result_leaks(planner_kit, step, pro
     assert of_example(planner_kit, step, problem, solution, answer) == [f"steps hold {number}" for number in numbers]
 
 
+@pytest.mark.slow
 def test_long_steps_of_numbers_cost_little(planner_kit):
     start = time.process_time()
     for piece in ("1 ", "= ", "( 1", "^{", "a = 1 "):

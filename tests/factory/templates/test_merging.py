@@ -54,6 +54,7 @@ def together(*pairs):
         (("Logarithm equations", "logarithms, equations"), ("Logarithmic equations", "logarithms, equations")),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_wordings_of_one_template_merge(first, second):
     assert together(first, second)
     assert together(second, first)
@@ -88,6 +89,7 @@ def test_wordings_of_one_template_merge(first, second):
         ("Slope of a line", "Inclination angle of a line", "line, slope, inclination angle"),
     ],
 )
+@pytest.mark.slow
 def test_different_templates_stay_apart_under_the_same_tags(first, second, tags):
     assert not together((first, tags), (second, tags))
 
@@ -183,7 +185,8 @@ NAMES = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
     st.lists(st.tuples(NAMES | st.text(max_size=8), st.sampled_from(("a", "a, b", "sine, law", "circle, area, sum"))), max_size=12),
     st.randoms(),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
+@pytest.mark.slow
 def test_groups_do_not_depend_on_the_order_and_equal_names_are_one(pairs, generator):
     every = [analysis(*pair) for pair in pairs]
     shuffled = generator.sample(every, len(every))

@@ -70,6 +70,7 @@ def test_what_can_be_graded(planner_kit, answer, graded):
     assert gradable(planner_kit.template(example_answer=answer)) == graded
 
 
+@pytest.mark.slow
 def test_the_gate_lets_imported_rows_through_and_asks_for_licence_and_source(small_line, planner_kit, tmp_path):
     params = with_imports(planner_kit.params(), tmp_path / "a.jsonl", ROWS)
     rows = proven(imported(params, [])[0], [], planner_kit.RuleEngine(planner_kit.follow), params)

@@ -48,6 +48,7 @@ def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_server_with_any_problems_gives_every_table_and_files_that_the_commands_read(tmp_path: Path, printed: str) -> None:
     for words in (
         "| analyses read | 3 of 4, 75 %", "| rejected: request failed | 1 |", "| accepted | 2 of 3, 67 %",

@@ -185,6 +185,7 @@ def test_rounds_run_out_and_the_answer_is_still_asked_for(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("budget", [8, 20, 40, 80, 140, 200])
+@pytest.mark.slow
 def test_tokens_are_never_exceeded(bench: Bench, budget: int) -> None:
     """Answers of about ten words each; some budgets are too small for a plan, others for an evaluation."""
     endless = {"instantiate": ["12 apples and so on and on"], "evaluate": ['{"remark": "Not yet at all.", "choice": "redo"}']}
@@ -220,6 +221,7 @@ def test_a_failed_request_is_a_stated_failure(bench: Bench, question: str) -> No
 @pytest.mark.parametrize(
     "text", ["Hm.", "", '{"choice": "maybe"}', "Choice: keep\nChoice: stop", "[1, 2", "x" * 30_000, "Choice: \x00\ud800"]
 )
+@pytest.mark.slow
 def test_an_evaluation_that_cannot_be_read_is_asked_for_again_and_then_keeps(bench: Bench, text: str) -> None:
     trace = bench({"evaluate": [text]}, check_tokens=40)
     assert [event.note for event in trace.events if event.kind == "evaluate"] == ["no choice can be read in it"] * 4
@@ -329,7 +331,8 @@ def test_settings_that_make_no_sense_are_refused() -> None:
 @given(
     st.lists(st.sampled_from([KEEP, STOP, "Hm.", "redo: x", "fetch: x", "revise: x"]), max_size=9), st.integers(0, 6), st.integers(8, 900)
 )
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
 def test_whatever_is_said_it_ends_within_its_bounds(bench: Bench, said: list[str], rounds: int, tokens: int) -> None:
     seed = seed_for(said, rounds, tokens)  # so that nothing comes from the store
     trace = bench({"evaluate": [*said, KEEP], "instantiate": ["12 apples", "and more"]}, rounds=rounds, tokens=tokens, seed=seed)

@@ -68,6 +68,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planner_kit) -> 
     return kept
 
 
+@pytest.mark.slow
 def test_rows_of_a_revision(repository: Path, planner_kit):
     by_id = sorted(planner_kit.library(), key=lambda row: row.id)
     assert rows_at_revision("HEAD") == by_id

@@ -110,7 +110,7 @@ def test_long_texts_are_read_at_once(text: str) -> None:
     claims_of(text)
     equations_of((text,))
     numbers_in(text)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 3
 
 
 def test_what_is_longer_than_a_person_would_write_is_no_arithmetic() -> None:

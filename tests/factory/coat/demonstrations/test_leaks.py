@@ -253,7 +253,7 @@ def test_a_text_of_more_expressions_than_a_hint_has_counts_as_a_leak() -> None:
     assert gives_answer(problem("?", "-3.5", "number"), "no number " * 2000, "")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @drawn(
     st.sampled_from(["15", "\\frac{1}{2}", "(1,3]", "B", "false", "[1, 2]", "a | b", "2, 3", "x > 2", ""]),
     st.sampled_from(["number", "math", "choice", "label", "literal", "table", "text"]),
@@ -288,6 +288,7 @@ def test_it_never_raises(answer: str, kind: AnswerKind, text: str) -> None:
         "2k ",
     ],
 )
+@pytest.mark.slow
 def test_time_is_linear_in_a_hostile_text(part: str) -> None:
     def seconds(size: int) -> float:
         began = time.process_time()

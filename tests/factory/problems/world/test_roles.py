@@ -37,6 +37,7 @@ def whole(text: CorpusText) -> str:
     return text.prompt + text.completion
 
 
+@pytest.mark.slow
 def test_disjoint_from_every_split(texts: list[CorpusText], problems: list[Problem]) -> None:
     splits = {problem.instance for problem in problems}
     assert not splits & {text.instance for text in texts}

@@ -201,6 +201,7 @@ def test_spaces_hold_what_is_drawn(problems: list[Problem]) -> None:
         assert space >= drawn > 0, name
 
 
+@pytest.mark.slow
 def test_spaces_are_bounds_from_below() -> None:
     """Counted by drawing until nothing new comes, in a world small enough for it."""
     small = World(train=1, dev=1, heldout=1, unseen=1, max_steps=2, max_number=15)
@@ -216,6 +217,7 @@ def test_spaces_are_bounds_from_below() -> None:
         assert len(found) >= space, name
 
 
+@pytest.mark.slow
 def test_the_lines_own_world_is_as_large_as_it_says() -> None:
     rng, world = random.Random(0), load(ROOT / "params.yaml").problems.world
     assert world
