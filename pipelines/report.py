@@ -6,8 +6,8 @@ python -m pipelines.report
 
 from pathlib import Path
 
-from factory.gate import data_docs
 from factory.params import Params
+from factory.reports import data_docs
 from factory.reports.page import html, markdown
 from factory.reports.report import whole_report
 from factory.storage import whole_folder

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from factory.errors import GateError
-from factory.gate.data_docs import build, offline
 from factory.gate.release import release
+from factory.reports.data_docs import build, offline
 from factory.schemas import Restart
 
 FETCHED = re.compile(r"(?:src|srcset|href|action)\s*=|url\(|@import|<script|<link|<iframe|<img")

@@ -27,7 +27,8 @@ STYLE = """
 table { border-collapse: collapse; width: 100% } td, th { border: 1px solid #8886; padding: .3rem .5rem; text-align: left }
 td { vertical-align: top; overflow-wrap: anywhere } ul { padding-left: 1.2rem } .badge { border: 1px solid #8888; padding: 0 .3rem }
 .text-success { color: #2a8a3e } .text-danger { color: #d33 } .text-warning { color: #b80 }
-.navbar, .modal, .cooltip, button, footer { display: none }
+.fa-check-circle::before { content: "✓" } .fa-times::before { content: "✗" } .fa-exclamation-triangle::before { content: "!" }
+.navbar, .modal, .cooltip, button, footer, .sticky, [data-toggle=collapse] { display: none }
 """
 
 
