@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from factory.grading import ALL_RULES, BOX, Grade, Grader, Task
+from factory.grading.grader import SECONDS
 
 HERE = Path(__file__).parent
 MARKS = ("boxed", "fbox", "####", "nswer", "NSWER")  # a gold text with one of them is searched for its answer, and is not the answer itself
@@ -29,7 +30,7 @@ ADVERSARIAL, ACCEPTED = load("adversarial.jsonl"), load("accepted.jsonl")
 HANGS = [row for row in ADVERSARIAL if row["fault"] == "hang"]
 
 
-def graded(rows: list[Row]) -> list[tuple[Row, Grade]]:
+def graded(rows: list[Row], seconds: float = SECONDS) -> list[tuple[Row, Grade]]:
     """Every row with its grade, grouped by the rules that it asks for."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -37,7 +38,7 @@ def graded(rows: list[Row]) -> list[tuple[Row, Grade]]:
         groups.setdefault(ALL_RULES if rules == "all" else tuple(rules), []).append(row)
     found: list[tuple[Row, Grade]] = []
     for names, group in groups.items():
-        with Grader(names) as grader:
+        with Grader(names, seconds=seconds) as grader:
             grades = grader.grade_many([Task(row["response"], row["gold"], row["kind"]) for row in group])
         found += zip(group, grades, strict=True)
     return found
@@ -92,7 +93,7 @@ def test_nothing_hangs() -> None:
 
 @pytest.mark.slow
 def test_rewritings_are_accepted() -> None:
-    refused = [(row, result) for row, result in graded(both_ways(ACCEPTED)) if result.verdict != "correct"]
+    refused = [(row, result) for row, result in graded(both_ways(ACCEPTED), seconds=60) if result.verdict != "correct"]
     assert not refused, report(refused)
 
 
