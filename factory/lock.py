@@ -10,6 +10,8 @@ Nothing here needs DVC to be installed. What looks like a key or password in par
 """
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,6 +75,14 @@ def read_yaml(path: Path) -> Any:
         return None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path} cannot be read ({str(error).splitlines()[0]}): restore it, `git checkout {path.name}`") from None
+
+
+def cache() -> Path:
+    """The folder of DVC's cache; a file of it lies in files/md5. Raises DataError where DVC knows none."""
+    answer = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise DataError(f"`dvc cache dir` failed: {(answer.stderr.strip().splitlines() or ['no output'])[-1]}")
+    return Path(answer.stdout.strip().splitlines()[-1])
 
 
 def read_stages(path: Path = LOCK) -> dict[str, Stage] | None:

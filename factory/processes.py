@@ -30,7 +30,7 @@ def mapped(function: Callable[[B], R], batches: Sequence[B], processes: int | No
     """`function` and its results travel between processes by pickle. `processes`: None for one a core, and for one where there is little to
     do. Raises DataError when one of them is killed."""
     if processes is None:
-        processes = _cores() if len(batches) >= FEWEST else 1
+        processes = cores() if len(batches) >= FEWEST else 1
     if processes == 1:
         yield from map(function, batches)
         return
@@ -52,7 +52,7 @@ def workers(processes: int | None = None) -> Iterator[Each]:
         started: list[ProcessPoolExecutor] = []
 
         def each(function: Callable[[B], R], batches: Sequence[B], /) -> Iterator[R]:
-            count = processes or (_cores() if started or len(batches) >= FEWEST_GROUPS else 1)
+            count = processes or (cores() if started or len(batches) >= FEWEST_GROUPS else 1)
             if count == 1:
                 return map(function, batches)
             if not started:
@@ -62,7 +62,8 @@ def workers(processes: int | None = None) -> Iterator[Each]:
         yield each
 
 
-def _cores() -> int:
+def cores() -> int:
+    """That this process may use."""
     return len(os.sched_getaffinity(0))
 
 

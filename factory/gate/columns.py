@@ -23,12 +23,12 @@ from factory.gate.source import Part, Source
 from factory.gate.table import checks_of
 from factory.processes import mapped
 from factory.schemas import Row, arrow_schema, field_types
-from factory.storage import values_of
+from factory.storage import rows_of
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a process does to a part; `checks`: of the kind, those that are judged."""
+    """What a process does to a part."""
 
     source: Source
     row_type: type[Row]
@@ -42,17 +42,13 @@ class Work:
         found: dict[str, list[pa.Array]] = {name: [] for name in self.reads}
         for batch in self.source.batches(part, list(types)):
             whole = all(field.nullable or batch.column(field.name).null_count == 0 for field in arrow_schema(self.row_type))
-            rows = self._rows(batch, types) if whole and any(name in functions for name in self.reads) else []
+            rows = rows_of(batch, self.row_type) if whole and any(name in functions for name in self.reads) else []
             for name in self.reads:
                 if name not in functions:
                     found[name].append(derived(batch, name))
                 elif whole:
                     found[name].append(pa.array([functions[name](row, self.background) for row in rows]))
         return {name: [pa.concat_arrays(pieces)] if pieces else [] for name, pieces in found.items()}
-
-    def _rows(self, batch: pa.RecordBatch, types: dict[str, Any]) -> list[Row]:
-        values = [values_of(batch.column(place).to_pylist(), hint) for place, hint in enumerate(types.values())]
-        return [self.row_type(**dict(zip(types, row))) for row in zip(*values)]
 
 
 def columns_of(

@@ -8,7 +8,6 @@ in memory slices. Nothing holds them all.
 
 import bisect
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from factory.processes import cores
 from factory.storage import parquet, parts, shards
 
 MANY = 100_000  # rows for which further processes are started: they take two seconds
@@ -58,7 +58,7 @@ class Source:
         """How many read it: `asked`, or one a core where there is much to do. A table in memory has one reader."""
         if self.table is not None or len(self.parts) < 2:
             return 1
-        return asked or (len(os.sched_getaffinity(0)) if self.rows >= MANY else 1)
+        return asked or (cores() if self.rows >= MANY else 1)
 
     def batches(self, part: Part, columns: Sequence[str], size: int = BATCH) -> Iterator[pa.RecordBatch]:
         """The part's rows in their order, with these columns in this order."""

@@ -10,7 +10,6 @@ Nothing is checked out. What the cache lacks is said with how to fetch it.
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from typing import Any
 import yaml
 
 from factory.errors import DataError
+from factory.lock import cache
 
 LOCK, LINE, PARAMS, METRICS = "dvc.lock", "dvc.yaml", "params.yaml", "data/evaluation/metrics.json"
 
@@ -89,10 +89,7 @@ class Revision:
 
     @cached_property
     def _cache(self) -> Path:
-        answer = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
-        if answer.returncode:
-            raise DataError(f"`dvc cache dir` failed: {(answer.stderr.strip().splitlines() or ['no output'])[-1]}")
-        return Path(answer.stdout.strip().splitlines()[-1])
+        return cache()
 
     def _place(self, digest: str) -> Path:
         return self._cache / "files" / "md5" / digest[:2] / digest[2:]

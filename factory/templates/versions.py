@@ -11,7 +11,6 @@ Parquet file that git itself tracks is read from git.
 
 import difflib
 import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 import yaml
 
 from factory.errors import DataError
+from factory.lock import cache
 from factory.schemas import Template
 from factory.storage import TABLES, read_rows
 
@@ -156,7 +156,7 @@ def rows_at_revision(revision: str, path: Path = LIBRARY) -> list[Template]:
             return read_rows(file, Template)
     lock = _git("show", f"{revision}:./dvc.lock", error=f"{revision} has no dvc.lock: nothing says which rows it had")
     digest = _digest(lock, path, revision)
-    place = _cache() / "files" / "md5" / digest[:2] / digest[2:]
+    place = cache() / "files" / "md5" / digest[:2] / digest[2:]
     if not place.is_file():
         raise DataError(
             f"{path} of {revision} (md5 {digest}) is not in DVC's cache, {place.parents[3]}: fetch it (`git checkout {revision}`, then "
@@ -175,13 +175,6 @@ def _digest(lock: str, path: Path, revision: str) -> str:
     if not found:
         raise DataError(f"git does not track {path} at {revision}, nor does its dvc.lock name it: there is nothing to compare with")
     return found[0]
-
-
-def _cache() -> Path:
-    answer = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise DataError(f"`dvc cache dir` failed: {(answer.stderr.strip().splitlines() or ['no output'])[-1]}")
-    return Path(answer.stdout.strip().splitlines()[-1])
 
 
 def _git(*words: str, error: str) -> str:
