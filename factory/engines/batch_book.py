@@ -21,6 +21,7 @@ _TABLES = (
     tag TEXT PRIMARY KEY, stage TEXT NOT NULL, model TEXT NOT NULL, url TEXT NOT NULL, name TEXT, begun_at REAL NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS batch_requests (key TEXT PRIMARY KEY, tag TEXT NOT NULL, line INTEGER NOT NULL) WITHOUT ROWID",
 )
+_EMPTY = "DELETE FROM batches WHERE NOT EXISTS (SELECT 1 FROM batch_requests WHERE tag = batches.tag)"
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ def there(store: Store) -> bool:
 
 
 def batches(store: Store, where: str = "1", values: Sequence[object] = ()) -> list[Batch]:
-    """Of a store that may have none, oldest first."""
+    """Those that still owe an answer, oldest first; none of a store without a book."""
     if not there(store):
         return []
-    query = f"""SELECT tag, stage, model, url, name, begun_at, count(key) FROM batches LEFT JOIN batch_requests USING (tag)
-        WHERE {where} GROUP BY tag ORDER BY begun_at"""
+    query = f"""SELECT tag, stage, model, url, name, begun_at, count(*) FROM batches JOIN batch_requests USING (tag)
+        WHERE {where} AND NOT EXISTS (SELECT 1 FROM answers WHERE key = batch_requests.key) GROUP BY tag ORDER BY begun_at"""
     with store.explained():
         return [Batch(*row) for row in store.connection.execute(query, tuple(values))]
 
@@ -62,22 +63,20 @@ class BatchBook:
 
     def __init__(self, store: Store, model: str, url: str) -> None:
         self.store, self.model, self.url = store, model, url
-        if not there(store):
-            with store.explained(), store.transaction():
-                for table in _TABLES:
-                    store.connection.execute(table)
+        with store.explained(), store.transaction():
+            for table in _TABLES:
+                store.connection.execute(table)
+            # what a kill between the commit of an answer and that of the book left here
+            store.connection.execute("DELETE FROM batch_requests WHERE EXISTS (SELECT 1 FROM answers WHERE key = batch_requests.key)")
+            store.connection.execute(_EMPTY)
 
     def open(self) -> list[Batch]:
         return batches(self.store, "model = ? AND url = ?", (self.model, self.url))
 
     def held(self) -> dict[str, str]:
-        """Request → tag of its batch; first what a kill left in the book between an answer's commit and its own is taken out."""
+        """Request → tag of its batch."""
         query = "SELECT key, tag FROM batch_requests JOIN batches USING (tag) WHERE model = ? AND url = ?"
         with self.store.explained():
-            with self.store.transaction():
-                self.store.connection.execute(
-                    "DELETE FROM batch_requests WHERE EXISTS (SELECT 1 FROM answers WHERE key = batch_requests.key)"
-                )
             return dict(self.store.connection.execute(query, (self.model, self.url)).fetchall())
 
     def lines(self, tag: str) -> dict[int, str]:
@@ -101,6 +100,4 @@ class BatchBook:
         """Requests that have an answer, or get none from this batch; with the last of them the batch leaves the book."""
         with self.store.explained(), self.store.transaction():
             self.store.connection.executemany("DELETE FROM batch_requests WHERE key = ? AND tag = ?", [(key, tag) for key in keys])
-            self.store.connection.execute(
-                "DELETE FROM batches WHERE tag = ? AND NOT EXISTS (SELECT 1 FROM batch_requests WHERE tag = batches.tag)", (tag,)
-            )
+            self.store.connection.execute(f"{_EMPTY} AND tag = ?", (tag,))

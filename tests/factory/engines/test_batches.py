@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,20 @@ def test_a_kill_between_the_book_and_the_provider_submits_once(provider: BatchSe
         assert right(requests, ask(provider, folder, requests))
         assert provider.sizes == [10], "found by its tag" if reached else "begun"
         provider.sizes, provider.batches = [], {}
+
+
+def test_a_kill_between_an_answer_and_the_book_leaves_no_batch_in_it(provider: BatchServer, tmp_path: Path) -> None:
+    requests, key = requests_of(3), "a key"
+    ask(provider, tmp_path, requests)
+    with closing(Ledger(tmp_path / "store.sqlite")) as store:
+        answered = [row[0] for row in store.connection.execute("SELECT key FROM answers")]
+        book = batch_book.BatchBook(store, "m@1", provider.url)
+        book.begin("all answered", "rollouts", answered[:2])
+        book.begin("one left", "rollouts", [answered[2], key])
+        assert [(batch.tag, batch.requests) for batch in batch_book.batches(store)] == [("one left", 1)]
+        assert batch_book.BatchBook(store, "m@1", provider.url).held() == {key: "one left"}
+        left = store.connection.execute("SELECT tag, key FROM batches LEFT JOIN batch_requests USING (tag)").fetchall()
+        assert left == [("one left", key)], "and the next run takes the rest out"
 
 
 def test_two_roles_of_one_model_that_ask_the_same_pay_once(provider: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
