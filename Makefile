@@ -19,7 +19,7 @@ claims: $(READY)  ## the whole line once a seed (1, 2, 3), and the table of its 
 ablations: $(READY)  ## what each part of the recipe is worth: a grid of DVC experiments (seeds 1, 2 and 3), and its tables
 	python -m pipelines.ablate 1 2 3
 
-readme: $(READY)  ## rows, accuracies and claims of the last run into README.md
+readme: $(READY)  ## rows, accuracies and claims of the last run into README.md and docs/results.md
 	python -m pipelines.readme
 
 recorded: $(READY)  ## the second line: real GSM8K problems and real model solutions (audit only)

@@ -1,7 +1,7 @@
-"""Fill the README's blocks with what the line last said: a row of each dataset, accuracies, claims. Run: python -m pipelines.readme
+"""Fill the blocks of README.md and docs/results.md with what the line last said. Run: python -m pipelines.readme
 
-A block stands between `<!-- name -->` and `<!-- /name -->`; what is written by hand stands around it. The figures that the README shows
-are kept beside it in docs/figures and committed with it: a later run, whose floats differ on another machine, changes neither.
+A block stands between `<!-- name -->` and `<!-- /name -->`; what is written by hand stands around it. The figures that the two show are
+kept in docs/figures and committed with them: a later run, whose floats differ on another machine, changes neither.
 """
 
 import json
@@ -19,8 +19,8 @@ from factory.tables import table_of
 from pipelines.claims import RESULT
 from pipelines.evaluate import METRICS
 
-README = Path("README.md")
-FIGURES = Path("docs/figures")  # copies of metrics.json and claims.md as they were when the README was filled
+README, RESULTS = Path("README.md"), Path("docs/results.md")
+FIGURES = Path("docs/figures")  # copies of metrics.json and claims.md as they were when the pages were filled
 WIDTH = 150
 FIELDS = {
     "corpus": ("role", "prompt", "completion"),
@@ -46,20 +46,48 @@ TELLING: dict[str, Callable[[Any], bool]] = {  # a row that shows what the datas
     "templates": lambda row: row.status == "accepted" and len(row.steps) > 1,
     "adjustments": lambda row: row.choice == "revise",
 }
+HEADLINE = {  # of the metrics' models and planner arms
+    "the base": ("models", "base"),
+    "plain chains of thought, the same PPO": ("models", "policy_cot"),
+    "format tuning on `demonstrations`": ("models", "format_tuned"),
+    "PPO with restart and explore, first round": ("models", "policy_r1"),
+    "… second round": ("models", "policy_r2"),
+    "the base, guided by the planner (DPO)": ("planner", "dpo"),
+    "the base, guided by gold plans": ("planner", "oracle"),
+}
 MODELS = ("base", "cot_control", "policy_cot", "format_tuned", "policy_r1", "distilled_r1", "policy_r2")
 
 
+def telling(dataset: str) -> Any:
+    """A row that shows what the dataset is for. Raises DataError when it has none."""
+    rows = iter_rows(TABLES / f"{dataset}.parquet", table_of(dataset))
+    row: Row | None = next(filter(TELLING.get(dataset, lambda row: True), rows), None)
+    if row is None:
+        raise DataError(f"{dataset} has no row that shows what it is for: see TELLING in pipelines/readme.py")
+    return row
+
+
+def demonstration() -> str:
+    """One as a model reads and writes it."""
+    row = telling("demonstrations")
+    return "\n".join(["```text", *(turn.content.strip() for turn in row.prompt), "", row.completion, "```"])
+
+
 def rows() -> str:
-    """A telling row of each dataset, a field a line. Raises DataError when a dataset has none."""
+    """A row of each dataset, a field a line."""
     lines = []
     for dataset, fields in FIELDS.items():
-        path, row_type = TABLES / f"{dataset}.parquet", table_of(dataset)
-        row: Row | None = next(filter(TELLING.get(dataset, lambda row: True), iter_rows(path, row_type)), None)
-        if row is None:
-            raise DataError(f"{dataset} has no row that shows what it is for: see TELLING in pipelines/readme.py")
-        lines.append(f"{dataset} ({count_rows(path):,} rows)")
+        row = telling(dataset)
+        lines.append(f"{dataset} ({count_rows(TABLES / f'{dataset}.parquet'):,} rows)")
         lines += [f"    {field}: {_line(getattr(row, field))}" for field in fields]
     return "\n".join(["```text", *lines, "```"])
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    found = {text: metrics[kind][name] for text, (kind, name) in HEADLINE.items() if name in metrics[kind]}
+    cells = (f"| {text} | {_percent(measured['heldout'])} | {_percent(measured['unseen'])} |" for text, measured in found.items())
+    n = found["the base"]["heldout"]["n"]
+    return "\n".join([f"| seed 1, n {n:,} a split | held-out problems | unseen families |", "|---|---|---|", *cells])
 
 
 def _line(value: object) -> str:
@@ -115,23 +143,31 @@ def _percent(measured: Mapping[str, Any]) -> str:
     return f"{100 * measured['pass@1']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def block(readme: str, name: str) -> str:
-    """What stands between the block's marks. Raises DataError when the README has no such block."""
-    found = re.search(f"<!-- {name} -->\n(.*?)<!-- /{name} -->", readme, re.DOTALL)
+def block(page: str, name: str) -> str:
+    """What stands between the block's marks. Raises DataError when the page has no such block."""
+    found = re.search(f"<!-- {name} -->\n(.*?)<!-- /{name} -->", page, re.DOTALL)
     if not found:
-        raise DataError(f"{README} has no block {name}: expected <!-- {name} --> and <!-- /{name} --> on lines of their own")
+        raise DataError(f"the page has no block {name}: expected <!-- {name} --> and <!-- /{name} --> on lines of their own")
     return found[1].rstrip()
 
 
-def main() -> None:
-    text = README.read_text(encoding="utf-8")
-    kept = {source: source.read_text(encoding="utf-8") for source in (METRICS, RESULT)}
-    said = {"rows": rows(), "accuracies": accuracies(json.loads(kept[METRICS])), "claims": kept[RESULT].rstrip()}
-    for name, lines in said.items():
+def filled(path: Path, blocks: Mapping[str, str]) -> str:
+    text = path.read_text(encoding="utf-8")
+    for name, lines in blocks.items():
         head, tail = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         block(text, name)
         text = text[: text.index(head) + len(head)] + lines + "\n" + text[text.index(tail) :]
-    for target, content in {**{FIGURES / source.name: content for source, content in kept.items()}, README: text}.items():
+    return text
+
+
+def main() -> None:
+    kept = {source: source.read_text(encoding="utf-8") for source in (METRICS, RESULT)}
+    metrics = json.loads(kept[METRICS])
+    pages = {
+        README: filled(README, {"demonstration": demonstration(), "headline": headline(metrics)}),
+        RESULTS: filled(RESULTS, {"rows": rows(), "accuracies": accuracies(metrics), "claims": kept[RESULT].rstrip()}),
+    }
+    for target, content in {**{FIGURES / source.name: content for source, content in kept.items()}, **pages}.items():
         with whole_file(target) as path:
             path.write_text(content, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The picture of the line in README.md has the edges of DVC's own graph, no more and no fewer."""
+"""The picture of the line in docs/architecture.md has the edges of DVC's own graph, no more and no fewer."""
 
 import re
 from itertools import pairwise
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def drawn() -> set[tuple[str, str]]:
-    picture = re.search(r"```mermaid\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    picture = re.search(r"```mermaid\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), re.DOTALL)
     assert picture
     lines = [line.strip() for line in picture.group(1).splitlines() if "-->" in line]
     return {edge for line in lines for edge in pairwise(line.split(" --> "))}
@@ -42,5 +42,5 @@ def planned() -> set[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_the_drawing_is_the_graph() -> None:
-    assert planned() - drawn() == set(), "README.md lacks edges of dvc.yaml"
-    assert drawn() - planned() == set(), "README.md draws edges that dvc.yaml has not"
+    assert planned() - drawn() == set(), "docs/architecture.md lacks edges of dvc.yaml"
+    assert drawn() - planned() == set(), "docs/architecture.md draws edges that dvc.yaml has not"
