@@ -238,6 +238,21 @@ def test_trainers_read_rows_only_from_released_datasets() -> None:
             assert dep.startswith(("data/datasets/", "data/models/")), f"{name} reads {dep}"
 
 
+def test_of_a_dataset_a_stage_depends_on_what_it_reads() -> None:
+    """Rows, and of what is trained on the manifest, never the card: a line more on it makes no training stale."""
+    for line in LINES:
+        for name, stage in stages(line).items():
+            read: dict[str, set[str]] = {}
+            for dep in deps(stage):
+                if dep.startswith("data/datasets/"):
+                    dataset, _, part = dep.removeprefix("data/datasets/").partition("/")
+                    read.setdefault(dataset, set()).add(part)
+            trained_on = "load_dataset_rows(" in (ROOT / f"pipelines/{name}.py").read_text(encoding="utf-8")
+            for dataset, parts in read.items():
+                assert parts == ({"data", "manifest.json"} if trained_on else {"data"}), f"{name} of {dataset}"
+            assert read or not trained_on, name
+
+
 def test_nothing_that_trains_also_makes_rows() -> None:
     for name, stage in stages(LINES[0]).items():
         made = outs(stage)

@@ -15,7 +15,7 @@ import yaml
 from factory import storage
 from factory.gate.background import kind_of
 from factory.gate.expectations import Audit, Finding
-from factory.gate.release import write_dataset
+from factory.gate.release import worded, write_dataset
 from factory.params import Params, load
 from factory.planning.graph import expanded
 from factory.publish import upload
@@ -54,7 +54,7 @@ def put(name: str, params: Params) -> None:
     table = storage.read_table(storage.TABLES / f"{name}.parquet")
     row_type = TABLES[kind_of(name)]
     audit = Audit(name, kind_of(name), "train", table.num_rows, True, "1.24.1", (KEPT, BROKEN))
-    storage.write_json(storage.AUDITS / f"{name}.json", audit.document())
+    storage.write_json(storage.AUDITS / f"{name}.json", worded(audit, params, {}))
     with storage.whole_folder(storage.DATASETS / name) as folder:
         write_dataset(folder, name, table, row_type, audit, params, {})
 

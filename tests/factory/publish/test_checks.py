@@ -12,6 +12,7 @@ from factory.lock import read_lock
 DATASETS = Path("data/datasets")
 AUDIT = "data/audits/plans_sft.json"
 PLANS = "data/datasets/plans_sft/manifest.json"
+WORDS = {"collection": "coat-laptop", "notice": "", "licence": "apache-2.0", "licences": {}}
 
 
 def _flip(path: Path) -> None:
@@ -32,6 +33,7 @@ CASES: dict[str, tuple[Callable[[object], object], tuple[str, ...]]] = {
     "broken audit": (lambda line: Path(AUDIT).write_text("{", encoding="utf-8"), ("cannot be read", "dvc repro release@plans_sft")),
     "not released": (lambda line: shutil.rmtree(DATASETS / "plans_sft"), ("manifest.json is missing", "dvc repro release@plans_sft")),
     "half a manifest": (lambda line: line.rewrite(PLANS, rows="651"), ("has no rows", "release@plans_sft")),
+    "no licence": (lambda line: line.rewrite(AUDIT, release={**WORDS, "licence": None}), (AUDIT, "under which licence", "makes it again")),
     "audit data": (lambda line: line.rewrite(PLANS, purpose="audit"), ("dataset plans_sft is benchmark data", "take it off")),
     "audit of audit data": (lambda line: line.rewrite(AUDIT, purpose="audit"), ("is benchmark data",)),
     "a line for audits": (lambda line: _params("purpose: train", "purpose: audit"), ("purpose: audit", "benchmark data is not published")),
@@ -44,7 +46,7 @@ CASES: dict[str, tuple[Callable[[object], object], tuple[str, ...]]] = {
     "left over": (lambda line: shutil.copytree(DATASETS / "plans_sft", DATASETS / "plans_sft_r9"), ("plans_sft_r9 is no dataset",)),
     "another licence since": (lambda line: _params("licence: apache-2.0", "licence: mit"), ("under other words", "dvc repro release@")),
     "licences that do not mix": (
-        lambda line: line.rewrite(PLANS, licences={"apache-2.0": 4, "cc-by-nc-4.0": 2}),
+        lambda line: line.rewrite(AUDIT, release={**WORDS, "licences": {"apache-2.0": 4, "cc-by-nc-4.0": 2}}),
         ("dataset plans_sft has 2 rows under 'cc-by-nc-4.0'", "commercial", "leave those rows out"),
     ),
     "a secret in the params": (lambda line: _params("seed: 1\n", f"seed: 1 # hf_{'a' * 34}\n"), ("lineage/params.yaml", "token")),
