@@ -37,7 +37,9 @@ def release(name: str, purpose: str = "train") -> None:
     }
     words = {"collection": "coat-test", "notice": "", "licence": "apache-2.0", "licences": {}}
     write_json(storage.DATASETS / name / "manifest.json", {**told, "sha256": hashlib.sha256(shard.read_bytes()).hexdigest()})
-    write_json(storage.AUDITS / f"{name}.json", {"success": True, "purpose": purpose, "rows": table.num_rows, "findings": [], "release": words})
+    write_json(
+        storage.AUDITS / f"{name}.json", {"success": True, "purpose": purpose, "rows": table.num_rows, "findings": [], "release": words}
+    )
 
 
 @pytest.fixture
