@@ -33,8 +33,8 @@ PROBE = "Tom has 12 apples.\nSolve:\n12 + 7 = 19\n<|reflect|>But wait.\n\\boxed{
 
 
 def load_dataset_rows(folder: Path, row_type: type[R]) -> list[R]:
-    """Rows of a dataset that passed its gate, of all its shards. Raises DataError when `release` did not write it, when it is benchmark test
-    data, and when it does not hold the rows that passed."""
+    """Rows of a dataset that passed its gate, of all its shards. Raises DataError when `release` did not write it, when it is benchmark
+    test data, and when it does not hold the rows that passed."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
     except FileNotFoundError:

@@ -6,8 +6,8 @@ data/datasets/restarts_r1/README.md                              the card
                          /data/train-00000-of-00001.parquet      the rows, with declared features, in shards of a few hundred MB
                          /manifest.json                          {"name": "restarts_r1", "purpose": "train", "rows": 1000, …}, last
 
-A trainer depends on rows and manifest, so the manifest says nothing but what follows from the rows and their purpose. Under which words they
-were released (collection, notice, licence) stands in the audit and on the card: another name or licence trains nothing again.
+A trainer depends on rows and manifest, so the manifest says nothing but what follows from the rows and their purpose. Under which words
+they were released (collection, notice, licence) stands in the audit and on the card: another name or licence trains nothing again.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ def release(dataset: str, params: Params, processes: int | None = None) -> Audit
 
 
 def worded(audit: Audit, params: Params, licences: dict[str, int]) -> dict[str, Any]:
-    """The audit's document with the words under which the dataset is released. `licences`: of rows, where they are not all the release's."""
+    """The audit's document with the words of the release. `licences`: of rows, where they are not all the release's."""
     words = params.release
     return {
         **audit.document(), "release": {"collection": words.name, "notice": words.notice, "licence": words.licence, "licences": licences},

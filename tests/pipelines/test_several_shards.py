@@ -133,7 +133,7 @@ EXPORTS = {  # of each use one dataset, to every trainer that takes it
 
 
 def rows_in(folder: Path) -> list[dict[str, Any]]:
-    (file,) = [path for path in folder.rglob("train.*")]
+    (file,) = folder.rglob("train.*")
     if file.suffix == ".parquet":
         return list(pq.read_table(file).to_pylist())
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]

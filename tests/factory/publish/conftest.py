@@ -19,7 +19,8 @@ from factory.planning.graph import expanded
 from factory.publish import upload
 from factory.publish.publish import Order, Outcome, publish
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from hub_server import TOKEN, HubServer
 from laid_out import lay_out
 
