@@ -8,6 +8,7 @@ import pytest
 
 from factory.errors import FactoryError, GateError, ParamsError
 from factory.lock import read_lock
+from factory.publish.checks import left_over
 
 DATASETS = Path("data/datasets")
 AUDIT = "data/audits/plans_sft.json"
@@ -43,7 +44,6 @@ CASES: dict[str, tuple[Callable[[object], object], tuple[str, ...]]] = {
         lambda line: shutil.copy(DATASETS / "templates/data/train-00000-of-00001.parquet", DATASETS / "plans_sft/data/train-2.parquet"),
         ("dataset plans_sft holds 7 rows", "manifest says 6"),
     ),
-    "left over": (lambda line: shutil.copytree(DATASETS / "plans_sft", DATASETS / "plans_sft_r9"), ("plans_sft_r9 is no dataset",)),
     "another licence since": (lambda line: _params("licence: apache-2.0", "licence: mit"), ("under other words", "dvc repro release@")),
     "licences that do not mix": (
         lambda line: line.rewrite(AUDIT, release={**WORDS, "licences": {"apache-2.0": 4, "cc-by-nc-4.0": 2}}),
@@ -87,6 +87,15 @@ def test_a_dataset_is_stale_when_anything_that_it_came_out_of_is(line, hub, stag
 def test_what_no_dataset_came_out_of_may_be_stale(line, hub) -> None:
     (outcome,) = line.send(stale=lambda: {"evaluate", "report", "planner_adjust"})
     assert outcome.commit == hub.repos["org/coat"].branches["main"]
+
+
+def test_folders_of_an_earlier_line_are_left_out(line, hub) -> None:
+    assert left_over(line.params) == []
+    for name in ("restarts_r9", "plans_old"):
+        shutil.copytree(DATASETS / "plans_sft", DATASETS / name)
+    assert left_over(line.params) == [DATASETS / "plans_old", DATASETS / "restarts_r9"]
+    line.send()
+    assert {path.split("/")[1] for path in hub.files("org/coat") if path.startswith("data/")} == set(line.params.datasets)
 
 
 def test_a_stale_or_unknown_model_is_refused(line, hub) -> None:
