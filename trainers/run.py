@@ -33,7 +33,8 @@ PROBE = "Tom has 12 apples.\nSolve:\n12 + 7 = 19\n<|reflect|>But wait.\n\\boxed{
 
 
 def load_dataset_rows(folder: Path, row_type: type[R]) -> list[R]:
-    """Rows of a dataset that passed its gate. Raises DataError when `release` did not write it or when it is benchmark test data."""
+    """Rows of a dataset that passed its gate, of all its shards. Raises DataError when `release` did not write it, when it is benchmark
+    test data, and when it does not hold the rows that passed."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
     except FileNotFoundError:
@@ -45,6 +46,11 @@ def load_dataset_rows(folder: Path, row_type: type[R]) -> list[R]:
     rows = storage.read_rows(folder, row_type)
     if not rows:
         raise DataError(f"{folder} holds no rows to train on")
+    if len(rows) != manifest.get("rows"):
+        raise DataError(
+            f"{folder} holds {len(rows):,} rows in {len(storage.shards(folder))} shards, and {manifest.get('rows')} passed the gate: "
+            f"`dvc checkout {folder}` restores it, `dvc repro -f release@{folder.name}` makes it again"
+        )
     return rows
 
 

@@ -26,13 +26,17 @@ def publish(
 ) -> None:
     """All released datasets as configs of one dataset repository, in one commit. Token: HF_TOKEN or `hf auth login`."""
     from factory.params import load
+    from factory.publish.checks import left_over
     from factory.publish.publish import Order
     from factory.publish.publish import publish as run
     from factory.status import stale
 
     order = Order(repo, private, revision, tuple(models or ()), dry_run, language)
-    for outcome in run(order, load(), stale):
+    params = load()
+    for outcome in run(order, params, stale):
         _show(outcome, dry_run)
+    if others := ", ".join(map(str, left_over(params))):
+        print(f"left out: {others}: params.yaml names no such dataset; delete the folder, or name it under datasets")
 
 
 def _show(outcome: "Outcome", dry: bool) -> None:

@@ -176,7 +176,8 @@ def _run(found: "Trace") -> "Iterable[Text]":
         yield _said("dvc.lock", found.lock_md5, "changed since it was committed" if found.changed else "")
         yield _said("git", found.revision or "not committed")
     if found.published:
-        yield _said("Hub", f"{found.published['repo']}@{found.published['commit']}", ", ".join(found.published["datasets"]))
+        others = [f"other rows of {name}" for name in found.published["changed"]]
+        yield _said("Hub", f"{found.published['repo']}@{found.published['commit']}", ", ".join([*found.published["datasets"], *others]))
 
 
 def _made(found: "Trace") -> "Iterable[Text]":

@@ -5,6 +5,9 @@ release("restarts_r1", params)   → Audit(…); data/audits/restarts_r1.json an
 data/datasets/restarts_r1/README.md                              the card
                          /data/train-00000-of-00001.parquet      the rows, with declared features, in shards of a few hundred MB
                          /manifest.json                          {"name": "restarts_r1", "purpose": "train", "rows": 1000, …}, last
+
+A trainer depends on rows and manifest, so the manifest says nothing but what follows from the rows and their purpose. Under which words
+they were released (collection, notice, licence) stands in the audit and on the card: another name or licence trains nothing again.
 """
 
 import hashlib
@@ -46,14 +49,23 @@ def release(dataset: str, params: Params, processes: int | None = None) -> Audit
     background = gather(dataset, params, path, processes)
     audit = replace(validate(dataset, path, background, processes), extract=str(bad))
     write_extract(bad, path, audit)
-    write_json(report, audit.document())
     if audit.failures():
+        write_json(report, audit.document())
         shutil.rmtree(DATASETS / dataset, ignore_errors=True)  # what an earlier table passed must not pass for this one
         raise GateError(_message(audit, report))
+    licences = licences_of(Source(path), background.templates, params)
+    write_json(report, worded(audit, params, licences))
     with whole_folder(DATASETS / dataset) as folder:
-        licences = licences_of(Source(path), background.templates, params)
         write_dataset(folder, dataset, path, ROW_TYPES[kind_of(dataset)], audit, params, licences, processes)
     return audit
+
+
+def worded(audit: Audit, params: Params, licences: dict[str, int]) -> dict[str, Any]:
+    """The audit's document with the words of the release. `licences`: of rows, where they are not all the release's."""
+    words = params.release
+    return {
+        **audit.document(), "release": {"collection": words.name, "notice": words.notice, "licence": words.licence, "licences": licences},
+    }  # fmt: skip
 
 
 def _message(audit: Audit, report: Path) -> str:
@@ -189,8 +201,6 @@ def _counts(source: Source, columns: list[str]) -> dict[str, dict[str, int]]:
 def _manifest(facts: Facts, hashes: dict[str, str]) -> dict[str, Any]:
     """`sha256`: of the one shard, or of each by its name."""
     return {
-        "name": facts.dataset, "table": facts.audit.table, "collection": facts.collection, "purpose": facts.purpose, "notice": facts.notice,
-        "licence": facts.licence, "rows": facts.rows, "split": facts.split, "columns": facts.columns, "lineage": facts.lineage,
-        "sha256": hashes if len(hashes) > 1 else next(iter(hashes.values())), "gx_version": facts.audit.gx_version,
-        **({"licences": facts.licences} if facts.licences else {}),
+        "name": facts.dataset, "table": facts.audit.table, "purpose": facts.purpose, "rows": facts.rows, "split": facts.split,
+        "columns": facts.columns, "lineage": facts.lineage, "sha256": hashes if len(hashes) > 1 else next(iter(hashes.values())),
     }  # fmt: skip

@@ -47,7 +47,8 @@ def model_origin(root: Path, run: Run, model: str) -> ModelOrigin:
     if stage is None:
         return ModelOrigin(model)
     out = stage.out(path)
-    of = tuple(read.path for read in stage.data if read.path.startswith(("data/datasets/", "data/models/", "data/inputs/")))
+    parts = (read.path.split("/")[:3] for read in stage.data)  # of a dataset a trainer reads rows and manifest
+    of = tuple(dict.fromkeys("/".join(part) for part in parts if part[1] in ("datasets", "models", "inputs")))
     folder = root / path
     here = _revision(folder) == revision if out and out.size <= COMPARED and (folder / "config.json").exists() else None
     return ModelOrigin(model, stage.title, stage.command, out.md5 if out else "", out.size if out else 0, here, of, stage.params)

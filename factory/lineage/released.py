@@ -35,13 +35,17 @@ def holdings(root: Path, run: Run, index: Index, ids: Sequence[str]) -> list[Hol
         manifest, report = _json(root / folder / "manifest.json"), root / AUDITS / f"{name}.json"
         findings = [finding for finding in _json(report).get("findings", []) if isinstance(finding, dict)]
         trained = [out.path for stage in run.readers(folder.as_posix()) for out in stage.outs if out.path.startswith("data/models/")]
-        hashes = manifest.get("sha256", "")
         found.append(Holding(
             name, rows, int(manifest.get("rows", 0)), sum(bool(finding.get("success")) for finding in findings), len(findings),
             (AUDITS / f"{name}.json").as_posix() if report.is_file() else "",
-            hashes if isinstance(hashes, str) else " ".join(map(str, hashes.values())), tuple(trained),
+            hashed(manifest.get("sha256", "")), tuple(trained),
         ))  # fmt: skip
     return found
+
+
+def hashed(sha256: Any) -> str:
+    """A manifest's hash of the one shard, or those of several in one text."""
+    return sha256 if isinstance(sha256, str) else " ".join(map(str, sha256.values())) if isinstance(sha256, dict) else ""
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class Run:
         return next((stage for stage in self.stages.values() if stage.out(path)), None)
 
     def readers(self, path: str) -> list[Stage]:
-        """Stages that depend on a file or folder."""
-        return [stage for stage in self.stages.values() if any(out.path == path for out in stage.data)]
+        """Stages that depend on a file or folder, or on something in it."""
+        return [stage for stage in self.stages.values() if any(f"{out.path}/".startswith(f"{path}/") for out in stage.data)]
 
     def same(self, out: Out) -> bool | None:
         """Whether the file here is the lock's; None where it is not looked at: a folder, or a large file of the right size."""

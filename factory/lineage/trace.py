@@ -16,7 +16,7 @@ from factory.lineage.asked import Asked, asked, begin_so
 from factory.lineage.index import SHOWN, Found, Index, Level
 from factory.lineage.models import ModelOrigin, PromptText, model_origin, prompt_text
 from factory.lineage.names import SCALARS
-from factory.lineage.released import Holding, holdings
+from factory.lineage.released import Holding, hashed, holdings
 from factory.lineage.run import Run
 from factory.lock import hidden
 
@@ -252,8 +252,13 @@ def _source(line: Line, nodes: list[Origin]) -> Source | None:
 
 
 def _published(line: Line, datasets: list[Holding]) -> dict[str, Any]:
-    """What data/published.json says, where it speaks of a dataset that holds the row."""
-    told, names = line.run.published, {dataset.name for dataset in datasets}
-    listed = told.get("datasets") or []
-    mine = [name for name in listed if name in names]
-    return {"repo": told.get("repo", ""), "commit": told.get("commit", ""), "datasets": mine} if mine else {}
+    """What data/published.json says, where it speaks of a dataset that holds the row. `changed`: those of which other rows were published
+    than lie here."""
+    told = line.run.published
+    listed = told.get("datasets")
+    hashes = listed if isinstance(listed, dict) else {}
+    mine = {dataset.name: hashed(hashes[dataset.name]) == dataset.sha256 for dataset in datasets if dataset.name in hashes}
+    if not mine:
+        return {}
+    same, changed = ([name for name, equal in mine.items() if equal is wanted] for wanted in (True, False))
+    return {"repo": told.get("repo", ""), "commit": told.get("commit", ""), "datasets": same, "changed": changed}

@@ -20,10 +20,8 @@ from factory.params import Params
 from factory.publish.licences import conflict
 from factory.storage import AUDITS, DATASETS, count_rows, shards
 
-KEYS = {
-    "name": str, "table": str, "collection": str, "purpose": str, "notice": str, "licence": str, "rows": int, "split": str,
-    "columns": dict, "lineage": dict, "gx_version": str,
-}  # fmt: skip
+MANIFEST = {"name": str, "table": str, "purpose": str, "rows": int, "split": str, "columns": dict, "lineage": dict}
+WORDS = {"collection": str, "notice": str, "licence": str, "licences": dict}  # of the audit's `release`
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,6 @@ def released(params: Params, graph: Mapping[str, Locked], stale: Set[str]) -> li
         raise GateError(f"params.yaml has purpose: {params.purpose}: benchmark data is not published; publish a line with purpose: train")
     if not params.datasets:
         raise GateError("params.yaml names no datasets: there is nothing to publish")
-    known = set(params.datasets)
-    for folder in sorted(path for path in DATASETS.glob("*") if path.is_dir() and not path.name.startswith(".")):
-        if folder.name not in known:
-            raise GateError(f"{folder} is no dataset of params.yaml: delete the folder, or name it under datasets and `dvc repro`")
     found = [passed(name) for name in params.datasets]
     for item in found:
         current(item.name, graph, stale)
@@ -69,6 +63,12 @@ def released(params: Params, graph: Mapping[str, Locked], stale: Set[str]) -> li
     for item in found:  # last: it reads every byte
         whole(item)
     return found
+
+
+def left_over(params: Params) -> list[Path]:
+    """Folders of datasets that the params do not name, such as those of an earlier line, which DVC does not delete: nobody is sent them."""
+    folders = (path for path in DATASETS.glob("*") if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folders if path.name not in params.datasets)
 
 
 def _json(path: Path, missing: str) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def passed(name: str) -> Released:
         )
     path = DATASETS / name / "manifest.json"
     manifest = _json(path, again)
-    if wrong := [key for key, kind in KEYS.items() if not isinstance(manifest.get(key), kind)]:
-        raise GateError(f"{path} has no {wrong[0]} that can be read: {again}")
+    if wrong := _unreadable(manifest, MANIFEST):
+        raise GateError(f"{path} has no {wrong} that can be read: {again}")
     if manifest["purpose"] != "train" or audit.get("purpose") != "train":
         raise GateError(
             f"dataset {name} is benchmark data (purpose {manifest['purpose']}): it trains nothing and is not published; "
@@ -113,11 +113,19 @@ def passed(name: str) -> Released:
     hashes = said if isinstance(said, dict) else {files[0].name: str(said)}
     if set(hashes) != {file.name for file in files}:
         raise GateError(f"dataset {name} holds other shards than {path} names; {again}")
+    words = audit.get("release")
+    if not isinstance(words, dict) or (wrong := _unreadable(words, WORDS)):
+        raise GateError(f"{AUDITS / name}.json does not say under which licence the dataset was released: {again}")
     return Released(
-        name=name, table=manifest["table"], collection=manifest["collection"], split=manifest["split"], rows=rows,
-        notice=manifest["notice"], licence=manifest["licence"], licences=dict(manifest.get("licences", {})), columns=manifest["columns"],
-        lineage=manifest["lineage"], shards=files, sha256=hashes, audit=audit,
+        name=name, table=manifest["table"], collection=words["collection"], split=manifest["split"], rows=rows, notice=words["notice"],
+        licence=words["licence"], licences=words["licences"], columns=manifest["columns"], lineage=manifest["lineage"], shards=files,
+        sha256=hashes, audit=audit,
     )  # fmt: skip
+
+
+def _unreadable(document: Mapping[str, Any], keys: Mapping[str, type]) -> str:
+    """The first key that is missing or of another type, "" where all are there."""
+    return next((key for key, kind in keys.items() if not isinstance(document.get(key), kind)), "")
 
 
 def current(name: str, graph: Mapping[str, Locked], stale: Set[str]) -> None:

@@ -3,7 +3,8 @@
     publish(Order(repo="org/name", models=("planner_dpo",)), load(), stale)
     → [Outcome("dataset", "org/name", Plan(…), commit="8c1d…"), Outcome("model", "org/name-planner_dpo", Plan(…), commit="…")]
 
-data/published.json, after all of it succeeded:
+data/published.json, after all of it succeeded: what this folder published last, for `factory trace`. It is no out of the line, and git
+ignores it: a clone has published nothing. Publishing the same again sends nothing and writes it anew.
 {"repo": "org/name", "revision": "main", "commit": "8c1d…", "url": "datasets/org/name/tree/8c1d…", "datasets": {"plans": "90be…", …},
  "models": {"planner_dpo": {"repo": "org/name-planner_dpo", "commit": "77aa…"}}}
 """
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 from factory.errors import EngineError, GateError, ParamsError
-from factory.identity import digest
 from factory.line import stages_of
 from factory.lock import Locked, ancestors, read_lock
 from factory.params import Params
@@ -112,11 +112,11 @@ def _write_down(order: Order, items: list[Released], outcomes: list[Outcome]) ->
     made = zip(order.models, models, strict=True)
     write_json(PUBLISHED, {
         "repo": order.repo, "revision": order.revision, "commit": first.commit, "url": f"datasets/{order.repo}/tree/{first.commit}",
-        "datasets": {item.name: _hash(item) for item in items},
+        "datasets": {item.name: _hashes(item) for item in items},
         "models": {name: {"repo": outcome.repo, "commit": outcome.commit} for name, outcome in made},
     })  # fmt: skip
 
 
-def _hash(item: Released) -> str:
-    """The manifest's hash of the one shard, or one over those of several."""
-    return next(iter(item.sha256.values())) if len(item.sha256) == 1 else digest(dict(sorted(item.sha256.items())))
+def _hashes(item: Released) -> str | dict[str, str]:
+    """As the manifest has them: of the one shard, or of each by its name."""
+    return next(iter(item.sha256.values())) if len(item.sha256) == 1 else item.sha256

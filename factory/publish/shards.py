@@ -81,7 +81,8 @@ def _write(sources: tuple[Path, ...], folder: Path, count: int) -> None:
                     writer.write_table(pa.Table.from_batches(held, schema))
                     held = []
                 number, part = next(parts, (count, part))
-            writer.write_table(pa.Table.from_batches(held, schema))
+            if held:  # `datasets` reads no row group of no rows
+                writer.write_table(pa.Table.from_batches(held, schema))
 
 
 def _parts(sources: tuple[Path, ...], schema: pa.Schema, count: int) -> Iterator[tuple[int, pa.RecordBatch]]:

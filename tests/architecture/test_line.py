@@ -13,6 +13,7 @@ import yaml
 
 from factory.inputs import OWNERS
 from factory.params.consistency import OF_LINE
+from factory.planning.graph import expanded
 
 ROOT = Path(__file__).parents[2]
 LINES = [ROOT / "dvc.yaml", ROOT / "pipelines/recorded_gsm8k/dvc.yaml", ROOT / "pipelines/ablations/stages.yaml"]
@@ -238,6 +239,21 @@ def test_trainers_read_rows_only_from_released_datasets() -> None:
             assert dep.startswith(("data/datasets/", "data/models/")), f"{name} reads {dep}"
 
 
+def test_of_a_dataset_a_stage_depends_on_what_it_reads() -> None:
+    """Rows, and of what is trained on the manifest, never the card: a line more on it makes no training stale."""
+    for line in LINES:
+        for name, stage in stages(line).items():
+            read: dict[str, set[str]] = {}
+            for dep in deps(stage):
+                if dep.startswith("data/datasets/"):
+                    dataset, _, part = dep.removeprefix("data/datasets/").partition("/")
+                    read.setdefault(dataset, set()).add(part)
+            trained_on = "load_dataset_rows(" in (ROOT / f"pipelines/{name}.py").read_text(encoding="utf-8")
+            for dataset, parts in read.items():
+                assert parts == ({"data", "manifest.json"} if trained_on else {"data"}), f"{name} of {dataset}"
+            assert read or not trained_on, name
+
+
 def test_nothing_that_trains_also_makes_rows() -> None:
     for name, stage in stages(LINES[0]).items():
         made = outs(stage)
@@ -272,6 +288,15 @@ def test_every_round_has_its_curves() -> None:
         assert len(policies) < 2 or policies == rounds, f"{title} lacks {sorted(rounds - policies)}"
         shown |= policies
     assert shown == rounds
+
+
+def test_every_training_has_a_curve() -> None:
+    """`dvc plots` shows the log of every training of this line and of none that is no more."""
+    document = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    made = {out for stage in expanded(LINES[0], document) if stage.title.partition("@")[0] in TRAINERS for out in stage.outs}
+    plots = yaml.safe_load(LINES[0].read_text(encoding="utf-8"))["plots"]
+    shown = [file for entry in plots for plot in entry.values() for file in plot["y"]]
+    assert set(shown) == {out for out in made if out.startswith("data/logs/")}
 
 
 def test_no_out_is_persistent_and_nothing_depends_on_the_library() -> None:

@@ -69,7 +69,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]  # 14 + 42 tokens
     folder = storage.DATASETS / "restarts_r1"
     storage.write_rows(folder / "data" / "train-00000-of-00001.parquet", Restart, rows)
-    (folder / "manifest.json").write_text(json.dumps({"purpose": "train"}))
+    (folder / "manifest.json").write_text(json.dumps({"purpose": "train", "rows": len(rows)}))
     save_models(words(), words())
     return tmp_path
 

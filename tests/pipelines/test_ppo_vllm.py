@@ -70,7 +70,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]  # fmt: skip
     folder = storage.DATASETS / "restarts_r1"
     storage.write_rows(folder / "data" / "train-00000-of-00001.parquet", Restart, rows)
-    (folder / "manifest.json").write_text(json.dumps({"purpose": "train"}))
+    (folder / "manifest.json").write_text(json.dumps({"purpose": "train", "rows": len(rows)}))
     save_models()
     return tmp_path
 

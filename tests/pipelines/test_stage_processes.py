@@ -41,7 +41,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [demonstration(n) for n in range(23)]
     folder = storage.DATASETS / "demonstrations"
     storage.write_rows(folder / "data" / "train-00000-of-00001.parquet", Demonstration, rows)
-    (folder / "manifest.json").write_text(json.dumps({"purpose": "train"}))
+    (folder / "manifest.json").write_text(json.dumps({"purpose": "train", "rows": len(rows)}))
     words = tokenizer.build([f"{row.prompt[0].content}{row.completion}" for row in rows], grammar.ACTIONS.values(), 128)
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -181,7 +181,7 @@ def round_one(place: Path) -> Path:
     ]  # fmt: skip
     folder = storage.DATASETS / "restarts_r1"
     storage.write_rows(folder / "data" / "train-00000-of-00001.parquet", Restart, rows)
-    (folder / "manifest.json").write_text(json.dumps({"purpose": "train"}))
+    (folder / "manifest.json").write_text(json.dumps({"purpose": "train", "rows": len(rows)}))
     return place
 
 

@@ -53,7 +53,7 @@ def test_no_spans_is_no_loss_and_what_was_learned_costs_less(start: Path) -> Non
 def dataset(name: str, rows: list[Example]) -> None:
     with whole_folder(Path("data/datasets") / name) as folder:
         write_rows(folder / "data/train-00000-of-00001.parquet", Example, rows)
-        (folder / "manifest.json").write_text('{"purpose": "train"}', encoding="utf-8")
+        (folder / "manifest.json").write_text(json.dumps({"purpose": "train", "rows": len(rows)}), encoding="utf-8")
 
 
 def params_with(**keys: object) -> Params:

@@ -1,6 +1,7 @@
 """Order and budget of training rows, refusal of benchmark data, and checkpoints that read back as what was saved."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from trainers import batches, run
 
 def release(folder: Path, rows: list[CorpusText], **manifest: object) -> Path:
     storage.write_rows(folder / "data/train-00000.parquet", CorpusText, rows)
-    (folder / "manifest.json").write_text(json.dumps({"name": folder.name, "purpose": "train"} | manifest))
+    (folder / "manifest.json").write_text(json.dumps({"name": folder.name, "purpose": "train", "rows": len(rows)} | manifest))
     return folder
 
 
@@ -42,6 +43,17 @@ def test_a_folder_that_release_did_not_write_is_refused(tmp_path: Path) -> None:
 def test_a_dataset_without_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no rows"):
         run.load_dataset_rows(release(tmp_path / "corpus", []), CorpusText)
+
+
+def test_a_dataset_without_one_of_its_shards_is_refused(tmp_path: Path) -> None:
+    folder = release(tmp_path / "corpus", [ROW, replace(ROW, id="b")])
+    second = folder / "data/train-00001.parquet"
+    storage.write_rows(second.with_stem("train-00000"), CorpusText, [ROW])
+    storage.write_rows(second, CorpusText, [replace(ROW, id="b")])
+    assert [row.id for row in run.load_dataset_rows(folder, CorpusText)] == ["a", "b"]
+    second.unlink()
+    with pytest.raises(DataError, match=r"corpus holds 1 rows in 1 shards, and 2 passed the gate: `dvc checkout .*corpus` restores it"):
+        run.load_dataset_rows(folder, CorpusText)
 
 
 def test_a_missing_model_says_what_makes_it(tmp_path: Path) -> None:

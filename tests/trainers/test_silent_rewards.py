@@ -128,8 +128,8 @@ def test_a_resumed_ppo_replays_its_first_start_states(plant: Plant, start: Path)
     scored = reward.from_policy(start, words)
     scored.config.reward_mean, scored.config.reward_std = 0.0, 1.0
     run.save_model(scored, words, MODELS / "orm_r1")
-    write_rows(DATASETS / "restarts_r1" / "data" / "train-00000-of-00001.parquet", Restart, [one.row for one in starts(start)])
-    (DATASETS / "restarts_r1" / "manifest.json").write_text(json.dumps({"purpose": "train"}))
+    write_rows(DATASETS / "restarts_r1" / "data" / "train-00000-of-00001.parquet", Restart, rows := [one.row for one in starts(start)])
+    (DATASETS / "restarts_r1" / "manifest.json").write_text(json.dumps({"purpose": "train", "rows": len(rows)}))
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     document["ppo"] |= {"iterations": 4, "batch": 4, "minibatch": 2, "max_tokens": 8, "lr": 1e-3, "orm_weight": 0.0, "critic_warmup": 0}
     document["ppo"] |= {"baselines": ["siblings"], "lam": 1.0, "lora": None, "sampler": None}

@@ -29,18 +29,17 @@ def release(name: str, purpose: str = "train") -> None:
     told = {
         "name": name,
         "purpose": purpose,
-        "collection": "coat-test",
-        "licence": "apache-2.0",
         "rows": table.num_rows,
         "table": name,
-        "notice": "",
         "split": "train",
         "columns": {},
         "lineage": {},
-        "gx_version": "1",
     }
+    words = {"collection": "coat-test", "notice": "", "licence": "apache-2.0", "licences": {}}
     write_json(storage.DATASETS / name / "manifest.json", {**told, "sha256": hashlib.sha256(shard.read_bytes()).hexdigest()})
-    write_json(storage.AUDITS / f"{name}.json", {"success": True, "purpose": purpose, "rows": table.num_rows, "findings": []})
+    write_json(
+        storage.AUDITS / f"{name}.json", {"success": True, "purpose": purpose, "rows": table.num_rows, "findings": [], "release": words}
+    )
 
 
 @pytest.fixture

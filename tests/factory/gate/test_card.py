@@ -72,7 +72,8 @@ def test_a_library_of_mixed_licences_shows_all_with_their_rows(small_line) -> No
     text = (folder / "README.md").read_text(encoding="utf-8")
     counts = {name: sum(row.licence == name for row in rows) for name in ("CC-BY-4.0", "MIT", "apache-2.0")}
     assert "\n".join(f"| `{name}` | {count} |" for name, count in counts.items()) in text
-    assert json.loads((folder / "manifest.json").read_text())["licences"] == counts
+    words = {"collection": small_line.params.release.name, "notice": small_line.params.release.notice, "licence": "apache-2.0"}
+    assert json.loads((storage.AUDITS / "templates.json").read_text())["release"] == {**words, "licences": counts}
 
 
 def test_descriptions_carry_the_licences_of_their_templates(small_line) -> None:
@@ -87,7 +88,7 @@ def test_a_library_under_the_release_s_own_licence_shows_no_table(small_line) ->
     licensed(small_line, small_line.params.release.licence)
     release("templates", small_line.params)
     assert "## Licences" not in (storage.DATASETS / "templates/README.md").read_text(encoding="utf-8")
-    assert "licences" not in json.loads((storage.DATASETS / "templates/manifest.json").read_text())
+    assert json.loads((storage.AUDITS / "templates.json").read_text())["release"]["licences"] == {}
 
 
 def test_a_template_without_a_licence_stops_the_release(small_line) -> None:

@@ -123,6 +123,9 @@ def write_lock(root: Path) -> None:
         data = file.read_bytes() if file.is_file() else b""
         return {"path": path, "hash": "md5", "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(), "size": len(data)}
 
+    def rows(dataset: str) -> list[dict[str, object]]:
+        return [out(f"data/datasets/{dataset}/{part}") for part in ("manifest.json", "data")]
+
     roles = {"engine": "openai", "model": "base@3fa9c0de", "price": {"input": 1.0, "output": 2.0}, "base_url": "https://me:pass@host/v1",
              "api_key": "abc", "api_key_env": "MY_KEY"}  # fmt: skip
     stages = {
@@ -134,9 +137,9 @@ def write_lock(root: Path) -> None:
         "rollouts@tuned": {"cmd": "python -m pipelines.rollouts tuned", "outs": [out("data/tables/rollouts_tuned.parquet")],
                            "params": {"params.yaml": {"rollouts": {"samples": 8}}}},
         "format_tuning": {"cmd": "python -m pipelines.format_tuning", "outs": [out("data/models/tuned")],
-                          "deps": [out("data/datasets/demonstrations"), out("data/models/base"), out("factory/schemas.py")]},
+                          "deps": [*rows("demonstrations"), out("data/models/base"), out("factory/schemas.py")]},
         "restarts@tuned": {"cmd": "r", "outs": [out("data/tables/restarts_tuned.parquet")]},
-        "ppo@tuned": {"cmd": "p", "deps": [out("data/datasets/restarts_tuned")], "outs": [out("data/models/policy_tuned")]},
+        "ppo@tuned": {"cmd": "p", "deps": rows("restarts_tuned"), "outs": [out("data/models/policy_tuned")]},
     }  # fmt: skip
     (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False), encoding="utf-8")
     foreach = {name: {"foreach": "${x}", "do": {}} for name in ("rollouts", "restarts", "ppo")}

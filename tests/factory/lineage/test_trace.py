@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from factory import storage
 from factory.errors import DataError
 from factory.lineage.index import SHOWN
 from factory.lineage.trace import FEW, Line, resolve, trace
@@ -123,11 +124,22 @@ def test_a_released_row_names_its_dataset_audit_and_the_models_trained_on_it(tra
 
 def test_a_publication_counts_for_the_datasets_that_it_holds(traced_line: Any) -> None:
     assert trace(traced_line.line, traced_line.restart).published == {}
-    told = {"repo": "org/coat", "commit": "c0ffee", "datasets": ["restarts_tuned", "plans"]}
+    told = {"repo": "org/coat", "commit": "c0ffee", "datasets": {"restarts_tuned": "0" * 64, "plans": "1" * 64}}
     Path("data/published.json").write_text(json.dumps(told), encoding="utf-8")
-    mine = {"repo": "org/coat", "commit": "c0ffee", "datasets": ["restarts_tuned"]}
+    mine = {"repo": "org/coat", "commit": "c0ffee", "datasets": ["restarts_tuned"], "changed": []}
     assert trace(Line(Path(".")), traced_line.restart).published == mine
     assert trace(Line(Path(".")), traced_line.pair).published == {}
+
+
+@pytest.mark.parametrize("shards", ["2" * 64, {"train-00000-of-00002.parquet": "0" * 64, "train-00001-of-00002.parquet": "3" * 64}])
+def test_a_publication_of_other_rows_is_told_as_one(traced_line: Any, shards: object) -> None:
+    told = {"repo": "org/coat", "commit": "c0ffee", "datasets": {"restarts_tuned": shards}}
+    Path("data/published.json").write_text(json.dumps(told), encoding="utf-8")
+    found = trace(traced_line.line, traced_line.restart)
+    assert (found.published["datasets"], found.published["changed"]) == ([], ["restarts_tuned"])
+    storage.write_json(Path("data/datasets/restarts_tuned/manifest.json"), {"rows": 1, "sha256": shards})
+    found = trace(Line(Path(".")), traced_line.restart)
+    assert (found.published["datasets"], found.published["changed"]) == (["restarts_tuned"], [])
 
 
 def test_a_reject_leads_up_to_what_was_rejected(traced_line: Any) -> None:

@@ -13,17 +13,16 @@ import pytest
 import yaml
 
 from factory import storage
-from factory.gate.background import kind_of
-from factory.gate.expectations import Audit, Finding
-from factory.gate.release import write_dataset
+from factory.gate.expectations import Finding
 from factory.params import Params, load
 from factory.planning.graph import expanded
 from factory.publish import upload
 from factory.publish.publish import Order, Outcome, publish
-from factory.tables import TABLES
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from hub_server import TOKEN, HubServer
+from laid_out import lay_out
 
 ROOT = Path(__file__).parents[3]
 KEPT = Finding("expect_column_values_to_be_unique", "id", "no id stands twice", True, True, 0, 6, "", ())
@@ -45,18 +44,13 @@ class Line:
         file = Path(path)
         file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **values}), encoding="utf-8")
 
-    def release(self, name: str) -> None:
-        put(name, self.params)
+    def release(self, name: str, parts: int = 1) -> None:
+        put(name, self.params, parts)
 
 
-def put(name: str, params: Params) -> None:
+def put(name: str, params: Params, parts: int = 1) -> None:
     """What the gate writes of a table that passes; Great Expectations itself is asked in tests/factory/gate."""
-    table = storage.read_table(storage.TABLES / f"{name}.parquet")
-    row_type = TABLES[kind_of(name)]
-    audit = Audit(name, kind_of(name), "train", table.num_rows, True, "1.24.1", (KEPT, BROKEN))
-    storage.write_json(storage.AUDITS / f"{name}.json", audit.document())
-    with storage.whole_folder(storage.DATASETS / name) as folder:
-        write_dataset(folder, name, table, row_type, audit, params, {})
+    lay_out(name, params, parts, (KEPT, BROKEN))
 
 
 def locked() -> dict[str, Any]:

@@ -8,10 +8,12 @@ import pytest
 
 from factory.errors import FactoryError, GateError, ParamsError
 from factory.lock import read_lock
+from factory.publish.checks import left_over
 
 DATASETS = Path("data/datasets")
 AUDIT = "data/audits/plans_sft.json"
 PLANS = "data/datasets/plans_sft/manifest.json"
+WORDS = {"collection": "coat-laptop", "notice": "", "licence": "apache-2.0", "licences": {}}
 
 
 def _flip(path: Path) -> None:
@@ -32,6 +34,7 @@ CASES: dict[str, tuple[Callable[[object], object], tuple[str, ...]]] = {
     "broken audit": (lambda line: Path(AUDIT).write_text("{", encoding="utf-8"), ("cannot be read", "dvc repro release@plans_sft")),
     "not released": (lambda line: shutil.rmtree(DATASETS / "plans_sft"), ("manifest.json is missing", "dvc repro release@plans_sft")),
     "half a manifest": (lambda line: line.rewrite(PLANS, rows="651"), ("has no rows", "release@plans_sft")),
+    "no licence": (lambda line: line.rewrite(AUDIT, release={**WORDS, "licence": None}), (AUDIT, "under which licence", "makes it again")),
     "audit data": (lambda line: line.rewrite(PLANS, purpose="audit"), ("dataset plans_sft is benchmark data", "take it off")),
     "audit of audit data": (lambda line: line.rewrite(AUDIT, purpose="audit"), ("is benchmark data",)),
     "a line for audits": (lambda line: _params("purpose: train", "purpose: audit"), ("purpose: audit", "benchmark data is not published")),
@@ -41,10 +44,9 @@ CASES: dict[str, tuple[Callable[[object], object], tuple[str, ...]]] = {
         lambda line: shutil.copy(DATASETS / "templates/data/train-00000-of-00001.parquet", DATASETS / "plans_sft/data/train-2.parquet"),
         ("dataset plans_sft holds 7 rows", "manifest says 6"),
     ),
-    "left over": (lambda line: shutil.copytree(DATASETS / "plans_sft", DATASETS / "plans_sft_r9"), ("plans_sft_r9 is no dataset",)),
     "another licence since": (lambda line: _params("licence: apache-2.0", "licence: mit"), ("under other words", "dvc repro release@")),
     "licences that do not mix": (
-        lambda line: line.rewrite(PLANS, licences={"apache-2.0": 4, "cc-by-nc-4.0": 2}),
+        lambda line: line.rewrite(AUDIT, release={**WORDS, "licences": {"apache-2.0": 4, "cc-by-nc-4.0": 2}}),
         ("dataset plans_sft has 2 rows under 'cc-by-nc-4.0'", "commercial", "leave those rows out"),
     ),
     "a secret in the params": (lambda line: _params("seed: 1\n", f"seed: 1 # hf_{'a' * 34}\n"), ("lineage/params.yaml", "token")),
@@ -85,6 +87,15 @@ def test_a_dataset_is_stale_when_anything_that_it_came_out_of_is(line, hub, stag
 def test_what_no_dataset_came_out_of_may_be_stale(line, hub) -> None:
     (outcome,) = line.send(stale=lambda: {"evaluate", "report", "planner_adjust"})
     assert outcome.commit == hub.repos["org/coat"].branches["main"]
+
+
+def test_folders_of_an_earlier_line_are_left_out(line, hub) -> None:
+    assert left_over(line.params) == []
+    for name in ("restarts_r9", "plans_old"):
+        shutil.copytree(DATASETS / "plans_sft", DATASETS / name)
+    assert left_over(line.params) == [DATASETS / "plans_old", DATASETS / "restarts_r9"]
+    line.send()
+    assert {path.split("/")[1] for path in hub.files("org/coat") if path.startswith("data/")} == set(line.params.datasets)
 
 
 def test_a_stale_or_unknown_model_is_refused(line, hub) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,8 +80,10 @@ def test_dvc_says_what_is_stale_and_the_command_refuses_it(line, hub: HubServer,
     first = subprocess.run(publish, env=environment(hub, tmp_path / "home"), capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     assert f"org/coat: commit {hub.repos['org/coat'].branches['main']}" in first.stdout
+    shutil.copytree("data/datasets/plans_sft", "data/datasets/plans_old")
     again = subprocess.run([*publish, "--dry-run"], env=environment(hub, tmp_path / "home"), capture_output=True, text=True, check=True)
     assert "org/coat: nothing to send" in again.stdout
+    assert again.stdout.splitlines()[-1].startswith("left out: data/datasets/plans_old: params.yaml names no such dataset")
     table = Path("data/tables/plans_sft.parquet")
     table.write_bytes(table.read_bytes() + b" ")
     asked = len(hub.log)

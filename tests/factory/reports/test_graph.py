@@ -26,8 +26,7 @@ def dvc_edges() -> dict[str, set[str]]:
             title = stage.addressing.rpartition(":")[2]
             if title in ("inputs", "report") or title.startswith("release@"):
                 continue
-            paths = [str(Path(dep.fs_path).relative_to(ROOT)) for dep in stage.deps if getattr(dep, "fs_path", "")]
-            found = {maker for path in paths for out, maker in makers.items() if path == out or out.startswith(f"{path}/")}
+            found = {other.addressing.rpartition(":")[2] for other in repo.index.graph.successors(stage)}
             led = {makers[f"data/tables/{maker.partition('@')[2]}.parquet"] if maker.startswith("release@") else maker for maker in found}
             edges[title] = led - {title, "inputs"}
         return edges
