@@ -43,11 +43,26 @@ render = Prompts("laptop").render
 LINEAGE = {"model": "base@3fa9", "prompt_version": "solve@1f0c9a27", "seed": 7, "round": "r1"}
 
 
+HEAVY = (  # files whose tests take minutes, the longest first: one that began last would decide how long all of them take
+    "line/test_tiny_line.py", "line/test_your_own.py", "line/test_your_field.py", "pipelines/test_stage_processes.py",
+    "trainers/test_invariance.py", "trainers/test_resume.py", "factory/grading/test_hostile.py", "line/test_inputs.py",
+    "trainers/test_gpu_script.py", "factory/engines/test_kill.py", "trainers/test_origin.py", "factory/grading/test_adversarial.py",
+    "trainers/test_silent_losses.py", "factory/engines/test_answers_fuzz.py", "factory/reports/test_opinions.py",
+)  # fmt: skip
+gc.disable()  # until the tests run: libraries are imported and tests collected, and nothing of that is garbage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {ROOT / "tests" / name: number for number, name in enumerate(HEAVY)}
+    items.sort(key=lambda item: place.get(item.path, len(HEAVY)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop() -> Generator[None, object, object]:
     """What the imported libraries hold stays: a garbage collection, as each trainer asks for one at its end, need not go through it."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     try:
         return (yield)
     finally:
