@@ -39,7 +39,7 @@ settings.register_profile("any machine", deadline=None)  # one under load is no 
 settings.load_profile("any machine")
 ROOT = Path(__file__).parents[1]
 PARAMS = parse(yaml.safe_load((ROOT / "params.yaml").read_text()))
-render = Prompts("laptop").render
+render = Prompts.of("laptop").render
 LINEAGE = {"model": "base@3fa9", "prompt_version": "solve@1f0c9a27", "seed": 7, "round": "r1"}
 
 

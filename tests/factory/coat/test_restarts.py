@@ -36,7 +36,7 @@ def rollout(source: Problem, ordinal: int, verdict: str, completion: str = "") -
     )  # fmt: skip
 
 
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 PROBLEMS = [problem(number) for number in range(20)]
 ROLLOUTS = counted([rollout(source, ordinal, "correct" if ordinal % 2 else "wrong") for source in PROBLEMS for ordinal in range(6)])
 

@@ -17,7 +17,7 @@ from factory.schemas import Problem
 
 SAID = Completion("", (), "stop", 0)
 HOT = SamplingParams(max_tokens=12, temperature=1.0)
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 
 
 def sample(answer: int | None, right: bool = False, score: float = math.nan) -> Sample:

@@ -18,7 +18,7 @@ from factory.language.conversation import flat
 from factory.language.prompting import Prompts
 from factory.schemas import Conversation, Problem
 
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 SMALL = Settings(tokens=120, width=3, step_tokens=16, answer_tokens=40, temperature=1.0, value="path", chooses="visits", steps="line")
 
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 from fault_server import Fault, FaultServer
 from served import reply
 
-PROMPTS = Prompts("instruct")
+PROMPTS = Prompts.of("instruct")
 LIMITS = Grading(rules=["box"], seconds=5, memory_mb=1024, workers=1)  # each worker loads SymPy
 KNOWN = [  # (gold, answer, ours, Math-Verify's)
     (r"1-\frac{1}{\mathrm{e}}", r"1+\frac{1}{\mathrm{e}}", "wrong", "correct"), ("1/3", "0.333333", "wrong", "correct"),

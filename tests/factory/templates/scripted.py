@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,20 @@ class ScriptedServer(FaultServer):
         return sum(name == question for name, _ in self.asked)
 
 
+@lru_cache
+def looked_up(templates: tuple[Template, ...]) -> Lookup:
+    """Its index, made once for all tests."""
+    return Lookup(templates)
+
+
 def solver(
     server: FaultServer, store: Store, templates: Sequence[Template], *, adjusts: bool = False, **settings: Any
 ) -> tuple[Solver, Callable[[], None]]:
     """The loop with every role on the server, and what closes it; `adjusts`: with a trained planner and evaluator."""
     role = Role(engine="openai", model="m@1", base_url=server.url, concurrency=4)
     engine = StoredEngine(OpenAIEngine(role, SETTINGS), store, "solve")
-    prompts = Prompts("instruct")
+    prompts = Prompts.of("instruct")
     planner, inference = Voice("labeller", engine, prompts), Voice("inference", engine, prompts)
     watching = Voice("evaluator", engine, prompts_of("instruct")) if adjusts else planner
     plans_with = "plan" if adjusts else "propose"
-    return Solver(planner, watching, inference, Lookup(templates), Settings(**settings), plans_with, adjusts), engine.close
+    return Solver(planner, watching, inference, looked_up(tuple(templates)), Settings(**settings), plans_with, adjusts), engine.close

@@ -15,7 +15,7 @@ from factory.templates.plans import check_form, draw_train, plan_examples
 
 def test_structure_has_accepted_templates_only(planner_kit):
     library = [*planner_kit.library(), planner_kit.template("other", status="quarantined"), planner_kit.template("old", status="retired")]
-    rows = structure_examples(library, Prompts("laptop"))
+    rows = structure_examples(library, Prompts.of("laptop"))
     assert len(rows) == 3
     row = next(row for row in rows if "put together" in flat(row.prompt))
     assert row.prompt == said("user", "Name: put together\nTags: add, gain\nDescribe:\n")
