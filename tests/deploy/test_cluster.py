@@ -162,6 +162,7 @@ def gone(tmp_path: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_stage_waits_for_its_servers_runs_with_their_addresses_and_ends_them(cluster: dict[str, str], tmp_path: Path) -> None:
     for run in (1, 2):
         process = stage(cluster, tmp_path)
@@ -185,6 +186,7 @@ def test_a_stage_waits_for_its_servers_runs_with_their_addresses_and_ends_them(c
         (tmp_path / "log.pids").unlink()
 
 
+@pytest.mark.slow
 def test_a_signal_and_a_stage_that_fails_end_the_servers_too(cluster: dict[str, str], tmp_path: Path) -> None:
     process = stage({**cluster, "DVC_TAKES": "60"}, tmp_path)
     until = time.monotonic() + 30
@@ -204,6 +206,7 @@ def test_a_signal_and_a_stage_that_fails_end_the_servers_too(cluster: dict[str, 
     assert gone(tmp_path)
 
 
+@pytest.mark.slow
 def test_servers_that_never_come_end_the_job_with_a_line(cluster: dict[str, str], tmp_path: Path) -> None:
     Path(cluster["PATH"].partition(":")[0], "vllm").write_text("#!/bin/bash\necho out of memory >&2\nexit 1\n", encoding="utf-8")
     process = stage({**cluster, "PATIENCE": "2"}, tmp_path)

@@ -106,6 +106,7 @@ def remarks(generator: StoredEngine, critic: StoredEngine, number: int) -> Flow[
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.slow
 def test_flows_end_when_dollars_are_used_up_and_what_servers_answered_is_stored() -> None:
     with FaultServer(delay=0.1) as one, FaultServer(delay=0.01) as other:
         generator, critic = role_of(one, model="m@1"), role_of(other, model="m@2", **SOON)

@@ -249,6 +249,7 @@ def test_replay_asks_nothing(engine: Engine, tmp_path: Path) -> None:
     assert first.usage.completion_tokens == sum(answer.tokens for answer in answers)
 
 
+@pytest.mark.slow
 def test_an_answer_follows_its_schema(ask: Ask, engine: Engine) -> None:
     sampling = SamplingParams(max_tokens=60, temperature=1.0)
     requests = [Request(asked("Tom has"), sampling, seed=seed, ordinal=seed, schema=SCHEMA) for seed in range(6)]

@@ -116,6 +116,7 @@ def test_what_cannot_pass_fails_at_once(reason: str, server: FaultServer, stored
     assert len(server.seen) == 2
 
 
+@pytest.mark.slow
 def test_a_late_answer_is_asked_again(server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
     server.script["Tom"] = [Fault(delay=5)]
     server.script["Ann"] = [Fault(delay=5, times=FOR_EVER)]
@@ -151,6 +152,7 @@ def test_retry_after_is_capped_and_one_that_cannot_be_read_is_ignored() -> None:
         assert server_module._seconds(text) is None, text
 
 
+@pytest.mark.slow
 def test_a_retry_after_of_nothing_does_not_burn_the_retries(
     server: FaultServer, stored: Callable[..., StoredEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

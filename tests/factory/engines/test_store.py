@@ -181,6 +181,7 @@ for chunk in range(40):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_create_and_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
     writers = [

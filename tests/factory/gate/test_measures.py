@@ -76,6 +76,7 @@ def test_the_interval_of_the_auc_holds_what_other_draws_say_and_widens_with_text
     assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.15)
 
 
+@pytest.mark.slow
 def test_longer_chosen_texts_trip_both_measures_of_length(small_line) -> None:
     rows = rows_of("orm_pairs_r1", OrmPair)
     assert not warned(sound(small_line, "orm_pairs_r1", OrmPair), "repeated_pairs")
@@ -192,6 +193,7 @@ def test_words_of_a_template_without_licence_are_seen(small_line) -> None:
     assert not provenance.licensed(row, replace(background, templates=bare))
 
 
+@pytest.mark.slow
 def test_the_audit_says_measures_and_what_columns_hold(small_line) -> None:
     release("orm_pairs_r1", small_line.params)
     document = json.loads((storage.AUDITS / "orm_pairs_r1.json").read_text())
@@ -205,6 +207,7 @@ def test_the_audit_says_measures_and_what_columns_hold(small_line) -> None:
     assert set(document["measures"][0]) == {"name", "says", "value", "low", "high", "bounds", "success", "counts"}
 
 
+@pytest.mark.slow
 def test_every_kind_of_row_can_be_audited_where_its_rows_are_sound(small_line) -> None:
     assert audited(small_line, "restarts_r1", Rollout, small_line.rollouts, kind="rollouts").measures
     rows = rows_of("trajectories", Trajectory)

@@ -129,6 +129,7 @@ def test_a_text_is_said_as_it_is(text: str) -> None:
     assert Prompts.of("laptop").render("solve", problem=text) == (Message("user", f"{text}\nSolve:\n"),)
 
 
+@pytest.mark.slow
 def test_the_version_follows_the_content(folder: Path) -> None:
     first = Prompts.of(write(folder, "solve.j2", MINE))
     assert Prompts.of("mine") is first
@@ -150,6 +151,7 @@ def test_blocks_speak_in_the_files_order_and_a_silent_one_is_left_out(folder: Pa
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_file_that_speaks_of_json_can_ask_for_it(folder: Path) -> None:
     assert [name for name in VARIABLES if Prompts.of("laptop").asks_json(name) and "json" not in VARIABLES[name]] == []
     assert not any(Prompts.of("laptop").asks_json(name) for name in ("critique", "critique_again", "analyse"))

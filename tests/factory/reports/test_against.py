@@ -113,6 +113,7 @@ def row(rows: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
     return next(line for line in rows if line[0] == name)
 
 
+@pytest.mark.slow
 def test_rows_yields_rejects_metrics_and_params_that_differ(repository) -> None:
     line, params = repository
     changed(params)
@@ -146,6 +147,7 @@ def test_against_itself_nothing_differs(repository) -> None:
     assert [block.text.split(":")[0] for block in rows.blocks] == ["Row for row the same"]
 
 
+@pytest.mark.slow
 def test_stages_say_whether_code_params_or_data_changed(repository) -> None:
     _, params = repository
     changed(params)
@@ -178,6 +180,7 @@ def test_the_command_writes_a_page_and_says_the_same_on_the_terminal(repository)
     assert git("status", "--porcelain", "--", "data").split() == ["M", "data/evaluation/metrics.json"]  # nothing was checked out
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_said_with_what_to_do(repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="nonsense is no revision of git here"):
         Revision.of("nonsense")

@@ -96,6 +96,7 @@ class TestTheSample:
         larger = second_opinions(self.ATTEMPTS, LIMITS, most=9)
         assert larger.found[:6] == some.found
 
+    @pytest.mark.slow
     def test_counts_rows_without_an_answer_and_verdicts_that_have_changed(self) -> None:
         attempts = [
             Attempt("7", "7", "number", verdict="correct"), Attempt("7", "7", "number", verdict="wrong"), Attempt("7", "7", "number"),
@@ -109,6 +110,7 @@ class TestTheSample:
             "1 rows have another verdict on record than the grader gives now."
         )
 
+    @pytest.mark.slow
     def test_golds_in_a_solution_are_extracted(self) -> None:
         (row,) = second_opinions([Attempt(r"So it is \boxed{7}.", "7", "math")], LIMITS).found
         assert (row.gold, row.ours, row.mathverify) == ("7", "correct", "correct")

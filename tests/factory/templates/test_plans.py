@@ -119,6 +119,7 @@ def test_a_problem_that_no_plan_solves_teaches_nothing(planner_kit):
     assert '"take away (subtract, loss)": 0.0' in rejects[0].row
 
 
+@pytest.mark.slow
 def test_a_later_planner_learns_of_the_plans_that_the_one_before_it_proposes(planner_kit):
     """It is asked for a plan of the problem, as it was trained to, without templates to choose from; inexact names become the library's."""
     problems = [planner_kit.problem(f"Tom has {n} apples. Tom gets 7.", "+") for n in (11, 12)]
