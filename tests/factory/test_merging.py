@@ -109,7 +109,7 @@ with scratch("s") as folder:
 @pytest.mark.slow
 def test_a_killed_merge_leaves_no_table_and_its_scratch_goes_with_the_next() -> None:
     write_rows(Path("other.parquet"), Reject, [])
-    ended = subprocess.run([sys.executable, "-c", KILLED], check=False, env=os.environ, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", KILLED], check=False, env=os.environ, timeout=300)
     assert ended.returncode == -signal.SIGKILL
     assert not Path("table.parquet").exists()
     assert len(list(SCRATCH.iterdir())) == 1

@@ -32,7 +32,7 @@ def run(folder: Path, body: str, *, shell: str = "{}", env: dict[str, str] | Non
     (folder / "params.yaml").write_bytes((ROOT / "pipelines/profiles/laptop.yaml").read_bytes())
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", shell.format(f"{sys.executable} {script}")], cwd=folder, capture_output=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | (env or {}), encoding="utf-8", timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | (env or {}), encoding="utf-8", timeout=300,
     )  # fmt: skip
 
 

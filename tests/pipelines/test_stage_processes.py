@@ -155,7 +155,7 @@ def test_a_killed_stage_leaves_no_process_and_a_second_one_waits_its_turn(place:
         assert until(lambda: len(alive(place)) == 3 and live.exists() and live.read_bytes().count(b"\n") > 3, 300)
         copy = next(pid for pid in alive(place) if pid != stage.pid)
         os.kill(copy, signal.SIGKILL)
-        _, stderr = stage.communicate(timeout=60)
+        _, stderr = stage.communicate(timeout=300)
         assert stage.returncode == 1
         assert ["was killed by signal 9" in line for line in told(stderr)] == [True]
         assert until(lambda: not alive(place), 60)

@@ -238,7 +238,7 @@ def test_watch_follows_a_real_run_to_its_end(start: Path, pairs: list[tuple[str,
     followed = trainer(start, pairs, "tuned")
     followed.add_callback(watched)
     followed.train()
-    rest, _ = watched.process.communicate(timeout=60)
+    rest, _ = watched.process.communicate(timeout=300)
     assert watched.process.returncode == 0
     lines = [line.split() for line in [watched.first, *rest.splitlines()] if "tuned" in line]
     assert lines[0][1:4] == ["6/13", "46", "%"]

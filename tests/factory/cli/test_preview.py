@@ -106,7 +106,7 @@ def test_a_killed_preview_takes_its_folder_along(recorded: Path, tmp_path: Path)
     assert not (recorded / "data").exists()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until

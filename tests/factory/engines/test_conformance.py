@@ -65,14 +65,14 @@ def server(folder: Path, log: Path, *options: str) -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def await_health(url: str, log: Path) -> None:
-    until = time.monotonic() + 240
+    until = time.monotonic() + 500
     while time.monotonic() < until:
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=2):

@@ -20,7 +20,7 @@ from factory.templates.adjusting import prompts_of
 from factory.templates.lookup import Lookup
 from factory.templates.solver import Settings, Solver, Voice
 
-SETTINGS = Requests(timeout=2, retries=0, max_failed_share=1.0)
+SETTINGS = Requests(timeout=20, retries=0, max_failed_share=1.0)
 PROBLEM = "Tom has 3 boxes of 4 apples. He eats 2. How many apples has he now?"
 ASKED = {  # a question by its last words
     "Which template solves this problem?": "propose",
