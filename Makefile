@@ -28,7 +28,7 @@ recorded: $(READY)  ## the second line: real GSM8K problems and real model solut
 test: check $(VLLM)  ## set up, then lint, types, contracts and all tests, the slow ones too
 	@$(MAKE) --no-print-directory smollm2 || echo "SmolLM2's weights cannot be fetched: the tests that need them are skipped"
 	@$(MAKE) --no-print-directory browser || echo "Qt's Chromium cannot be installed: the tests that look at the report in it are skipped"
-	$(PYTEST) --dist loadfile -m slow --ignore-glob='*vllm*' --ignore-glob='*conformance*'
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -m slow --ignore-glob='*vllm*' --ignore-glob='*conformance*'
 	$(BIN)/python -m pytest -m slow $(WITH_VLLM)  # its servers want the machine for themselves
 
 check: $(READY)  ## lint, types, import contracts, unit tests

@@ -20,12 +20,13 @@ from factory.reports.plots import plot
 from factory.reports.readable import fields_of_dict
 from factory.reports.rejects import reasons_at
 from factory.reports.revision import Revision
-from factory.reports.scan import Scan
+from factory.reports.scan import Scan, one_database
 from factory.storage import REJECTS, TABLES, count_rows
 
 LONGEST = 1500  # characters of a column of a row
 
 
+@one_database()
 def against_sections(params: Params, old: Revision, *, partial: bool = False) -> list[Section]:
     """Raises DataError when DVC's cache lacks a table of the revision, but with `partial`, which leaves that table out."""
     tables, rejects = _names(params, old, TABLES), _names(params, old, REJECTS)

@@ -25,7 +25,7 @@ from factory.reports.line import cost, dataset_sections, table_sections, the_lin
 from factory.reports.opinions import Opinions, of_line, opinion_blocks, second_opinions
 from factory.reports.page import Block, Section, Table
 from factory.reports.pass_rates import pass_rates
-from factory.reports.scan import Scan
+from factory.reports.scan import Scan, one_database
 from factory.reports.training import training
 from factory.storage import TABLES
 
@@ -39,6 +39,7 @@ def whole_report(params: Params, measured: Sequence[Block] = ()) -> list[Section
     return sections_of(params, published_labels(params), second_opinions(of_line(params), params.grading, most=OPINIONS), measured)
 
 
+@one_database()
 def sections_of(
     params: Params, published: Sequence[Graded] = (), opinions: Opinions | None = None, measured: Sequence[Block] = ()
 ) -> list[Section]:

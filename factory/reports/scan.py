@@ -39,9 +39,16 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_OPEN: "list[DuckDBPyConnection]" = []  # the one that a report holds
+
+
 @contextmanager
 def connected() -> "Iterator[DuckDBPyConnection]":
-    """A connection with bounded memory, whose spilled data end with it."""
+    """A connection with bounded memory, whose spilled data end with it; inside of `one_database`, a cursor of that one."""
+    if _OPEN:
+        with _OPEN[-1].cursor() as cursor:
+            yield cursor
+        return
     import duckdb  # here: what a stage froze before it ran, DuckDB would call leaked when the stage ends
 
     with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +59,17 @@ def connected() -> "Iterator[DuckDBPyConnection]":
             yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def one_database() -> Iterator[None]:
+    """All scans inside share a database: to open one takes 10 ms, and a report scans each table several times."""
+    with connected() as connection:
+        _OPEN.append(connection)
+        try:
+            yield
+        finally:
+            _OPEN.remove(connection)
 
 
 @dataclass(frozen=True)

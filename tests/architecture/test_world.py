@@ -89,6 +89,7 @@ def test_nobody_else_names_its_families_groups_and_strategies() -> None:
     assert not COMMON - found.keys(), "these exceptions are needed no more"
 
 
+@pytest.mark.slow
 def test_nobody_else_speaks_its_phrases() -> None:
     found = [
         f"{file}:{line} has {text!r}"
@@ -99,6 +100,7 @@ def test_nobody_else_speaks_its_phrases() -> None:
     assert not found, found
 
 
+@pytest.mark.slow
 def test_no_code_decides_by_a_group() -> None:
     found = [f"{file}:{line}" for file in sources() for line in decisions(tree(file)) if not file.startswith(MAY_SPLIT)]
     assert not found, found

@@ -153,7 +153,7 @@ def stage(cluster: dict[str, str], tmp_path: Path) -> "subprocess.Popen[str]":
 
 def gone(tmp_path: Path) -> bool:
     """Whether all servers have ended."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         pids = [int(pid) for pid in (tmp_path / "log.pids").read_text(encoding="utf-8").split()]
         if not [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
@@ -162,10 +162,11 @@ def gone(tmp_path: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_stage_waits_for_its_servers_runs_with_their_addresses_and_ends_them(cluster: dict[str, str], tmp_path: Path) -> None:
     for run in (1, 2):
         process = stage(cluster, tmp_path)
-        said, errors = process.communicate(timeout=60)
+        said, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         first = int(cluster["FIRST"])
         urls = [f"http://127.0.0.1:{first + task}/v1" for task in range(3)]
@@ -185,29 +186,31 @@ def test_a_stage_waits_for_its_servers_runs_with_their_addresses_and_ends_them(c
         (tmp_path / "log.pids").unlink()
 
 
+@pytest.mark.slow
 def test_a_signal_and_a_stage_that_fails_end_the_servers_too(cluster: dict[str, str], tmp_path: Path) -> None:
     process = stage({**cluster, "DVC_TAKES": "60"}, tmp_path)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not (tmp_path / "log.urls").exists():
         assert time.monotonic() < until
         time.sleep(0.05)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=300)
     assert process.returncode == 143
     assert gone(tmp_path)
     assert (tmp_path / ".factory" / "requests.sqlite").exists()
     (tmp_path / "log.pids").unlink()
     process = stage({**cluster, "DVC_ENDS": "7"}, tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 7
     assert gone(tmp_path)
 
 
+@pytest.mark.slow
 def test_servers_that_never_come_end_the_job_with_a_line(cluster: dict[str, str], tmp_path: Path) -> None:
     Path(cluster["PATH"].partition(":")[0], "vllm").write_text("#!/bin/bash\necho out of memory >&2\nexit 1\n", encoding="utf-8")
     process = stage({**cluster, "PATIENCE": "2"}, tmp_path)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "0 of 3 servers after 2 s: look into the output of job 77" in errors
     assert "server 0 ended before it was healthy: its words are above" in (tmp_path / "log.servers").read_text(encoding="utf-8")

@@ -40,6 +40,7 @@ def changed(change: Any) -> Params:
     return parse(document)
 
 
+@pytest.mark.slow
 def test_stages_over_the_bound_are_named_and_the_command_fails(place: Path) -> None:
     write(place, ("problems", 150), ("ppo@r1", 7887), ("evaluate", 11034), ("corpus@base", 3000), ("elsewhere", 9000))
     assert status.over_bound(load()) == {"ppo@r1": 7887, "evaluate": 11034}

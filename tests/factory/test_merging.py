@@ -41,6 +41,7 @@ names = st.lists(st.text("abß0", max_size=3), unique=True, max_size=40)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=names, seed=st.integers(0, 999), runs=st.integers(1, 5), rows=st.integers(1, 50), size=st.integers(1, 3000),
        piece=st.sampled_from([1, 200, 1 << 16]))  # fmt: skip
+@pytest.mark.slow
 def test_runs_become_the_bytes_of_rows_in_memory(names: list[str], seed: int, runs: int, rows: int, size: int, piece: int) -> None:
     dice = random.Random(seed)
     made = [rollout(name, dice) for name in names]
@@ -74,6 +75,7 @@ def test_an_id_that_stands_twice_is_refused_and_the_old_table_stays() -> None:
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=6), max_size=5))
+@pytest.mark.slow
 def test_identical_rejects_are_numbered_as_in_memory(runs: list[list[str]]) -> None:
     made = [[reject("s", {"text": name}, "why", "p") for name in run] for run in runs]
     write_rejects("s", [row for run in made for row in run])
@@ -104,9 +106,10 @@ with scratch("s") as folder:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_merge_leaves_no_table_and_its_scratch_goes_with_the_next() -> None:
     write_rows(Path("other.parquet"), Reject, [])
-    ended = subprocess.run([sys.executable, "-c", KILLED], check=False, env=os.environ, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", KILLED], check=False, env=os.environ, timeout=300)
     assert ended.returncode == -signal.SIGKILL
     assert not Path("table.parquet").exists()
     assert len(list(SCRATCH.iterdir())) == 1

@@ -30,12 +30,14 @@ def failing(number: int) -> int:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_batches(processes: int) -> None:
     with workers(processes) as each:
         assert list(each(squared, range(9))) == [number * number for number in range(9)]
         assert list(each(squared, [3])) == [9]
 
 
+@pytest.mark.slow
 def test_the_same_processes_serve_several_functions_and_few_batches_start_none() -> None:
     with workers() as each:
         assert set(each(in_process, range(FEWEST_GROUPS - 1))) == {os.getpid()}
@@ -47,6 +49,7 @@ def test_the_same_processes_serve_several_functions_and_few_batches_start_none()
 ENDED = "a process of this stage was ended from outside"
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_an_error_of_one_line() -> None:
     with pytest.raises(DataError, match=ENDED):
         list(mapped(killed, range(3), 2))

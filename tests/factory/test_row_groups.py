@@ -66,6 +66,7 @@ def test_groups_are_counted_over_shards() -> None:
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.booleans(), min_size=9, max_size=9), st.integers(0, 3))
+@pytest.mark.slow
 def test_a_mask_picks_rows_in_the_order_of_the_columns_asked_for(keep: list[bool], number: int) -> None:
     found = [row for part in read_group(groups(TABLE)[number], Rollout, ["tokens", "id"], np.array(keep)) for row in part.to_pylist()]
     wanted = [row for row, kept in zip(ROWS[9 * number :], keep, strict=False) if kept]

@@ -145,6 +145,7 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> list[Rollout]:
     return rows
 
 
+@pytest.mark.slow
 def test_row_groups_are_bounded_in_rows_and_characters(small_groups: list[Rollout]) -> None:
     sizes = [group.num_rows for group in groups(TABLE)]
     assert sum(sizes) == 40
@@ -237,6 +238,7 @@ def damaged() -> Iterator[bytes]:
     yield from (gzip.compress(good), good[:-1], good + b"x", b"PAR1", b"PAR1PAR1", bytes(4096), '{"id": "é"}\n'.encode() * 500)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_an_error_or_the_same_rows() -> None:
     rows = [rollout(number) for number in range(60)]
     write_rows(TABLE, Rollout, rows)
@@ -452,6 +454,7 @@ def test_a_reject_holds_its_row_as_it_was(value: object, written: object) -> Non
     assert (row.reason, row.parent_id) == ("why: \\ud83d", "\\udc80")
 
 
+@pytest.mark.slow
 def test_a_row_nested_without_end_is_a_reject_too() -> None:
     endless: list[object] = []
     endless.append(endless)

@@ -16,7 +16,7 @@ SERVER = ROOT / "tests/factory/engines/fault_server.py"
 
 
 def stage(name: str, *item: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", f"pipelines.{name}", *item], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([sys.executable, "-m", f"pipelines.{name}", *item], capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.slow

@@ -136,6 +136,7 @@ def answer(problem: Problem, model: str, verdict: str) -> Answer:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_line_runs_once_a_seed_and_a_stop_names_it(small_line, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run(["git", "init", "-q"], check=True)
     write(".dvc/config", "[core]\n")

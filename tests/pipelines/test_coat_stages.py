@@ -96,6 +96,7 @@ def test_the_recorded_line(line: Params, capsys: pytest.CaptureFixture[str]) -> 
     assert "D- starves: 1 of 1,319" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_running_again_gives_the_same_bytes(line: Params) -> None:
     def run() -> dict[str, bytes]:
         rollouts.main(line, "recorded")

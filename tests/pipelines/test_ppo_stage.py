@@ -93,6 +93,7 @@ def files() -> set[str]:
     return {str(path.relative_to("data")) for path in Path("data").rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_round_writes_policy_log_and_rejects_and_nothing_else(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = files()
     ppo.main(profile(), "r1")
@@ -150,6 +151,7 @@ def test_a_round_that_was_killed_goes_on_to_the_same_bytes(place: Path) -> None:
     assert list(run.WORK.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_divergence_saves_nothing(place: Path) -> None:
     with pytest.raises(DataError, match="diverged at iteration"):
         ppo.main(profile(lr=1e30, iterations=4), "r1")

@@ -33,6 +33,7 @@ def test_a_sound_dataset_passes_and_a_corrupted_one_stops_the_line(small_line) -
     assert json.loads((small_line.root / "data/audits/restarts_r1.json").read_text())["success"] is False
 
 
+@pytest.mark.slow
 def test_an_unknown_dataset_is_one_line(small_line) -> None:
     answer = release(small_line, "restarts_r9")
     assert answer.returncode == 1

@@ -32,7 +32,7 @@ def run(folder: Path, body: str, *, shell: str = "{}", env: dict[str, str] | Non
     (folder / "params.yaml").write_bytes((ROOT / "pipelines/profiles/laptop.yaml").read_bytes())
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", shell.format(f"{sys.executable} {script}")], cwd=folder, capture_output=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | (env or {}), encoding="utf-8", timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | (env or {}), encoding="utf-8", timeout=300,
     )  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def test_what_the_machine_refuses_is_told_as_what_it_is(tmp_path: Path, body: st
     assert said.startswith("no space") or "space" not in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o555)
     (tmp_path / ".factory").mkdir()
@@ -81,6 +82,7 @@ def test_output_that_nobody_reads_is_one_line_and_finished_work_stays_finished(t
     assert '"stage": "try"' in (tmp_path / ".factory/timings.jsonl").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_stage_prints_any_text_on_any_terminal(tmp_path: Path) -> None:
     body = "print(chr(0xe9) + chr(0x1f600) + chr(0xd83d)); storage.write_json(Path('x.json'), chr(0xe9))"
     answer = run(tmp_path, body, env=ASCII)

@@ -96,27 +96,27 @@ def until(true: object, seconds: float) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard", [False, True])
-def test_two_processes_write_the_model_and_the_log_of_one(place: Path, shard: bool) -> None:
+def test_two_processes_with_whole_or_sharded_weights_write_the_model_and_the_log_of_one(place: Path) -> None:
     write_params(1)
     assert (done := tune()).returncode == 0, done.stderr
     weights, lines = made()
-    write_params(2, shard=shard)
-    done = tune()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("format_tuned: ") == 1, "the first process alone speaks"
-    assert alive(place) == []
-    again, both = made()
-    assert len(both) == len(lines)
-    for one, other in zip(lines, both, strict=True):
-        assert one.keys() == other.keys()
-        for name, cell in one.items():
-            assert float(other[name]) == pytest.approx(float(cell), rel=1e-3, abs=1e-6), name
-    for name, weight in weights.items():
-        torch.testing.assert_close(again[name], weight, rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    for shard in (False, True):
+        write_params(2, shard=shard)
+        done = tune()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("format_tuned: ") == 1, "the first process alone speaks"
+        assert alive(place) == []
+        again, both = made()
+        assert len(both) == len(lines)
+        for one, other in zip(lines, both, strict=True):
+            assert one.keys() == other.keys()
+            for name, cell in one.items():
+                assert float(other[name]) == pytest.approx(float(cell), rel=1e-3, abs=1e-6), name
+        for name, weight in weights.items():
+            torch.testing.assert_close(again[name], weight, rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        assert not (run.WORK / "format_tuned").exists()
     timings = [json.loads(line) for line in Path(".factory/timings.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["stage"] for row in timings] == ["format_tuning"] * 2
-    assert not (run.WORK / "format_tuned").exists()
+    assert [row["stage"] for row in timings] == ["format_tuning"] * 3
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_a_killed_stage_leaves_no_process_and_a_second_one_waits_its_turn(place:
         assert told(second.stderr) == [f"error: format_tuning: already running as process {stage.pid}: wait for it or kill it"]
         stage.send_signal(signal.SIGKILL)
         stage.wait()
-        assert until(lambda: not alive(place), 5), "a copy outlives its stage"
+        assert until(lambda: not alive(place), 60), "a copy outlives its stage"
     finally:
         stage.kill()
     write_params(2, tokens=10_000_000)
@@ -155,10 +155,10 @@ def test_a_killed_stage_leaves_no_process_and_a_second_one_waits_its_turn(place:
         assert until(lambda: len(alive(place)) == 3 and live.exists() and live.read_bytes().count(b"\n") > 3, 300)
         copy = next(pid for pid in alive(place) if pid != stage.pid)
         os.kill(copy, signal.SIGKILL)
-        _, stderr = stage.communicate(timeout=60)
+        _, stderr = stage.communicate(timeout=300)
         assert stage.returncode == 1
         assert ["was killed by signal 9" in line for line in told(stderr)] == [True]
-        assert until(lambda: not alive(place), 2)
+        assert until(lambda: not alive(place), 60)
     finally:
         stage.kill()
 

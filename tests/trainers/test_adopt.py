@@ -113,6 +113,7 @@ def test_a_base_without_a_template_gets_the_plain_one_and_says_so(lead: tuple[st
 
 
 @pytest.mark.parametrize("ends", [257, [257, 9999], [9999, 257]])
+@pytest.mark.slow
 def test_a_tokenizer_without_an_end_takes_the_configs(ends: Any) -> None:
     declare(ends, byte_tokenizer(eos_token=None, pad_token="<pad>", unk_token="<unk>", extra_special_tokens=["</s>"]))
     assert AutoTokenizer.from_pretrained("hub").convert_ids_to_tokens(257) is not None
@@ -166,6 +167,7 @@ def test_padding_is_a_token_of_its_own(changes: dict[str, Any], own: bool) -> No
     only_end(model, words, END)
 
 
+@pytest.mark.slow
 def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows() -> None:
     words = byte_tokenizer()
     model = put(Path("hub"), "gpt_neox", words, tie_word_embeddings=False)
@@ -199,6 +201,7 @@ def test_a_padding_id_outside_of_the_vocabulary_is_replaced(pad: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.slow
 def test_a_saved_base_is_loaded_and_saved_again_unchanged(kind: str) -> None:
     put(Path("hub"), kind)
     take()
@@ -236,6 +239,7 @@ def test_a_hub_model_gets_the_three_tokens_with_mean_embeddings(tied: bool) -> N
             assert torch.allclose(after[row], before[:known].mean(dim=0), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_adopting_twice_adds_nothing() -> None:
     hub_model(Path("hub"), True)
     take("hub", "one")

@@ -211,6 +211,7 @@ def test_a_weight_that_is_no_number_is_found() -> None:
         trial.check(model, words, Sampler, "hub")
 
 
+@pytest.mark.slow
 def test_models_that_are_no_decoder_at_all_are_named() -> None:
     words = byte_tokenizer()
     words.save_pretrained("t5")

@@ -63,6 +63,7 @@ def test_the_schedule_rises_falls_in_a_line_and_stays_level() -> None:
     assert rising == sorted(rising)
 
 
+@pytest.mark.slow
 def test_a_run_of_one_step_has_an_early_model_too() -> None:
     settings = dataclasses.replace(SETTINGS, epochs=1)
     base.pretrain(corpus([("", "Tom has 3")]), grammar.ACTIONS.values(), settings, seed=1, target=Path("base"), log=Path("base.csv"))

@@ -74,6 +74,7 @@ def test_it_is_due_some_minutes_after_the_last() -> None:
     assert not checkpoints.due()
 
 
+@pytest.mark.slow
 def test_everything_that_the_result_depends_on_is_in_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclasses.dataclass(frozen=True)
     class Settings:

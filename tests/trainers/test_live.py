@@ -176,6 +176,7 @@ def uninterrupted(start: Path, pairs: list[tuple[str, str]], tmp_path_factory: p
         return found, entries("tuned")
 
 
+@pytest.mark.slow
 def test_a_trainers_steps_are_its_live_log(uninterrupted: tuple[Trainer, list[Any]]) -> None:
     whole, lines = uninterrupted
     assert [line["step"] for line in lines] == list(range(14))  # 50 rows in batches of 4
@@ -186,6 +187,7 @@ def test_a_trainers_steps_are_its_live_log(uninterrupted: tuple[Trainer, list[An
         assert line["mean_token_accuracy"] == entry["mean_token_accuracy"]
 
 
+@pytest.mark.slow
 def test_thinned_is_what_the_trainer_logs_by_itself(
     start: Path, pairs: list[tuple[str, str]], uninterrupted: tuple[Trainer, list[Any]]
 ) -> None:
@@ -236,7 +238,7 @@ def test_watch_follows_a_real_run_to_its_end(start: Path, pairs: list[tuple[str,
     followed = trainer(start, pairs, "tuned")
     followed.add_callback(watched)
     followed.train()
-    rest, _ = watched.process.communicate(timeout=60)
+    rest, _ = watched.process.communicate(timeout=300)
     assert watched.process.returncode == 0
     lines = [line.split() for line in [watched.first, *rest.splitlines()] if "tuned" in line]
     assert lines[0][1:4] == ["6/13", "46", "%"]

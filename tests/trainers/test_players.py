@@ -83,6 +83,7 @@ def test_all_read_as_the_saved_models_do(start: Path, orms: dict[str, Path], kin
 
 
 @pytest.mark.parametrize("kind", ["whole", "adapted"])
+@pytest.mark.slow
 def test_training_actor_and_critic_moves_neither_reward_model_nor_reference(start: Path, orms: dict[str, Path], kind: str) -> None:
     found = players(start, orms[kind], LORA)
     assert found.critic is not None
@@ -122,6 +123,7 @@ def test_the_critic_trains_its_adapter_on_every_layer_and_not_its_head_alone(
     assert sum("lora_B" in name for name in moved) == 7 * layers
 
 
+@pytest.mark.slow
 def test_an_untied_head_reads_as_the_saved_models_do(untied: Path, untied_orm: Path) -> None:
     found, saved = players(untied, untied_orm, LORA), load_critic(untied_orm)
     assert found.critic is not None
@@ -134,6 +136,7 @@ def test_an_untied_head_reads_as_the_saved_models_do(untied: Path, untied_orm: P
         assert torch.allclose(twin(torch.tensor([SEQUENCES[0]])).logits, plain(torch.tensor([SEQUENCES[0]])).logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_backbone_carries_all_when_the_reward_model_has_adapters_for_it(start: Path, orms: dict[str, Path]) -> None:
     alone = sum(parameter.numel() for parameter in AutoModelForCausalLM.from_pretrained(start).parameters())
     for kind, backbones in (("adapted", 1), ("whole", 2)):
@@ -146,6 +149,7 @@ def test_one_backbone_carries_all_when_the_reward_model_has_adapters_for_it(star
     assert not trained
 
 
+@pytest.mark.slow
 def test_adapters_for_another_start_model_are_not_put_on_this_one(start: Path, orms: dict[str, Path], tmp_path: Path) -> None:
     other = tmp_path / "other"
     model = AutoModelForCausalLM.from_pretrained(start)

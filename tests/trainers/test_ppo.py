@@ -102,10 +102,12 @@ def learnt(**changes: Any) -> State:
     return state
 
 
+@pytest.mark.slow
 def test_a_toy_task_is_learnt_from_chance() -> None:
     assert learnt(critic_lr=1e-2, critic_warmup=1).critic is not None
 
 
+@pytest.mark.slow
 def test_siblings_alone_are_baseline_enough() -> None:
     state = learnt(samples=4, lam=1.0, baselines=("siblings",))
     assert state.critic is None
@@ -268,6 +270,7 @@ def test_on_policy_the_old_log_probs_need_no_pass_of_their_own(monkeypatch: pyte
     assert spared.log[0].updates.entropy == pytest.approx(acted, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
     one, other = fresh(), fresh()
     run(one, SETTINGS)
@@ -346,6 +349,7 @@ def online(state: State, **more: Any) -> list[Any]:
     )
 
 
+@pytest.mark.slow
 def test_own_responses_become_start_states_of_later_iterations() -> None:
     state = fresh(ONLINE)
     log = online(state)
@@ -360,6 +364,7 @@ def test_own_responses_become_start_states_of_later_iterations() -> None:
     assert other.buffer == state.buffer
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_the_online_buffer(tmp_path: Path) -> None:
     straight = fresh(ONLINE)
     online(straight)
@@ -373,6 +378,7 @@ def test_a_checkpoint_holds_the_online_buffer(tmp_path: Path) -> None:
     assert straight.buffer == resumed.buffer
 
 
+@pytest.mark.slow
 def test_refilling_goes_on_where_it_stopped() -> None:
     """How far into the order an iteration came hangs on what was sampled: the log says it."""
     settings = dataclasses.replace(SIBLINGS, alike="refill")
@@ -395,6 +401,7 @@ def test_refilling_goes_on_where_it_stopped() -> None:
     assert [row.cells() for row in straight.log] == [row.cells() for row in stopped.log]
 
 
+@pytest.mark.slow
 def test_a_state_holds_all_that_a_later_run_needs() -> None:
     """Stopping after an iteration and going on with the same state equals going on without a stop."""
     straight, stopped = fresh(), fresh()

@@ -120,6 +120,7 @@ def test_a_saved_model_gives_the_same_logits_and_is_small_and_readable(start: Pa
     assert all(file.stat().st_mode & 0o444 == 0o444 for file in (tmp_path / "again").iterdir())
 
 
+@pytest.mark.slow
 def test_saving_is_byte_for_byte_repeatable(start: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         run.save_model(*run.load(start), tmp_path / name)

@@ -89,6 +89,7 @@ def test_the_same_seed_gives_the_same_bytes(start: Path, pairs: list[tuple[str, 
     assert Path("one.csv").read_bytes() == Path("two.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_masked_spans_do_not_train(start: Path, pairs: list[tuple[str, str]]) -> None:
     """With everything masked but eos, only eos is learnt: the model writes it at once."""
     rows = [Demonstration(**{**vars(row), "wrong_spans": (0, len(row.completion))}) for row in demonstrations(pairs)]
@@ -99,6 +100,7 @@ def test_masked_spans_do_not_train(start: Path, pairs: list[tuple[str, str]]) ->
     assert model(input_ids=ids).logits[0, -1].argmax().item() == words.eos_token_id
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_no_model(start: Path, pairs: list[tuple[str, str]]) -> None:
     model, words = run.load(start)
     with torch.no_grad():

@@ -144,6 +144,7 @@ def mean_of_a_pass(patch: pytest.MonkeyPatch) -> None:
     ],
     ids=["sft sum of means", "sft mean of means", "orm", "dpo", "ppo"],
 )
+@pytest.mark.slow
 def test_loss_scale_under_accumulation(kind: str, plant: Plant, start: Path) -> None:
     caught(partial(a_step_may_be_cut_anyhow, kind, start), plant)
 

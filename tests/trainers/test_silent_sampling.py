@@ -51,6 +51,7 @@ def twin_made_once(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("precision", "plant"), [("float32", replaced(acting, "sampling", its_own_copy)), ("bfloat16", twin_made_once)], ids=["copy", "twin"]
 )
+@pytest.mark.slow
 def test_stale_sampler(precision: Any, plant: Plant, start: Path) -> None:
     """For vLLM: tests/factory/engines/test_vllm_rollouts.py, where faults are planted in the way between the actor and the engine."""
     words = run.load_tokenizer(start)
@@ -133,6 +134,7 @@ def first_ratio_is_one(start: Path, config: LlamaConfig) -> None:
     assert torch.allclose(ratio, torch.ones_like(ratio), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_dropout_while_ratios_are_computed(start: Path) -> None:
     words = run.load_tokenizer(start)
     dropping = shape(len(words), words.pad_token_id, words.eos_token_id, attention_dropout=0.3, initializer_range=0.5)
@@ -145,6 +147,7 @@ def test_dropout_while_ratios_are_computed(start: Path) -> None:
     caught(partial(first_ratio_is_one, start, dropping), replaced(Actor, "states", in_training_mode))
 
 
+@pytest.mark.slow
 def test_old_log_probabilities_are_taken_when_the_policy_has_moved(start: Path) -> None:
     """The ratio is then 1 whatever happens, and nothing is ever clipped."""
 

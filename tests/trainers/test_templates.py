@@ -126,6 +126,7 @@ def test_what_carries_loss_in_tuning(base: Base) -> None:
     assert row.ids[-1] == row.labels[-1] == tokens.turn_end(base.words) == base.words.convert_tokens_to_ids(base.sort.end)
 
 
+@pytest.mark.slow
 def test_what_the_reward_model_reads(base: Base) -> None:
     """Its one logit stands at the last token. PPO gives it the same sequence."""
     (pair,) = reward.tokenise([orm_pair(QUESTION, "7", "8")], base.words)

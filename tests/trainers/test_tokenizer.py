@@ -75,6 +75,7 @@ def test_every_text_in_the_worlds_conventions_comes_back(words: PreTrainedTokeni
 
 @given(st.data())
 @settings(max_examples=300)
+@pytest.mark.slow
 def test_whatever_a_model_writes_is_read_again_as_the_same_ids(words: PreTrainedTokenizerBase, data: st.DataObject) -> None:
     ids = data.draw(st.lists(st.integers(3, len(words) - 1), max_size=20))
     assert words(words.decode(ids))["input_ids"] == ids
@@ -82,6 +83,7 @@ def test_whatever_a_model_writes_is_read_again_as_the_same_ids(words: PreTrained
 
 @given(st.lists(st.one_of(EQUATION, SENTENCE), min_size=1, max_size=4).map(lambda lines: "\n".join(lines) + "\n"), TEXT)
 @settings(max_examples=100)
+@pytest.mark.slow
 def test_a_conversation_is_the_plain_text_that_the_base_was_pretrained_on(
     words: PreTrainedTokenizerBase, prompt: str, completion: str
 ) -> None:

@@ -57,6 +57,7 @@ def test_our_own_loop_reports_to_tensorboard_what_it_logs() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_trainer_reports_to_tensorboard(start: Path, pairs: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "")  # as they were, when the test is over

@@ -32,6 +32,7 @@ def test_help_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "entropy" in ask("demonstrations", "--help")
 
 
+@pytest.mark.slow
 def test_demonstrations_of_the_working_directory(small_line) -> None:
     text = ask("demonstrations")
     assert "III-I" in text

@@ -18,6 +18,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_file_needs_no_subcommand(run: Run, file: Path) -> None:
     asked = run("audit", str(file), "--map", "gold=answer", cwd=file.parent)
     assert asked.returncode == 0, asked.stderr
@@ -29,6 +30,7 @@ def test_a_file_needs_no_subcommand(run: Run, file: Path) -> None:
     assert first.stdout == asked.stdout, "options may come first"
 
 
+@pytest.mark.slow
 def test_a_failed_expectation_is_an_exit_status_and_the_page_says_it(run: Run, file: Path) -> None:
     file.write_text(GOOD + GOOD.replace("boxed{19}", "boxed{20}"), encoding="utf-8")
     asked = run("audit", str(file), "--map", "gold=answer", "--out", "out", cwd=file.parent)
@@ -64,6 +66,7 @@ def test_the_other_commands_are_still_there(run: Run, file: Path) -> None:
     assert "no demonstrations in" in run("audit", "demonstrations", cwd=file.parent).stderr
 
 
+@pytest.mark.slow
 def test_markdown_is_for_the_docs(run: Run, file: Path) -> None:
     asked = run("audit", str(file), "--markdown", cwd=file.parent)
     assert asked.stdout.startswith("# Audit of ")

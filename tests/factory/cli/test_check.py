@@ -22,6 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_fresh_laptop_profile_can_run(project: Path, run: Run) -> None:
     answer = run("check", cwd=project)
     assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -31,6 +32,7 @@ def test_a_fresh_laptop_profile_can_run(project: Path, run: Run) -> None:
     assert not list(project.glob("data/*")), "nothing is written"
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named_with_what_to_do(project: Path, run: Run) -> None:
     params = (project / "params.yaml").read_text(encoding="utf-8")
     text = params.replace("benchmarks: []", "benchmarks: [aime.jsonl]").replace(
@@ -62,6 +64,7 @@ def test_an_unknown_profile_is_one_line(project: Path, run: Run) -> None:
     assert "'moon' is no profile and no file: the profiles are field, laptop, laptop-vllm" in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_line_of_its_own_is_checked_from_its_folder(project: Path, run: Run) -> None:
     (project / "own").mkdir()
     for name in ("factory", "pipelines", "trainers"):

@@ -25,6 +25,7 @@ def cells(output: str, stage: str) -> list[str]:
     return re.split(r"\s{2,}", line.strip())
 
 
+@pytest.mark.slow
 def test_every_stage_that_asks_or_trains_is_a_line(project: Path, ask: Callable[..., str]) -> None:
     output = ask("estimate")
     assert cells(output, "rollouts@base")[:2] == ["rollouts@base", "3,600"]
@@ -35,6 +36,7 @@ def test_every_stage_that_asks_or_trains_is_a_line(project: Path, ask: Callable[
     assert "hours: no rate known: give --tokens-per-second" in output
 
 
+@pytest.mark.slow
 def test_rates_make_hours_and_why_tells_where_figures_come_from(project: Path, ask: Callable[..., str]) -> None:
     output = ask("estimate", "laptop", "--tokens-per-second", "100", "--training-tokens-per-second", "50", "--why")
     lines = [line for line in output.splitlines() if line.strip().startswith("rollouts@base ")]
@@ -43,6 +45,7 @@ def test_rates_make_hours_and_why_tells_where_figures_come_from(project: Path, a
     assert "no rate known" not in output
 
 
+@pytest.mark.slow
 def test_prices_and_budgets_are_shown(project: Path, ask: Callable[..., str]) -> None:
     text = (project / "params.yaml").read_text(encoding="utf-8")
     critic = (
@@ -58,6 +61,7 @@ def test_prices_and_budgets_are_shown(project: Path, ask: Callable[..., str]) ->
     assert said in output
 
 
+@pytest.mark.slow
 def test_what_was_paid_counts_and_what_is_still_to_ask_may_fit(project: Path, ask: Callable[..., str]) -> None:
     text = (project / "params.yaml").read_text(encoding="utf-8")
     (project / "params.yaml").write_text(text + "budget: {critic: {tokens: 2000000}, reward_model: {tokens: 900}}\n", encoding="utf-8")
@@ -91,6 +95,7 @@ def test_a_source_that_is_not_here_costs_no_nothing(project: Path, ask: Callable
     assert "test.jsonl is not here to be counted\n" in output
 
 
+@pytest.mark.slow
 def test_the_memory_of_every_training_is_told(project: Path, ask: Callable[..., str]) -> None:
     """Measured in the laptop's run of docs/benchmarks.md: orm@r1 1,560 MB, format_tuning 1,424 MB, ppo@r1 959 MB."""
     found = dict(re.findall(r"memory: (\w+) needs about ([\d.]+) GB on a CPU \(.* tokens a pass", ask("estimate")))

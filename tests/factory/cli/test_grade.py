@@ -326,6 +326,7 @@ def test_decimals_are_a_tolerance_of_the_problem(tmp_path: Path) -> None:
     assert "Accuracy 100.00 %" in ask(path, "--decimals", "2").out
 
 
+@pytest.mark.slow
 def test_the_summary_tells_intervals_reasons_and_computer_algebra(tmp_path: Path) -> None:
     given = [{"gold": r"\sin^2 x + \cos^2 x + x", "response": r"\boxed{x + 1}"}, {"gold": "1", "response": "\\boxed{\x1b[31m?}"}]
     said = ask(write(tmp_path / "a.jsonl", [*given, *({"gold": str(n), "response": rf"\boxed{{{n}}}"} for n in range(98))]))
@@ -335,6 +336,7 @@ def test_the_summary_tells_intervals_reasons_and_computer_algebra(tmp_path: Path
     assert re.search(r"rows/s; [01] needed computer algebra", said.out)
 
 
+@pytest.mark.slow
 def test_unusable_files_are_refused_in_a_line(tmp_path: Path) -> None:
     assert "is missing: correct its name" in refuse(tmp_path / "none.jsonl")
     assert "is a folder" in refuse(tmp_path)

@@ -13,6 +13,7 @@ from factory import storage
 LAPTOP = Path(__file__).parents[3] / "pipelines/profiles/laptop.yaml"
 
 
+@pytest.mark.slow
 def test_help_answers_at_once_and_shows_every_command(tmp_path: Path, process: Callable[..., subprocess.CompletedProcess]) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     answer = process("--help", cwd=tmp_path)
@@ -25,6 +26,7 @@ def test_help_answers_at_once_and_shows_every_command(tmp_path: Path, process: C
     assert loaded.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line_and_exit_with_one(tmp_path: Path, process: Callable[..., subprocess.CompletedProcess]) -> None:
     answer = process("status", cwd=tmp_path)
     assert answer.returncode == 1
@@ -42,6 +44,7 @@ def test_an_unreadable_place_is_one_line(tmp_path: Path, run: Callable[..., subp
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.slow
 def test_show_can_be_cut_short(small_line) -> None:
     command = f"{sys.executable} -m factory.cli show restarts_r1 -n 12 | head -1"
     answer = subprocess.run(["bash", "-c", command], cwd=small_line.root, capture_output=True, text=True, check=False)

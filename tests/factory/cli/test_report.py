@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from factory.cli.main import app
 from factory.reports.page import html
 from factory.reports.report import sections_of
+from factory.storage import TABLES
 
 ROOT = Path(__file__).parents[3]
 
@@ -17,6 +19,7 @@ def run(*words: str):
     return CliRunner().invoke(app, ["report", *words])
 
 
+@pytest.mark.slow
 def test_the_page_has_seconds_that_the_stage_leaves_out(small_line) -> None:
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     Path(".factory").mkdir()
@@ -35,6 +38,9 @@ def test_the_page_has_seconds_that_the_stage_leaves_out(small_line) -> None:
 
 def test_a_folder_without_tables_or_a_place_that_cannot_be_written_is_one_line(small_line) -> None:
     shutil.copy(ROOT / "params.yaml", "params.yaml")
+    for path in TABLES.glob("*.parquet"):
+        if path.stem != "problems":
+            path.unlink()
     Path("taken").write_text("", encoding="utf-8")
     done = run("--out", "taken/report")
     assert done.exit_code == 1

@@ -50,6 +50,7 @@ def solve(*words: str, **options: Any) -> Any:
     return CliRunner().invoke(app, ["solve", "--library", "library.parquet", *words], catch_exceptions=False, **options)
 
 
+@pytest.mark.slow
 def test_a_problem_is_solved_shown_and_written(project: Path) -> None:
     done = solve(PROBLEM, "--answer", "10", "--json", "out/trace.json", "--page", "trace.html")
     assert done.exit_code == 0
@@ -75,6 +76,7 @@ def test_a_page_stands_alone_escapes_and_knows_the_dark(project: Path) -> None:
     assert not any(words in page for words in ("<script", "<b>", "src=", 'href="http', "url(", "\x1b"))
 
 
+@pytest.mark.slow
 def test_json_on_standard_output_and_the_problem_on_standard_input(project: Path) -> None:
     document = json.loads(solve("-", "--json", "-", input=f"\n{PROBLEM}\n").stdout)
     assert (document["schema"], document["problem"]) == (1, PROBLEM)
@@ -83,6 +85,7 @@ def test_json_on_standard_output_and_the_problem_on_standard_input(project: Path
     assert solve(PROBLEM + "\udcff").exit_code == 0  # as a shell hands over such a byte
 
 
+@pytest.mark.slow
 def test_many_problems_are_traces_row_by_row_and_nothing_is_asked_twice(project: Path, server: ScriptedServer) -> None:
     rows = [{"question": f"{PROBLEM} Day {day}.", "answer": gold} for day, gold in enumerate(("10", "11", "10"))]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -110,6 +113,7 @@ def test_a_trained_planner_is_asked_as_in_training_and_another_role_may_evaluate
         assert words in done.output
 
 
+@pytest.mark.slow
 def test_one_served_model_plays_all_roles_of_a_params_file_whose_line_samples_its_own_planner(
     project: Path, server: ScriptedServer
 ) -> None:  # fmt: skip
@@ -120,6 +124,7 @@ def test_one_served_model_plays_all_roles_of_a_params_file_whose_line_samples_it
     assert [name for name, _ in server.asked] == ["propose", "instantiate", "evaluate", "conclude"]
 
 
+@pytest.mark.slow
 def test_an_answer_behind_a_mark_is_graded_as_what_is_behind_it(project: Path) -> None:
     rows = [{"question": PROBLEM, "answer": "3 * 4 = 12\n12 - 2 = 10\n#### 10"}]
     Path("gsm.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -56,6 +56,7 @@ def test_a_mistake_is_one_line(mine: Path, run: Run, words: tuple[str, ...], sai
     assert answer.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_lint_shows_what_quarantines_and_fails_only_when_strict(mine: Path, run: Run) -> None:
     answer = run("templates", "lint", "mine.json", cwd=mine.parent)
     assert answer.returncode == 0, answer.stderr
@@ -73,6 +74,7 @@ def test_lint_takes_a_table_of_the_line(small_line, run: Run) -> None:
     assert "1 templates: 1 pass, 0 do not" in answer.stdout
 
 
+@pytest.mark.slow
 def test_diff_of_two_files_and_what_has_no_revision(small_line, run: Run) -> None:
     (row,) = storage.read_rows(storage.TABLES / "templates.parquet", Template)
     storage.write_rows(Path("new.parquet"), Template, [replace(row, id="n", steps=("Count on.",), parents=(row.id,), version=2)])

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from subprocess import CompletedProcess
 
 import pyarrow.parquet as pq
+import pytest
 
 
 def first(table: str) -> str:
     return pq.read_table(f"data/tables/{table}.parquet", columns=["id"])["id"][0].as_py()
 
 
+@pytest.mark.slow
 def test_the_tree_says_where_a_pair_comes_from_and_where_it_went(small_line, ask: Callable[..., str]) -> None:
     shown = ask("trace", f"trajectory_pairs/{first('trajectory_pairs')}")
     assert "trajectory_pairs" in shown.splitlines()[0]
@@ -30,6 +32,7 @@ def test_json_has_the_same_facts(small_line, ask: Callable[..., str]) -> None:
     assert [(parent["place"], parent["id"]) for parent in found["origin"]["parents"]] == [("templates", "t1")]
 
 
+@pytest.mark.slow
 def test_diff_shows_what_differs(small_line, ask: Callable[..., str]) -> None:
     shown = ask("trace", "diff", "plans_sft#0", "plans_sft#1")
     assert "problem_id" in shown

@@ -113,6 +113,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     per_sign=st.sampled_from([0, 2, 50]), teacher=st.sampled_from([0, 1, 9]), any_split=st.booleans(),
     cuts=st.sampled_from([Cuts(2), Cuts(0, None, "paragraph"), Cuts(2, (0.1, 0.9))]),
 )  # fmt: skip
+@pytest.mark.slow
 def test_start_states_are_those_of_algorithm_one_on_rows_in_memory(
     seed: int, count: int, samples: int, rows: int, window: tuple, prefer: str, per_sign: int, teacher: int, any_split: bool, cuts: Cuts
 ) -> None:
@@ -136,6 +137,7 @@ def test_start_states_are_those_of_algorithm_one_on_rows_in_memory(
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), count=st.integers(0, 12), samples=st.integers(1, 6), rows=st.integers(1, 40), share=st.integers(1, 30))
+@pytest.mark.slow
 def test_pairs_of_a_table_are_those_of_rows_in_memory(seed: int, count: int, samples: int, rows: int, share: int) -> None:
     dice = random.Random(seed)
     given_problems = problems(dice, count)
@@ -150,6 +152,7 @@ def test_pairs_of_a_table_are_those_of_rows_in_memory(seed: int, count: int, sam
     assert found == tables(PAIRS)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_bytes_of_one() -> None:
     dice = random.Random(7)
     given_problems = problems(dice, 60)

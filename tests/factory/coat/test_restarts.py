@@ -36,7 +36,7 @@ def rollout(source: Problem, ordinal: int, verdict: str, completion: str = "") -
     )  # fmt: skip
 
 
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 PROBLEMS = [problem(number) for number in range(20)]
 ROLLOUTS = counted([rollout(source, ordinal, "correct" if ordinal % 2 else "wrong") for source in PROBLEMS for ordinal in range(6)])
 
@@ -202,6 +202,7 @@ def test_a_share_of_the_parents_steps_is_kept() -> None:
     assert {(row.prefix, row.backtrack) for row in cut} == {(f"\\boxed{{3}}\n{REFLECT}", 0)}
 
 
+@pytest.mark.slow
 def test_a_quota_may_prefer_problems_by_their_pass_rates() -> None:
     """Of problem n min(n, 10) of 10 samples are right."""
     rollouts = counted(
@@ -220,6 +221,7 @@ def taught(problems: list[Problem], count: int = 100, cuts: Cuts | None = None) 
     return made(problems, counted(tries), cuts, teacher=count)
 
 
+@pytest.mark.slow
 def test_a_teacher_begins_what_the_policy_never_solved() -> None:
     solved = [replace(problem, solution=LONG) for problem in PROBLEMS]
     texts = {problem.id: problem.problem for problem in PROBLEMS}

@@ -22,7 +22,7 @@ from factory.schemas import Message, Problem, Rollout
 
 DATA = Path(os.environ.get("COAT_DATA", Path(__file__).parents[4] / "shared/data")) / "gsm8k"
 MODELS = ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"]
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=32)
 
 

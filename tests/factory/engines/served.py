@@ -13,7 +13,7 @@ from factory.language.conversation import flat
 from factory.params import Requests, Role
 from factory.schemas import Conversation, Message
 
-SETTINGS = Requests(timeout=2, retries=2, max_failed_share=0.5)
+SETTINGS = Requests(timeout=20, retries=2, max_failed_share=0.5)
 SAMPLING = SamplingParams(max_tokens=64)
 
 
@@ -45,7 +45,7 @@ def reply(**choice: Any) -> str:
 
 
 def wait_for(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 3
+    until = time.monotonic() + 60
     while not true():
         assert time.monotonic() < until
         time.sleep(0.005)

@@ -166,6 +166,7 @@ def test_whatever_a_server_answers_is_a_completion_or_one_line(tmp_path: Path) -
         assert {row.id: row for row in read_rows(tmp_path / "rows.parquet", row_type)} == {row.id: row for row in written}
 
 
+@pytest.mark.slow
 def test_a_few_hundred_through_a_real_server(
     server: FaultServer, stored: Callable[..., StoredEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

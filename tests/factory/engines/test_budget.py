@@ -106,6 +106,7 @@ def remarks(generator: StoredEngine, critic: StoredEngine, number: int) -> Flow[
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.slow
 def test_flows_end_when_dollars_are_used_up_and_what_servers_answered_is_stored() -> None:
     with FaultServer(delay=0.1) as one, FaultServer(delay=0.01) as other:
         generator, critic = role_of(one, model="m@1"), role_of(other, model="m@2", **SOON)
@@ -195,7 +196,7 @@ except EngineError as error:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(600)
 def test_a_kill_loses_no_count(project: Path) -> None:
     """Of 12 + 23 tokens an answer."""
     command = [sys.executable, str(SERVER), "--port", "0", "--delay", "0.02", "--tokens", "20"]
@@ -207,13 +208,13 @@ def test_a_kill_loses_no_count(project: Path) -> None:
     try:
         for least in (1_000, 3_000):
             client = subprocess.Popen(arguments, env=environment)
-            until = time.monotonic() + 20
+            until = time.monotonic() + 120
             while counted().tokens < least and client.poll() is None and time.monotonic() < until:
                 time.sleep(0.01)
             os.kill(client.pid, signal.SIGKILL)
             client.wait()
         assert 3_000 <= counted().tokens < 8_000
-        last = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=30, check=False)
+        last = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300, check=False)
     finally:
         server.kill()
         server.wait()

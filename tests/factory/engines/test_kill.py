@@ -57,7 +57,7 @@ def server() -> Iterator[str]:
 
 
 def stats(server: str) -> dict[str, int]:
-    with urllib.request.urlopen(f"{server}/stats", timeout=10) as answer:
+    with urllib.request.urlopen(f"{server}/stats", timeout=60) as answer:
         return json.load(answer)
 
 
@@ -68,7 +68,7 @@ def client(server: str, folder: Path, count: int) -> subprocess.Popen[bytes]:
 
 def kill_after(process: subprocess.Popen[bytes], server: str, answers: int) -> None:
     """SIGKILL once the server has given so many more answers."""
-    target, until = stats(server)["answered"] + answers, time.monotonic() + 30
+    target, until = stats(server)["answered"] + answers, time.monotonic() + 120
     while stats(server)["answered"] < target and process.poll() is None and time.monotonic() < until:
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
@@ -106,7 +106,7 @@ def test_twenty_kills_in_a_row_lose_nothing_and_pay_only_for_what_was_under_way(
         assert paid <= CONCURRENCY * TOKENS, "no more is paid for twice than was under way at this kill"
         wasted += paid
     assert len(stored(tmp_path)) < count, "the last kill came before the end"
-    assert client(server, tmp_path, count).wait(timeout=120) == 0
+    assert client(server, tmp_path, count).wait(timeout=500) == 0
     assert len(stored(tmp_path)) == count
     assert stats(server)["tokens"] == count * TOKENS + wasted, "the last run asked for what was missing, and nothing else"
 
@@ -116,6 +116,6 @@ def test_one_kill_half_way_costs_at_most_a_twentieth(server: str, tmp_path: Path
     count = 2000
     kill_after(client(server, tmp_path, count), server, count // 2)
     assert count // 2 - CONCURRENCY <= len(stored(tmp_path)) < count
-    assert client(server, tmp_path, count).wait(timeout=60) == 0
+    assert client(server, tmp_path, count).wait(timeout=500) == 0
     assert len(stored(tmp_path)) == count
     assert stats(server)["tokens"] <= 1.05 * count * TOKENS

@@ -105,6 +105,7 @@ def test_another_stage_is_another_thing(server: FaultServer, tmp_path: Path) -> 
     assert server.stats.requests == 2 * COUNT
 
 
+@pytest.mark.slow
 def test_of_several_limits_the_next_smaller_one_is_taken(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
@@ -139,6 +140,7 @@ def test_the_budget_is_charged_for_what_is_asked_again(
     assert f"rollouts: m@1: {COUNT - cut} answers made under max_tokens 16" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_greedy_and_seeded_answers_of_a_real_model_are_the_same_under_a_larger_limit(model_folder: Path, tmp_path: Path) -> None:
     def ask(path: Path, limit: int, temperature: float) -> Sequence[Completion]:
         store = Ledger(path)

@@ -18,6 +18,7 @@ from factory.schemas import Message
 pytestmark = pytest.mark.usefixtures("quick")
 
 
+@pytest.mark.slow
 def test_satisfies_the_protocols_and_contacts_nothing_before_the_first_request(server: FaultServer) -> None:
     engine, scorer = OpenAIEngine(role_of(server), SETTINGS), OpenAIScorer(role_of(server), SETTINGS)
     assert isinstance(engine, StreamingEngine)
@@ -32,6 +33,7 @@ def test_satisfies_the_protocols_and_contacts_nothing_before_the_first_request(s
     ).returncode == 0  # fmt: skip
 
 
+@pytest.mark.slow
 def test_answers_in_order_stored_and_replayed(server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
     requests, server.delay = requests_of(50), 0.01
     engine = stored(server)

@@ -188,7 +188,7 @@ def test_a_tunnel_to_a_server_with_a_certificate(proxy: Proxy, tmp_path: Path) -
     with server:
         environment = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", "SSL_CERT_FILE": str(tmp_path / "cert.pem"), "PYTHONPATH": "."}
         told = subprocess.run(
-            [sys.executable, "-c", TUNNELLED, server.url], env=environment, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", TUNNELLED, server.url], env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert told.stdout.strip() == answer("Tom", 0).strip(), told.stderr[-2000:]
         assert f"CONNECT 127.0.0.1:{server.port}" in proxy.seen

@@ -24,6 +24,7 @@ def sampler(model: Any, tokenizer: Any) -> Sampler:
     return Sampler(model, tokenizer, batch=8)
 
 
+@pytest.mark.slow
 def test_greedy_is_what_generate_writes(sampler: Sampler, model: Any) -> None:
     prompts = prompts_of(10)
     found = sampler.sample(prompts, [0] * 10, max_tokens=24, temperature=0)
@@ -35,6 +36,7 @@ def test_greedy_is_what_generate_writes(sampler: Sampler, model: Any) -> None:
     assert {sampled.finished for sampled in found} == {True, False}, "the fixture must show both kinds"
 
 
+@pytest.mark.slow
 def test_a_row_depends_neither_on_company_nor_on_order(sampler: Sampler, model: Any, tokenizer: Any) -> None:
     prompts, seeds = prompts_of(30), list(range(100, 130))
     together = sampler.sample(prompts, seeds, max_tokens=24, temperature=1.0, top_p=0.95)
@@ -58,6 +60,7 @@ def test_logprobs_are_those_of_the_plain_softmax(sampler: Sampler, model: Any, t
         assert sampled.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_leaving_the_batch_early_changes_nothing(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = prompts_of(24)
 
@@ -166,6 +169,7 @@ def test_the_cache_does_not_outlive_its_call(sampler: Sampler, temperature: floa
 
 
 @pytest.mark.usefixtures("no_collections")
+@pytest.mark.slow
 def test_a_call_that_fails_leaves_no_cache_either(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     def choose(*_: Any) -> torch.Tensor:
         raise RuntimeError("out of memory")

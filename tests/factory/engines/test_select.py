@@ -148,6 +148,7 @@ def test_recorded_answers_and_their_malformed_lines(tmp_path: Path, capsys: pyte
     assert printed[3] == "rollouts: left out 2 more malformed lines"
 
 
+@pytest.mark.slow
 def test_a_stage_without_a_model_imports_no_model_library(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text(json.dumps({"question": "Q", "m": {"solution": "A: 2", "is_correct": True}}))
     code = (

@@ -181,6 +181,7 @@ for chunk in range(40):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_create_and_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
     writers = [
@@ -192,7 +193,7 @@ def test_two_processes_create_and_write_at_once(tmp_path: Path) -> None:
         writer.stdin.write("go\n")
         writer.stdin.flush()
     for writer in writers:
-        _, errors = writer.communicate(timeout=60)
+        _, errors = writer.communicate(timeout=300)
         assert writer.returncode == 0, errors
     one, two = stats(path)
     assert one.requests + two.requests == 2 * 40 * 20 + 40

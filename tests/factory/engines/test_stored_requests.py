@@ -204,7 +204,7 @@ assert [completion.text for completion in completions] == [f"to p{number:03}" fo
 def test_killed_half_way_nothing_answered_is_asked_again(tmp_path: Path) -> None:
     store, first, second = tmp_path / "requests.sqlite", tmp_path / "first.log", tmp_path / "second.log"
     victim = subprocess.Popen([sys.executable, "-c", SLOW, str(store), str(first), "0.1"])
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until and (not first.exists() or len(first.read_text().splitlines()) < 50):
         time.sleep(0.01)
     victim.send_signal(signal.SIGKILL)

@@ -94,10 +94,10 @@ def test_nothing_is_guessed() -> None:
 
 
 def test_a_text_without_sense_is_refused_in_no_time() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for text in ("[" * 200_000, "[1] " * 20_000, '{"a":' * 5000):
         assert conform(text, validator_of(json.dumps(SCHEMA)))[0] == ""
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("schema", [{"$ref": "https://example.org/schema.json"}, {"$ref": "#/nowhere"}])

@@ -63,7 +63,7 @@ def problem(number: int, strategy: tuple[str, ...] = ("give away",)) -> Problem:
     )  # fmt: skip
 
 
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 LIBRARY = [template(*ADD), template(*TAKE)]
 PROBLEMS = [problem(number) for number in range(5, 11)]
 

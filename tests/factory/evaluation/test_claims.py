@@ -90,6 +90,7 @@ def test_a_margin_is_asked_of_the_difference_beside_its_interval() -> None:
     assert not found.holds
 
 
+@pytest.mark.slow
 def test_not_below_allows_two_points_and_no_more() -> None:
     claim = Claim(2, "r2 not below r1", "policy_r2", "policy_r1", not_below=True)
     assert heldout({1: seed(1, 100, policy_r2=40, policy_r1=40)}, claim).holds

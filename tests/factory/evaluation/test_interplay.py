@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "templates"))
 from scripted import ScriptedServer, solver
 
@@ -15,6 +17,7 @@ ANSWERS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_answers_are_graded_and_cost_what_the_loop_cost(tmp_path: Path, planner_kit) -> None:
     problems = [
         planner_kit.problem("Tom has 3 bags of 4.", "*", split="dev"),

@@ -17,7 +17,7 @@ from factory.schemas import Problem
 
 SAID = Completion("", (), "stop", 0)
 HOT = SamplingParams(max_tokens=12, temperature=1.0)
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 
 
 def sample(answer: int | None, right: bool = False, score: float = math.nan) -> Sample:
@@ -44,6 +44,7 @@ def first_of_the_best(drawn: Sequence[Sample]) -> bool:
 
 @settings(max_examples=60)
 @given(samples, st.data())
+@pytest.mark.slow
 def test_both_are_the_mean_over_every_ordered_draw_of_k(drawn: list[Sample], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(drawn)))
     orders = [order[:k] for order in permutations(drawn)]
@@ -92,6 +93,7 @@ def test_more_than_was_drawn_is_refused(k: int) -> None:
             of([sample(0), sample(1)], k)
 
 
+@pytest.mark.slow
 def test_samples_drawn_in_parts_are_those_drawn_at_once(tiny: Callable, problems: list[Problem]) -> None:
     engine, _ = tiny("parts")
     first, rest = (draw(engine, problems, part, HOT, PROMPTS, seed=1) for part in (range(2), range(2, 5)))

@@ -18,7 +18,7 @@ from factory.language.conversation import flat
 from factory.language.prompting import Prompts
 from factory.schemas import Conversation, Problem
 
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 SMALL = Settings(tokens=120, width=3, step_tokens=16, answer_tokens=40, temperature=1.0, value="path", chooses="visits", steps="line")
 
 
@@ -64,6 +64,7 @@ def test_alone_or_among_others_and_again_the_answer_is_the_same(tiny: Callable, 
     assert together != search_all(problems, searcher(tiny("seed"), value=value, seed=2))
 
 
+@pytest.mark.slow
 def test_what_the_store_knows_is_not_asked_again(tiny: Callable, problems: list[Problem]) -> None:
     first = search_all(problems, searcher(tiny()))
     engine, scorer = tiny()
@@ -71,6 +72,7 @@ def test_what_the_store_knows_is_not_asked_again(tiny: Callable, problems: list[
     assert search_all(problems, searcher((engine, scorer))) == first
 
 
+@pytest.mark.slow
 def test_a_request_that_cannot_be_answered_is_a_stated_failure(tiny: Callable, problems: list[Problem]) -> None:
     long = replace(problems[0], id="long", problem="why? " * 80)  # the context holds 256 characters
     answers, (found, other) = search("mcts", [long, problems[1]], searcher(tiny()), Grader())
@@ -122,6 +124,7 @@ class Sum:
 
 
 @pytest.mark.parametrize(("value", "least"), [("path", 20), ("rollout", 20)])
+@pytest.mark.slow
 def test_the_search_climbs_to_what_the_reward_model_values(tmp_path: Path, problems: list[Problem], value: str, least: int) -> None:
     """Of eight digits a line one is 8: a sample has 24 once in 512; the mean of three digits is 13.5."""
     store = Store(tmp_path / "store.sqlite")

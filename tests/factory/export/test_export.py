@@ -27,6 +27,7 @@ def is_conversation(value: Any) -> bool:
     return bool(value) and all(set(turn) == {"role", "content"} and turn["role"] in ROLES for turn in value)
 
 
+@pytest.mark.slow
 def test_trl_reads_prompt_and_completion(exported: Callable) -> None:
     """TRL's docs, "Dataset formats and types": prompt-completion, conversational."""
     out, told = exported("demonstrations", "trl")
@@ -35,6 +36,7 @@ def test_trl_reads_prompt_and_completion(exported: Callable) -> None:
     assert all(is_conversation(row["prompt"]) and [turn["role"] for turn in row["completion"]] == ["assistant"] for row in rows)
 
 
+@pytest.mark.slow
 def test_trl_reads_pairs_with_an_explicit_prompt(exported: Callable) -> None:
     """TRL's docs, "Dataset formats and types": preference, and the column margin of RewardTrainer."""
     row = rows_of(exported("orm_pairs_r1", "trl")[0] / "train.parquet")[0]
@@ -143,6 +145,7 @@ def test_a_folder_without_a_tokenizer_is_named(handed_on: Any, tmp_path: Path) -
         export("restarts_r1", "trl", tmp_path / "out", tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_only_an_export_is_replaced(exported: Callable, tmp_path: Path) -> None:
     out, first = exported("plans_sft", "trl")
     before = (out / "train.parquet").read_bytes()

@@ -30,6 +30,7 @@ def test_trl_s_function_grades_texts_and_turns(exported: Callable) -> None:
     assert module.reward_func(completions=turns, **told) == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_verl_s_function_reads_a_row_as_verl_passes_it(exported: Callable) -> None:
     out, _ = exported("restarts_r2", "verl")
     row = load_dataset("parquet", data_files=str(out / "train.parquet"))["train"][0]

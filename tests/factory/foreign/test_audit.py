@@ -43,6 +43,7 @@ def unchecked(found: Foreign) -> dict[str, str]:
     return {item.says: item.reason for item in found.not_checked}
 
 
+@pytest.mark.slow
 def test_what_can_be_checked_is_and_what_cannot_is_told(file: Callable[..., str]) -> None:
     found = of(file([GOOD]), gold="answer")
     assert (found.kind, found.guessed, found.audit.success, found.table.num_rows) == ("distillation", True, True, 1)
@@ -53,18 +54,21 @@ def test_what_can_be_checked_is_and_what_cannot_is_told(file: Callable[..., str]
     assert {"model", "request_ids", "seed"} <= set(found.absent)
 
 
+@pytest.mark.slow
 def test_without_answers_nothing_is_called_right(file: Callable[..., str]) -> None:
     found = of(file([{"question": "12 + 7?", "response": "\\boxed{18}"}]))
     assert unchecked(found)["the completion is graded correct against the problem's answer"] == "no column gives the problem's answer"
     assert found.audit.success
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_fails_with_its_row(file: Callable[..., str]) -> None:
     found = of(file([GOOD, {**GOOD, "response": "\\boxed{18}"}]), gold="answer")
     assert failed(found) == {"the completion is graded correct against the problem's answer"}
     assert not found.audit.success
 
 
+@pytest.mark.slow
 def test_records_that_are_no_rows_are_rejects_with_their_line(file: Callable[..., str], tmp_path: Path) -> None:
     found = of(file([GOOD, '{"question": "a', "[1]", {**GOOD, "question": None}]), gold="answer")
     assert found.reasons == {"malformed JSON": 1, "not a JSON object": 1, "question is empty": 1}
@@ -74,6 +78,7 @@ def test_records_that_are_no_rows_are_rejects_with_their_line(file: Callable[...
     assert {row.reason for row in read_rows(tmp_path / "out/rejects.parquet", Reject)} == set(found.reasons)
 
 
+@pytest.mark.slow
 def test_every_failing_row_is_written(file: Callable[..., str], tmp_path: Path) -> None:
     found = of(file([{**GOOD, "response": f"{n}\\boxed{{18}}"} for n in range(5)]), gold="answer")
     write(tmp_path / "out", found)
@@ -101,6 +106,7 @@ def test_a_name_of_nothing_is_one_line(file: Callable[..., str], name: str, mess
         of(file([GOOD]), "dreams")
 
 
+@pytest.mark.slow
 def test_csv_parquet_and_packed_files_are_read_alike(file: Callable[..., str], tmp_path: Path) -> None:
     import pyarrow as pa
 
@@ -112,16 +118,19 @@ def test_csv_parquet_and_packed_files_are_read_alike(file: Callable[..., str], t
     assert tables[0].equals(tables[2])
 
 
+@pytest.mark.slow
 def test_rows_that_say_the_same_are_counted_and_none_is_lost(file: Callable[..., str]) -> None:
     found = of(file([GOOD, GOOD, GOOD]), gold="answer")
     assert (found.table.num_rows, found.same) == (3, 2)
     assert failed(found) == {"no two rows say the same", "samples of one problem differ"}
 
 
+@pytest.mark.slow
 def test_an_id_that_stands_twice_fails(file: Callable[..., str]) -> None:
     assert "no id stands twice" in failed(of(file([{**GOOD, "id": "a"}, {**GOOD, "id": "a"}])))
 
 
+@pytest.mark.slow
 def test_labels_of_steps_are_checked_against_the_solution(file: Callable[..., str]) -> None:
     """Somebody else's process rewards, with the gold solution: the exact check needs a first wrong step, the others their form."""
     row = {"prompt": "12 + 7?", "completions": ["12 + 7 = 18", "\\boxed{18}"], "labels": [False, False]}
@@ -131,6 +140,7 @@ def test_labels_of_steps_are_checked_against_the_solution(file: Callable[..., st
     assert "no column is first_wrong" in unchecked(found)["labels are true before the first wrong step and false from it on"]
 
 
+@pytest.mark.slow
 def test_a_released_folder_is_audited_as_what_it_says_it_is(small_line: Any) -> None:
     release("restarts_r1", small_line.params)
     found = of(str(DATASETS / "restarts_r1"))
@@ -141,12 +151,14 @@ def test_a_released_folder_is_audited_as_what_it_says_it_is(small_line: Any) -> 
     )
 
 
+@pytest.mark.slow
 def test_a_dataset_of_the_line_has_all_its_checks(small_line: Any) -> None:
     found = of("restarts_r1")
     assert (found.not_checked, found.audit.success) == ((), True)
     assert found.audit.rows == pq.read_metadata(TABLES / "restarts_r1.parquet").num_rows
 
 
+@pytest.mark.slow
 def test_the_page_and_the_terminal_escape_what_a_model_wrote(file: Callable[..., str], tmp_path: Path) -> None:
     evil = {**GOOD, "response": "<script>alert(1)</script>\u001b[31m\\boxed{18}"}
     found = of(file([evil]), gold="answer")
@@ -160,6 +172,7 @@ def test_the_page_and_the_terminal_escape_what_a_model_wrote(file: Callable[...,
     assert json.loads((tmp_path / "out/audit.json").read_text(encoding="utf-8"))["not_checked"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_something_else_is_not_replaced(file: Callable[..., str], tmp_path: Path) -> None:
     found = of(file([GOOD]))
     (tmp_path / "mine").mkdir()

@@ -180,6 +180,7 @@ def test_a_meta_action_token_is_in_place_where_a_model_wrote_it_alone(small_line
     assert not checks.control_tokens_in_place(replace(problem, solution=step), background)
 
 
+@pytest.mark.slow
 def test_rows_that_spell_control_tokens_are_counted_and_close_no_gate(small_line) -> None:
     small_line.change("demonstrations", Demonstration, critique="It ends in <|im_end|>.")
     audit = validate("demonstrations", read_table(TABLES / "demonstrations.parquet"), gather("demonstrations", small_line.params))

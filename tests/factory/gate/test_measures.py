@@ -24,6 +24,16 @@ def audited(line, dataset: str, row_type: type, rows: list, *, kind: str = "") -
     return validate(kind or dataset, to_table(row_type, rows), gather(dataset, line.params))
 
 
+_SOUND: dict[str, Audit] = {}
+
+
+def sound(line, dataset: str, row_type: type) -> Audit:
+    """Of the table as it lies in every test's line before the test changes it, audited once."""
+    if dataset not in _SOUND:
+        _SOUND[dataset] = audited(line, dataset, row_type, rows_of(dataset, row_type))
+    return _SOUND[dataset]
+
+
 def rows_of(dataset: str, row_type: type) -> list:
     return read_rows(storage.TABLES / f"{dataset}.parquet", row_type)
 
@@ -66,9 +76,10 @@ def test_the_interval_of_the_auc_holds_what_other_draws_say_and_widens_with_text
     assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.15)
 
 
+@pytest.mark.slow
 def test_longer_chosen_texts_trip_both_measures_of_length(small_line) -> None:
     rows = rows_of("orm_pairs_r1", OrmPair)
-    assert not warned(audited(small_line, "orm_pairs_r1", OrmPair, rows), "repeated_pairs")
+    assert not warned(sound(small_line, "orm_pairs_r1", OrmPair), "repeated_pairs")
     parents = {row.id: row for row in rows_of("rollouts_r1", Rollout)}
     padded = [replace(parents[row.chosen_id], completion="Look at it again.\n" * 9 + row.chosen) for row in rows]
     small_line.write("rollouts_r1", Rollout, [*(parents | {row.id: row for row in padded}).values()])
@@ -92,7 +103,7 @@ def test_pairs_that_say_the_same_over_and_over_are_seen(small_line) -> None:
 @pytest.mark.parametrize(("name", "keep", "times"), [("plus_share", "+", 4), ("plain_share", "0", 200), ("plus_share", "-", 4)])
 def test_lopsided_restarts_are_seen(small_line, name: str, keep: str, times: int) -> None:
     rows = rows_of("restarts_r1", Restart)
-    assert not warned(audited(small_line, "restarts_r1", Restart, rows), name)
+    assert not warned(sound(small_line, "restarts_r1", Restart), name)
     plain = [replace(rows[0], buffer="0", parent_id=None, prefix="", backtrack=0)]
     more = [row for row in rows if row.buffer == keep] if keep != "0" else plain
     assert warned(audited(small_line, "restarts_r1", Restart, [*rows, *copies(more, times)]), name)
@@ -117,7 +128,7 @@ def test_pass_rates_at_the_ends_are_counted_apart(small_line) -> None:
 
 
 def test_one_type_and_one_depth_alone_are_seen(small_line) -> None:
-    audit = audited(small_line, "demonstrations", Demonstration, rows_of("demonstrations", Demonstration))
+    audit = sound(small_line, "demonstrations", Demonstration)
     assert warned(audit, "type_share")
     assert warned(audit, "depth_share")
     assert next(one for one in audit.measures if one.name == "depth_share").counts == {"2": 6}
@@ -127,7 +138,7 @@ def test_one_type_and_one_depth_alone_are_seen(small_line) -> None:
 
 def test_samples_that_repeat_each_other_are_seen(small_line) -> None:
     rows = rows_of("distillation_r1", Example)
-    assert not warned(audited(small_line, "distillation_r1", Example, rows), "repeated")
+    assert not warned(sound(small_line, "distillation_r1", Example), "repeated")
     audit = audited(small_line, "distillation_r1", Example, copies(rows, 3))
     assert warned(audit, "repeated")
     assert next(one for one in audit.measures if one.name == "repeated").counts == {"rows": 3 * len(rows), "distinct": len(rows)}
@@ -160,7 +171,7 @@ def test_rows_in_another_script_are_a_warning_with_its_rows(small_line) -> None:
 @pytest.mark.parametrize("changes", [{"model": ""}, {"model": "base"}, {"model": "base@"}, {"prompt_version": "@1"}, {"round": " "}])
 def test_a_row_without_its_lineage_is_a_warning(small_line, changes: dict) -> None:
     rows = rows_of("distillation_r1", Example)
-    assert not warned(audited(small_line, "distillation_r1", Example, rows), "lineage_named")
+    assert not warned(sound(small_line, "distillation_r1", Example), "lineage_named")
     assert warned(audited(small_line, "distillation_r1", Example, [replace(rows[0], **changes), *rows[1:]]), "lineage_named")
 
 
@@ -182,6 +193,7 @@ def test_words_of_a_template_without_licence_are_seen(small_line) -> None:
     assert not provenance.licensed(row, replace(background, templates=bare))
 
 
+@pytest.mark.slow
 def test_the_audit_says_measures_and_what_columns_hold(small_line) -> None:
     release("orm_pairs_r1", small_line.params)
     document = json.loads((storage.AUDITS / "orm_pairs_r1.json").read_text())
@@ -195,6 +207,7 @@ def test_the_audit_says_measures_and_what_columns_hold(small_line) -> None:
     assert set(document["measures"][0]) == {"name", "says", "value", "low", "high", "bounds", "success", "counts"}
 
 
+@pytest.mark.slow
 def test_every_kind_of_row_can_be_audited_where_its_rows_are_sound(small_line) -> None:
     assert audited(small_line, "restarts_r1", Rollout, small_line.rollouts, kind="rollouts").measures
     rows = rows_of("trajectories", Trajectory)

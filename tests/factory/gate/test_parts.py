@@ -47,6 +47,7 @@ def extract_of(dataset: str) -> list[dict]:
     return table.to_pylist()
 
 
+@pytest.mark.slow
 def test_audit_extract_and_shards_have_the_same_bytes_with_one_and_with_two_processes(small_line, monkeypatch) -> None:
     monkeypatch.setattr(release_module, "SHARD", 300)
     regrouped(RESTARTS, 3)
@@ -66,6 +67,7 @@ def test_audit_extract_and_shards_have_the_same_bytes_with_one_and_with_two_proc
     assert audit.rows == len(rows)
 
 
+@pytest.mark.slow
 def test_several_shards_are_one_dataset_for_all_who_read_it(small_line, monkeypatch, tmp_path) -> None:
     from datasets import load_dataset
 
@@ -102,6 +104,7 @@ def test_shards_end_where_row_groups_do_and_hold_no_more_than_they_may(small_lin
     assert 2 < len(bounds) < source.rows // 2
 
 
+@pytest.mark.slow
 def test_every_row_that_breaks_an_expectation_stands_in_the_extract_warnings_too(small_line) -> None:
     rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
     broken = [replace(row, completion=row.completion.replace("explore", "ponder"), critique="It ends in </s>.") for row in rows]
@@ -130,12 +133,14 @@ def test_every_row_that_breaks_an_expectation_stands_in_the_extract_warnings_too
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
 
 
+@pytest.mark.slow
 def test_an_extract_is_written_and_empty_where_nothing_fails(small_line) -> None:
     audit = release("distillation_r1", small_line.params)
     assert all(one.success for one in audit.findings)
     assert extract_of("distillation_r1") == []
 
 
+@pytest.mark.slow
 def test_a_table_in_memory_and_a_file_are_audited_alike(small_line, tmp_path) -> None:
     regrouped(RESTARTS, 5)
     background = gather("restarts_r1", small_line.params)
@@ -148,6 +153,7 @@ def test_a_table_in_memory_and_a_file_are_audited_alike(small_line, tmp_path) ->
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_null_in_one_part_of_many_is_found(small_line) -> None:
     table = pq.read_table(RESTARTS)
     records = table.to_pylist()
@@ -170,6 +176,7 @@ def test_characters_of_texts_lists_and_conversations_are_counted() -> None:
     assert columns_module.lengths(pa.array([[1, 2], []])).to_pylist() == [2, 0]
 
 
+@pytest.mark.slow
 def test_rows_that_nobody_named_are_not_kept_and_those_kept_are_what_they_were(small_line) -> None:
     path = storage.TABLES / "rollouts_r1.parquet"
     regrouped(path, 2)
@@ -189,6 +196,7 @@ def test_rows_that_nobody_named_are_not_kept_and_those_kept_are_what_they_were(s
         keep(Folder(Path("data/audits"), "w"), "rollouts", path, Rollout, ["nothing"], wanted)
 
 
+@pytest.mark.slow
 def test_what_is_kept_beside_the_audits_goes_with_the_process(small_line) -> None:
     release("restarts_r1", small_line.params)
     assert {path.name for path in storage.AUDITS.iterdir()} == {"restarts_r1.json", "restarts_r1.parquet"}

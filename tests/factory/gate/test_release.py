@@ -62,6 +62,7 @@ def test_every_dataset_of_the_line_passes(small_line) -> None:
         assert manifest["rows"] == audit.rows > 0
 
 
+@pytest.mark.slow
 def test_a_release_loads_with_datasets_and_has_the_same_bytes_twice(small_line) -> None:
     from datasets import load_dataset
 

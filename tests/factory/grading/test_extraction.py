@@ -256,6 +256,7 @@ def test_hostile_text_costs_bounded_time(number: int) -> None:
 
 @given(st.text(st.characters(), max_size=200) | st.text("\\boxed{}$()[]AB answer is:.#\n1,2|*'\"<>/", max_size=200), st.sampled_from(KINDS))
 @settings(max_examples=200)
+@pytest.mark.slow
 def test_no_text_raises(text: str, kind: AnswerKind) -> None:
     for answer in (text, f"The answer is {text}", f"\\boxed{{{text}}}"):
         extraction = extract(answer, ALL_RULES, kind)

@@ -72,7 +72,7 @@ def test_a_batch_of_hostile_answers_ends_in_time() -> None:
     assert {found.verdict for found in grades[:-1]} <= {"wrong", "unparsable", "timeout"}
     assert grades[-1].correct
     late = sum(found.verdict == "timeout" for found in grades)
-    assert spent < 10 + late * (SECONDS + 2)  # a worker that is killed is started again
+    assert spent < 60 + late * (SECONDS + 2)  # a worker that is killed is started again
 
 
 MEASURED = """
@@ -89,7 +89,7 @@ print(peak(resource.RUSAGE_SELF) - before, peak(resource.RUSAGE_CHILDREN))
 
 @pytest.mark.slow
 def test_memory_is_bounded() -> None:
-    ran = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, timeout=500, check=False)
     assert ran.returncode == 0, ran.stderr
     here, workers = map(int, ran.stdout.split())
     assert here < 150  # MB above what the imports take: some inputs have 100,000 to 1,000,000 characters

@@ -139,6 +139,7 @@ ANSWERS = st.text(st.characters(), max_size=60) | st.text("ABC()[]{}.,: tructfal
 
 @given(ANSWERS, ANSWERS)
 @settings(max_examples=200)
+@pytest.mark.slow
 def test_no_text_raises_and_every_comparison_is_symmetric(first: str, second: str) -> None:
     for kind, compare in zip(COMPARED, COMPARISONS, strict=True):
         verdict, reason = compare(first, second)

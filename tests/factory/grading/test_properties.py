@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def _verdict(gold: str, answer: str) -> str:
 
 @settings(max_examples=300)
 @given(answers)
+@pytest.mark.slow
 def test_an_answer_equals_itself(answer: str) -> None:
     assert clean_gold(answer, "math")[1] in ("", "the answer cannot be read: a division by zero")
     assert judge(answer, answer) == ("correct", "")
@@ -56,6 +58,7 @@ def test_an_answer_equals_itself(answer: str) -> None:
 
 @settings(max_examples=300)
 @given(answers, answers)
+@pytest.mark.slow
 def test_exchanging_gold_and_answer_changes_nothing(gold: str, answer: str) -> None:
     assert _verdict(gold, answer) == _verdict(answer, gold)
 
@@ -85,6 +88,7 @@ REWRITINGS = {
 
 @settings(max_examples=300)
 @given(answers, st.sampled_from(sorted(REWRITINGS)))
+@pytest.mark.slow
 def test_a_harmless_rewriting_changes_nothing(answer: str, name: str) -> None:
     assume(not unreadable(answer))
     written = REWRITINGS[name](answer)
@@ -93,6 +97,7 @@ def test_a_harmless_rewriting_changes_nothing(answer: str, name: str) -> None:
 
 @settings(max_examples=150)
 @given(expressions, expressions, expressions)
+@pytest.mark.slow
 def test_sums_and_products_commute(a: str, b: str, c: str) -> None:
     assume(not unreadable(f"({a}) + ({b})({c})"))  # 0/0 is nothing
     assert _verdict(f"({a}) + ({b})({c})", f"({c})({b}) + ({a})") in ("correct", "")
@@ -100,12 +105,14 @@ def test_sums_and_products_commute(a: str, b: str, c: str) -> None:
 
 @settings(max_examples=150)
 @given(expressions, st.integers(1, 99))
+@pytest.mark.slow
 def test_another_value_is_never_correct(a: str, n: int) -> None:
     assert _verdict(a, f"({a}) + {n}") in ("wrong", "", "unparsable")
 
 
 @settings(max_examples=400)
 @given(junk, junk, st.sampled_from(["number", "math", "choice", "label", "literal", "table", "text"]))
+@pytest.mark.slow
 def test_any_text_gets_a_verdict(gold: str, answer: str, kind: AnswerKind) -> None:
     if kind in ("number", "math"):
         assert _verdict(gold, answer) in ("correct", "wrong", "unparsable", "")

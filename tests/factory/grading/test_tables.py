@@ -89,6 +89,7 @@ CELLS = st.text(st.characters(), max_size=40) | st.text('ab1,2|-\t\n"%$. ', max_
 
 @given(CELLS, CELLS)
 @settings(max_examples=200)
+@pytest.mark.slow
 def test_no_text_raises_and_order_of_the_sides_does_not_matter(first: str, second: str) -> None:
     verdict, reason = compare_table(first, second)
     assert verdict == compare_table(second, first)[0]

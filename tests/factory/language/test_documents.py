@@ -86,6 +86,7 @@ PARTS = ["{", "}", "[", "]", '"', ",", ":", "\\", "\\frac", "\\n", "\\u", '{"a":
 
 @settings(max_examples=200)
 @given(st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=30).map("".join))
+@pytest.mark.slow
 def test_no_text_raises(text: str) -> None:
     assert all(isinstance(found, dict | list) for found in documents(text))
     assert all(isinstance(found, dict) for found in objects_in(text))

@@ -49,7 +49,7 @@ def test_every_set_asks_every_question(name: str) -> None:
 
 
 def test_a_folder_with_one_file_takes_the_others_from_instruct(folder: Path) -> None:
-    mine, instruct = Prompts(write(folder, "solve.j2", MINE)), Prompts("instruct")
+    mine, instruct = Prompts(write(folder, "solve.j2", MINE)), Prompts.of("instruct")
     assert mine.render("solve", problem="1 + 2?") == (Message("system", "You are terse."), Message("user", "1 + 2?"))
     assert mine.version("solve").startswith("mine/solve@")
     for question in VARIABLES.keys() - {"solve"}:
@@ -129,6 +129,7 @@ def test_a_text_is_said_as_it_is(text: str) -> None:
     assert Prompts.of("laptop").render("solve", problem=text) == (Message("user", f"{text}\nSolve:\n"),)
 
 
+@pytest.mark.slow
 def test_the_version_follows_the_content(folder: Path) -> None:
     first = Prompts.of(write(folder, "solve.j2", MINE))
     assert Prompts.of("mine") is first
@@ -150,14 +151,15 @@ def test_blocks_speak_in_the_files_order_and_a_silent_one_is_left_out(folder: Pa
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_file_that_speaks_of_json_can_ask_for_it(folder: Path) -> None:
-    assert [name for name in VARIABLES if Prompts("laptop").asks_json(name) and "json" not in VARIABLES[name]] == []
-    assert not any(Prompts("laptop").asks_json(name) for name in ("critique", "critique_again", "analyse"))
-    assert all(Prompts("instruct").asks_json(name) for name in ("critique", "critique_again", "analyse"))
+    assert [name for name in VARIABLES if Prompts.of("laptop").asks_json(name) and "json" not in VARIABLES[name]] == []
+    assert not any(Prompts.of("laptop").asks_json(name) for name in ("critique", "critique_again", "analyse"))
+    assert all(Prompts.of("instruct").asks_json(name) for name in ("critique", "critique_again", "analyse"))
     mine = Prompts(write(folder, "critique.j2", MINE))
     assert (mine.asks_json("critique"), mine.asks_json("analyse")) == (False, True)
 
 
 def test_a_value_that_is_not_given_is_an_error_of_ours() -> None:
     with pytest.raises(Exception, match="'problem' is undefined"):
-        Prompts("laptop").render("solve")
+        Prompts.of("laptop").render("solve")

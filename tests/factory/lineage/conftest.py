@@ -18,7 +18,7 @@ from factory.language.prompting import Prompts
 from factory.lineage.trace import Line
 from factory.schemas import OrmPair, Problem, Restart, Rollout, Template
 
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 ANSWERS = {"base": "12 + 7 = 18\n\\boxed{18}", "tuned": "12 + 7 = 19\n\\boxed{19}"}
 
 

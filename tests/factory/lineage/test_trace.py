@@ -58,6 +58,7 @@ def test_many_parents_are_counted_and_a_few_are_followed(traced_line: Any) -> No
     assert found.origin.more == {}
 
 
+@pytest.mark.slow
 def test_the_price_of_the_run_s_role_is_that_of_its_requests(traced_line: Any) -> None:
     found = trace(traced_line.line, traced_line.rollouts["base"][0])
     assert found.origin is not None
@@ -67,6 +68,7 @@ def test_the_price_of_the_run_s_role_is_that_of_its_requests(traced_line: Any) -
     assert other.origin.requests[0].dollars is None, "no role of the run has a price for this model"
 
 
+@pytest.mark.slow
 def test_stages_carry_params_and_say_whether_the_file_is_the_lock_s(traced_line: Any) -> None:
     base = traced_line.rollouts["base"][0]
     made = {stage.stage: stage for stage in trace(traced_line.line, base).stages}
@@ -85,6 +87,7 @@ def test_no_secret_is_shown(traced_line: Any) -> None:
     assert params["roles.generator.api_key_env"] == "MY_KEY", "the name of a variable is no secret"
 
 
+@pytest.mark.slow
 def test_the_revision_is_the_commit_of_the_lock(traced_line: Any) -> None:
     found = trace(traced_line.line, traced_line.pair)
     revision, _, date = found.revision.partition(" ")
@@ -122,6 +125,7 @@ def test_a_released_row_names_its_dataset_audit_and_the_models_trained_on_it(tra
     assert dataset.trained == ("data/models/policy_tuned",)
 
 
+@pytest.mark.slow
 def test_a_publication_counts_for_the_datasets_that_it_holds(traced_line: Any) -> None:
     assert trace(traced_line.line, traced_line.restart).published == {}
     told = {"repo": "org/coat", "commit": "c0ffee", "datasets": {"restarts_tuned": "0" * 64, "plans": "1" * 64}}

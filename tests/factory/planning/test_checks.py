@@ -34,6 +34,7 @@ def context(folder: Path, tokens: int) -> None:
     (folder / "config.json").write_text(json.dumps({"max_position_embeddings": tokens}))
 
 
+@pytest.mark.slow
 def test_a_profile_that_can_run_has_no_fault(words: Path, written: Written, document: dict[str, Any]) -> None:
     context(words, 4000)
     found = checked(written(document))
@@ -42,6 +43,7 @@ def test_a_profile_that_can_run_has_no_fault(words: Path, written: Written, docu
     assert summary(found) == f"{len(found)} checks: {len(found)} ok"
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_the_context_is_said_with_the_numbers(words: Path, written: Written, document: dict[str, Any]) -> None:
     """82 letters of a problem's text and of `Solve:` with the two marks, and 304 tokens of an answer, in a context of 350."""
     context(words, 350)
@@ -55,6 +57,7 @@ def test_what_does_not_fit_the_context_is_said_with_the_numbers(words: Path, wri
     assert finding.remedy.startswith(f"lower rollouts.sampling.max_tokens to {350 - longest}")
 
 
+@pytest.mark.slow
 def test_all_faults_of_a_profile_are_found_at_once(words: Path, written: Written, document: dict[str, Any]) -> None:
     context(words, 4000)
     document["problems"]["sources"][0]["columns"]["problem"] = "text"
@@ -76,6 +79,7 @@ def test_params_that_do_not_agree_are_the_only_finding(written: Written, documen
     assert "unknown key rollouts.sample, did you mean samples?" in finding.said
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_had_leaves_its_tokens_uncounted(written: Written, document: dict[str, Any]) -> None:
     document["adoption"]["base"] = "org/model@1234567"
     found = checked(written(document))

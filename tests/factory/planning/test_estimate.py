@@ -55,6 +55,7 @@ def test_prices_make_dollars_of_the_roles_that_have_one(project: Path, written: 
     assert of(plan, "rollouts@base").dollars is None
 
 
+@pytest.mark.slow
 def test_the_stores_answers_of_that_stage_and_model_are_better_than_assumptions(
     project: Path, written: Written, document: dict[str, Any]
 ) -> None:  # fmt: skip
@@ -83,6 +84,7 @@ def test_the_stores_answers_of_that_stage_and_model_are_better_than_assumptions(
     assert again.tokens_out / again.requests == FILLED * document["plans"]["labeller"]["max_tokens"]
 
 
+@pytest.mark.slow
 def test_a_stage_has_run_with_these_params_when_the_lock_says_so_and_its_outs_are_here(project: Path, document: dict[str, Any]) -> None:
     roles = {f"roles.{name}": document["roles"][name] for name in ("labeller", "inference")}
     samplings = {f"trajectories.{name}": document["trajectories"][name] for name in ("planner", "inference")}

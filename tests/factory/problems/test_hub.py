@@ -54,6 +54,7 @@ def test_a_dataset_with_several_configurations_names_them(tmp_path: Path) -> Non
     assert "Unknown split" in refuse(two, hub_config="main", hub_split="test")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     types = folder(tmp_path / "types", {"train-1.jsonl": [ROW], "train-2.jsonl": [{"question": "Two?", "answer": [1, 2]}]})
     assert "types@main cannot be loaded: its files do not hold the same columns and types" in refuse(types)

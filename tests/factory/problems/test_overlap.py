@@ -73,6 +73,7 @@ def test_answers_that_tell_something(first: str, second: str, agree: bool | None
     assert answers_agree(second, first) is agree
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_finds_the_same(benchmark: Benchmark) -> None:
     texts = [(RENAMED, "60"), (QUESTION, ""), ("Farm 3 has 12 cows and 73 hens. How many animals are there?", "85"), ("How?", "1")] * 3
     batches = [texts[:5], texts[5:6], texts[6:]]

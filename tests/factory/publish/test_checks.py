@@ -78,12 +78,14 @@ def test_what_may_not_be_published_is_refused_and_nothing_is_sent(line, hub, cas
     ("stage", "dataset"),
     [("release@plans_sft", "plans_sft"), ("rollouts@r1", "orm_pairs_r1"), ("problems", "corpus"), ("ppo@r1", "distillation_r1")],
 )
+@pytest.mark.slow
 def test_a_dataset_is_stale_when_anything_that_it_came_out_of_is(line, hub, stage: str, dataset: str) -> None:
     with pytest.raises(GateError, match=rf"^dataset {dataset} is stale: {stage} would run again; `dvc repro release@{dataset}` first$"):
         line.send(stale=lambda: {stage})
     assert hub.log == []
 
 
+@pytest.mark.slow
 def test_what_no_dataset_came_out_of_may_be_stale(line, hub) -> None:
     (outcome,) = line.send(stale=lambda: {"evaluate", "report", "planner_adjust"})
     assert outcome.commit == hub.repos["org/coat"].branches["main"]
@@ -98,6 +100,8 @@ def test_folders_of_an_earlier_line_are_left_out(line, hub) -> None:
     assert {path.split("/")[1] for path in hub.files("org/coat") if path.startswith("data/")} == set(line.params.datasets)
 
 
+
+@pytest.mark.slow
 def test_a_stale_or_unknown_model_is_refused(line, hub) -> None:
     with pytest.raises(GateError, match="model planner_dpo is stale: planner_dpo would run again"):
         line.send(models=("planner_dpo",), stale=lambda: {"planner_dpo"})

@@ -39,6 +39,7 @@ def test_few_small_files_go_as_they_passed_the_gate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [1, 3])
+@pytest.mark.slow
 def test_a_large_one_is_cut_into_a_power_of_two_by_id_and_loses_nothing(tmp_path: Path, files: int) -> None:
     item = made(tmp_path / "a", range(ROWS), files)
     shards = shards_of(item, tmp_path / "staging", aim=500_000)

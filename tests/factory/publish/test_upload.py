@@ -91,6 +91,7 @@ def test_a_dry_run_compares_and_writes_nothing(line, hub: HubServer) -> None:
     assert Path("data/published.json").read_bytes() == published
 
 
+@pytest.mark.slow
 def test_a_dry_run_without_a_hub_shows_what_it_would_send_and_says_so(line, hub: HubServer) -> None:
     hub.__exit__()
     (outcome,) = line.send(dry=True)
@@ -155,6 +156,7 @@ def test_a_failing_upload_is_sent_again(line, hub: HubServer, part: str, status:
     assert len(hub.received) == len(set(hub.received))
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_lost_makes_no_second_commit(line, hub: HubServer) -> None:
     hub.faults.append(Fault("POST", "/commit/", lost=True))
     (outcome,) = line.send()

@@ -77,7 +77,7 @@ def main(page: str, folder: str, scheme: str, widths: list[int]) -> None:
     view.setPage(Page(view))
     view.page().setUrlRequestInterceptor(listener)
 
-    def wait(start, seconds: float = 30):
+    def wait(start, seconds: float = 120):
         """What `start` hands to the function that it is given."""
         loop, found = QEventLoop(), []
         QTimer.singleShot(int(seconds * 1000), loop.quit)

@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import chdir
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,16 +32,24 @@ def git(*words: str) -> str:
     return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], check=True, capture_output=True, text=True).stdout
 
 
-def commit(message: str, repo: Repo) -> None:
+def commit(message: str) -> None:
     """What a run of the line leaves: outs in the cache, hashes in dvc.lock, both metrics and lock in git."""
-    repo.commit(force=True)
+    with Repo(".") as repo:
+        repo.commit(force=True)
     git("add", "-A")
     git("commit", "-qm", message)
 
 
-@pytest.fixture
-def repository(small_line):
-    """A line of two stages whose tables are outs: its first revision committed, and then changed."""
+@pytest.fixture(scope="module")
+def committed(written_line, tmp_path_factory):
+    """A line of two stages whose tables are outs, its first revision committed; and its params."""
+    folder = tmp_path_factory.mktemp("committed")
+    shutil.copytree(written_line.root, folder, dirs_exist_ok=True)
+    with chdir(folder):
+        return folder, commit_first()
+
+
+def commit_first() -> dict:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     names = (*(f"restarts_{name}" for name in params["rounds"]), "demonstrations")
     for name in names:
@@ -65,10 +75,19 @@ def repository(small_line):
     metrics = {"models": {"base": {"heldout": {"pass@1": 0.4, "ci95": [0.3, 0.5], "n": 10, "groups": {}}}}}
     Path("data/evaluation/metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     git("init", "-q", ".")
-    with Repo.init(".") as repo:
-        repo.config["core"]["analytics"] = False
-        commit("first", repo)
-        yield small_line, params, repo
+    with Repo.init(".") as repo, repo.config.edit() as config:
+        config["core"]["analytics"] = False
+    commit("first")
+    return params
+
+
+@pytest.fixture
+def repository(committed, written_line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A copy of that repository for one test."""
+    folder, params = committed
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return written_line, deepcopy(params)
 
 
 def changed(params: dict) -> None:
@@ -94,8 +113,9 @@ def row(rows: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
     return next(line for line in rows if line[0] == name)
 
 
+@pytest.mark.slow
 def test_rows_yields_rejects_metrics_and_params_that_differ(repository) -> None:
-    line, params, _ = repository
+    line, params = repository
     changed(params)
     sections = {section.title: section for section in against_sections(load(), Revision.of("HEAD"))}
     assert list(sections) == ["What changed", "Rows", "Yields", "Rejects", "Tables", "Metrics", "Params"]
@@ -127,12 +147,13 @@ def test_against_itself_nothing_differs(repository) -> None:
     assert [block.text.split(":")[0] for block in rows.blocks] == ["Row for row the same"]
 
 
+@pytest.mark.slow
 def test_stages_say_whether_code_params_or_data_changed(repository) -> None:
-    _, params, repo = repository
+    _, params = repository
     changed(params)
     params["seed"] = 2
     Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    commit("second", repo)
+    commit("second")
     sections = {section.title: section for section in against_sections(load(), Revision.of("HEAD~1"))}
     (table,) = tables(sections["Stages"])
     assert row(table.rows, "restarts@r1") == ("restarts@r1", "", "seed", "", "data/tables/restarts_r1.parquet")
@@ -146,7 +167,7 @@ def test_a_table_that_only_one_side_has(repository) -> None:
 
 
 def test_the_command_writes_a_page_and_says_the_same_on_the_terminal(repository) -> None:
-    _, params, _ = repository
+    _, params = repository
     changed(params)
     done = CliRunner().invoke(app, ["report", "--against", "HEAD", "--out", "compared"])
     assert done.exit_code == 0, done.output
@@ -159,6 +180,7 @@ def test_the_command_writes_a_page_and_says_the_same_on_the_terminal(repository)
     assert git("status", "--porcelain", "--", "data").split() == ["M", "data/evaluation/metrics.json"]  # nothing was checked out
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_said_with_what_to_do(repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="nonsense is no revision of git here"):
         Revision.of("nonsense")

@@ -36,7 +36,7 @@ pytestmark = [
 def looked_at(folder: Path, scheme: str) -> dict:
     done = subprocess.run(
         [sys.executable, str(PROGRAM), str(folder / "index.html"), str(folder), scheme, json.dumps(WIDTHS)], capture_output=True, text=True,
-        check=False, timeout=120,
+        check=False, timeout=500,
     )  # fmt: skip
     if "ImportError" in done.stderr and "cannot open shared object" in done.stderr:
         pytest.skip(f"Qt's Chromium lacks a library of the system: {done.stderr.strip().splitlines()[-1]}")

@@ -17,6 +17,7 @@ def pages(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_every_audited_dataset_has_a_page_that_fetches_nothing(small_line) -> None:
     small_line.change("restarts_r1", Restart, prefix="9 + 9 = $99 {x} <b>\n<|reflect|>")
     with pytest.raises(GateError):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from factory import storage
 from factory.gate.release import release
@@ -35,6 +36,7 @@ def kinds(blocks: list) -> list[str]:
     return [block.kind for block in blocks]
 
 
+@pytest.mark.slow
 def test_a_dataset_of_the_line_in_reading_order(small_line) -> None:
     release("restarts_r1", small_line.params)
     path = storage.TABLES / "restarts_r1.parquet"

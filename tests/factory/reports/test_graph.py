@@ -32,6 +32,7 @@ def dvc_edges() -> dict[str, set[str]]:
         return edges
 
 
+@pytest.mark.slow
 def test_the_graph_is_that_of_dvc() -> None:
     graph = line_graph(load(ROOT / "params.yaml"), ROOT / "dvc.yaml")
     assert {title: set(sources) for title, sources in graph.edges.items()} == dvc_edges()

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 from fault_server import Fault, FaultServer
 from served import reply
 
-PROMPTS = Prompts("instruct")
+PROMPTS = Prompts.of("instruct")
 LIMITS = Grading(rules=["box"], seconds=5, memory_mb=1024, workers=1)  # each worker loads SymPy
 KNOWN = [  # (gold, answer, ours, Math-Verify's)
     (r"1-\frac{1}{\mathrm{e}}", r"1+\frac{1}{\mathrm{e}}", "wrong", "correct"), ("1/3", "0.333333", "wrong", "correct"),
@@ -96,6 +96,7 @@ class TestTheSample:
         larger = second_opinions(self.ATTEMPTS, LIMITS, most=9)
         assert larger.found[:6] == some.found
 
+    @pytest.mark.slow
     def test_counts_rows_without_an_answer_and_verdicts_that_have_changed(self) -> None:
         attempts = [
             Attempt("7", "7", "number", verdict="correct"), Attempt("7", "7", "number", verdict="wrong"), Attempt("7", "7", "number"),
@@ -109,6 +110,7 @@ class TestTheSample:
             "1 rows have another verdict on record than the grader gives now."
         )
 
+    @pytest.mark.slow
     def test_golds_in_a_solution_are_extracted(self) -> None:
         (row,) = second_opinions([Attempt(r"So it is \boxed{7}.", "7", "math")], LIMITS).found
         assert (row.gold, row.ours, row.mathverify) == ("7", "correct", "correct")

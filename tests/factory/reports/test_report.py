@@ -40,6 +40,13 @@ class Tags(HTMLParser):
         self.seen.append((tag, dict(attrs)))
 
 
+def only(*names: str) -> None:
+    """All other tables go: a section for each of the line's forty is not what every test is about."""
+    for path in storage.TABLES.glob("*.parquet"):
+        if path.stem not in names:
+            path.unlink()
+
+
 def answers(line, model: str, right: int, arm: str = "policy") -> list[Answer]:
     rows = []
     for number, problem in enumerate(row for row in line.problems if row.split in ("heldout", "unseen")):
@@ -105,15 +112,14 @@ def test_the_report_has_every_part_that_has_run(small_line) -> None:
 
 
 def test_a_report_of_nothing_but_problems(small_line) -> None:
-    for path in storage.TABLES.glob("*.parquet"):
-        if path.stem != "problems":
-            path.unlink()
+    only("problems")
     assert [section.title for section in sections_of(small_line.params)] == ["The line", "Tables", "World"]
     elsewhere = small_line.params.problems.model_copy(update={"world": None})
     params = small_line.params.model_copy(update={"problems": elsewhere})
     assert [section.title for section in sections_of(params)] == ["The line", "Tables"]
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing_and_runs_nothing(small_line) -> None:
     small_line.change("demonstrations", Demonstration, completion=f"{ATTACK}\n<img src=x onerror=alert(1)>", critique=ATTACK)
     evaluated(small_line)
@@ -129,6 +135,7 @@ def test_the_page_loads_nothing_and_runs_nothing(small_line) -> None:
     assert {attrs["href"].removeprefix("#") for tag, attrs in tags if tag == "a"} <= ids
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes(small_line) -> None:
     evaluated(small_line)
     shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
@@ -139,9 +146,7 @@ def test_the_same_data_give_the_same_bytes(small_line) -> None:
 
 def test_a_line_that_has_half_run_shows_what_is_there(small_line) -> None:
     shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
-    for path in storage.TABLES.glob("*.parquet"):
-        if path.stem not in ("problems", "corpus", "rollouts_base"):
-            path.unlink()
+    only("problems", "corpus", "rollouts_base")
     sections = {section.title: section for section in sections_of(small_line.params)}
     picture = sections["The line"].blocks[0]
     assert isinstance(picture, Figure)
@@ -283,6 +288,7 @@ def test_published_labels_beside_our_verdicts(small_line) -> None:
         ("175b", True, "wrong", False),
         ("6b", True, "correct", True),
     ]
+    only("problems", "rollouts_base")
     titles = {section.title: section for section in sections_of(small_line.params, found)}
     assert re.match(r"1 of 2 published labels agree", titles["Grading"].blocks[0].text)
     assert len(titles["Grading"].blocks[2].rows) == 1
@@ -299,6 +305,7 @@ def test_two_models_that_wrote_the_same_are_both_counted(small_line) -> None:
 
 
 def test_an_unreadable_metrics_file_is_one_line(small_line) -> None:
+    only("problems")
     path = Path("data/evaluation/metrics.json")
     path.parent.mkdir(parents=True)
     path.write_text("{", encoding="utf-8")

@@ -15,7 +15,7 @@ from factory.engines.requests import StoredEngine
 from factory.engines.store import Store
 from factory.params import Requests, Role
 
-SETTINGS = Requests(timeout=2, retries=0, max_failed_share=1.0)
+SETTINGS = Requests(timeout=20, retries=0, max_failed_share=1.0)
 
 
 class Labeller(FaultServer):

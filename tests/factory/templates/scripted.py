@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from factory.templates.adjusting import prompts_of
 from factory.templates.lookup import Lookup
 from factory.templates.solver import Settings, Solver, Voice
 
-SETTINGS = Requests(timeout=2, retries=0, max_failed_share=1.0)
+SETTINGS = Requests(timeout=20, retries=0, max_failed_share=1.0)
 PROBLEM = "Tom has 3 boxes of 4 apples. He eats 2. How many apples has he now?"
 ASKED = {  # a question by its last words
     "Which template solves this problem?": "propose",
@@ -63,14 +64,20 @@ class ScriptedServer(FaultServer):
         return sum(name == question for name, _ in self.asked)
 
 
+@lru_cache
+def looked_up(templates: tuple[Template, ...]) -> Lookup:
+    """Its index, made once for all tests."""
+    return Lookup(templates)
+
+
 def solver(
     server: FaultServer, store: Store, templates: Sequence[Template], *, adjusts: bool = False, **settings: Any
 ) -> tuple[Solver, Callable[[], None]]:
     """The loop with every role on the server, and what closes it; `adjusts`: with a trained planner and evaluator."""
     role = Role(engine="openai", model="m@1", base_url=server.url, concurrency=4)
     engine = StoredEngine(OpenAIEngine(role, SETTINGS), store, "solve")
-    prompts = Prompts("instruct")
+    prompts = Prompts.of("instruct")
     planner, inference = Voice("labeller", engine, prompts), Voice("inference", engine, prompts)
     watching = Voice("evaluator", engine, prompts_of("instruct")) if adjusts else planner
     plans_with = "plan" if adjusts else "propose"
-    return Solver(planner, watching, inference, Lookup(templates), Settings(**settings), plans_with, adjusts), engine.close
+    return Solver(planner, watching, inference, looked_up(tuple(templates)), Settings(**settings), plans_with, adjusts), engine.close

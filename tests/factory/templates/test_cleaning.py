@@ -103,6 +103,7 @@ def test_any_value_has_lines():
     assert line_of("**a**\n b", Counter()) == "a b"
 
 
+@pytest.mark.slow
 def test_long_texts_cost_little():
     start = time.process_time()
     for piece in ("Step 1: ", "**", "(", "\\n", "Method 1 ", "[a] ", "- ", "1. "):

@@ -25,6 +25,7 @@ def test_a_finding_of_the_lint_quarantines_what_solves_everything(planner_kit):
 
 
 @pytest.mark.parametrize(("least", "status"), [(0.6, "accepted"), (0.8, "quarantined")])
+@pytest.mark.slow
 def test_an_imported_template_is_judged_as_an_induced_one(planner_kit, tmp_path, least, status):
     """Both are right once of four: 1 of 4 has the interval [.05, .70]. By the plain rate the imported one would fall at .6 too."""
     problems = [planner_kit.problem(f"Tom has {n}. Tom gets 7.", "+") for n in range(12, 16)]

@@ -53,6 +53,7 @@ def test_points_and_answers():
     assert not unreached("Half of it.\nAnswer: x > 3", "x > 3")
 
 
+@pytest.mark.slow
 def test_long_texts_cost_little():
     start = time.process_time()
     for piece in ("1 = ", "1 + 1 = 3 ", "((((", "\\frac{1}{2} = ", "= = "):

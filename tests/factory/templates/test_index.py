@@ -94,6 +94,7 @@ def test_it_abstains_where_little_of_the_query_is_matched(index):
     assert 0 < index.search(query, confident=0)[0].confidence < CONFIDENT
 
 
+@pytest.mark.slow
 def test_more_templates_do_not_change_whether_a_sound_query_is_answered(library):
     for copies in (1, 40):
         rows = [replace(row, id=f"{row.id}{n}", name=f"{row.name} {n}") for row in library for n in range(copies)]

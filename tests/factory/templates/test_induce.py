@@ -192,6 +192,7 @@ def test_imported_templates_lend_their_tags(planner_kit):
     assert all(flat(request.prompt).endswith("wherever it fits: borrowed") for request in labeller.asked)
 
 
+@pytest.mark.slow
 def test_one_pattern_by_the_labellers_word_is_one_template_with_all_its_support(planner_kit):
     def labels(request):
         return "yes" if "same pattern?" in flat(request.prompt) else planner_kit.analyse(request)

@@ -45,5 +45,5 @@ def test_what_is_no_plan(planner_kit, text, reason):
 
 def test_the_guided_prompt_lists_the_steps_in_the_plans_order(planner_kit):
     plan = [planner_kit.template("take away"), planner_kit.template("put together", steps=("A.", "B."))]
-    prompt = guided_prompt(Prompts("laptop"), "Tom has 12.", plan)
+    prompt = guided_prompt(Prompts.of("laptop"), "Tom has 12.", plan)
     assert flat(prompt) == "Tom has 12.\nTemplates:\ntake away: Take away the next number.\nput together: A. B.\nSolve:\n"

@@ -39,6 +39,7 @@ def test_build_and_ask_in_sql(tmp_path, released):
     assert [file.name for file in tmp_path.iterdir() if "duckdb" in file.name] == ["library.duckdb"]
 
 
+@pytest.mark.slow
 def test_the_file_answers_as_an_index_in_memory_does(tmp_path, released, planner_kit):
     path = tmp_path / "library.duckdb"
     build_library(released, path)
@@ -60,6 +61,7 @@ def test_sql_finds_the_tokens_that_python_finds(tmp_path):
     assert terms("multiplied multiplying") == terms("multiplies multiply")
 
 
+@pytest.mark.slow
 def test_an_old_reader_works_on_while_a_new_library_is_put_in_place(tmp_path, released, planner_kit):
     path = tmp_path / "library.duckdb"
     build_library(released, path)

@@ -82,6 +82,7 @@ def test_long_steps_of_numbers_cost_little(planner_kit):
     assert time.process_time() - start < 5
 
 
+@pytest.mark.slow
 def test_near_duplicate_names_and_entries_that_retrieve_another(planner_kit):
     library = [planner_kit.template(id="a"), planner_kit.template(id="b", name="put togethers", tags=("more",))]
     assert [(f.name, f.blocking, f.code, f.other) for f in lint_library(library)] == [("put togethers", True, "duplicate", "a")]

@@ -145,6 +145,7 @@ def test_what_only_looks_like_a_direction(first, second):
     assert together((first, "algebra"), (second, "algebra"))
 
 
+@pytest.mark.slow
 def test_no_two_strategies_of_the_world_merge():
     strategies = [analysis(strategy.name, ",".join(strategy.tags)) for strategy in STRATEGIES.values()]
     generator = random.Random(1)
@@ -199,6 +200,7 @@ def test_groups_do_not_depend_on_the_order_and_equal_names_are_one(pairs, genera
     assert len({item.name for item in united}) == len(set(numbers))
 
 
+@pytest.mark.slow
 def test_a_group_goes_under_its_most_frequent_name_and_is_no_chain():
     names = ["law of sines", "the sine law", "the sine law", "sines law method", "law of cosines"]
     assert [item.name for item in unite([analysis(name, "triangle") for name in names])] == ["the sine law"] * 4 + ["law of cosines"]
@@ -229,6 +231,7 @@ def test_merge_takes_the_majority_and_breaks_ties_by_text():
     assert merge(apart).tags == ("more",)  # none in half of them: the most frequent one, never none
 
 
+@pytest.mark.slow
 def test_many_names_are_many_groups():
     words = [f"word{number}" for number in range(3_000)] + ["sum", "area", "law", "sine", "triangle", "circle", "number"]
     generator = random.Random(1)

@@ -48,6 +48,7 @@ def test_a_merge_by_names_is_recorded(tmp_path, planner_kit) -> None:
     assert {record.gone_name, record.kept_name} == {"comparing the two dates", "compare two dates"}
 
 
+@pytest.mark.slow
 def test_one_pattern_keeps_the_best_supported_wording(tmp_path, planner_kit) -> None:
     with labeller(tmp_path, same) as (engine, _):
         analyses, records = united_patterns(NAMED, engine, by(planner_kit, by="labeller"))
@@ -62,6 +63,7 @@ def test_one_pattern_keeps_the_best_supported_wording(tmp_path, planner_kit) -> 
     assert len(set(merged.request_ids)) == 2
 
 
+@pytest.mark.slow
 def test_every_refusal_is_recorded_with_its_score(tmp_path, planner_kit) -> None:
     with labeller(tmp_path, same) as (engine, server):
         _, records = united_patterns(NAMED, engine, by(planner_kit, by="labeller"))
@@ -72,12 +74,14 @@ def test_every_refusal_is_recorded_with_its_score(tmp_path, planner_kit) -> None
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
+@pytest.mark.slow
 def test_the_index_bounds_what_is_asked(tmp_path, planner_kit, most: int) -> None:
     with labeller(tmp_path, same) as (engine, server):
         _, records = united_patterns(NAMED, engine, by(planner_kit, by="labeller", candidates=most, orders=1))
     assert len(server.asked) == len(records) <= 4 * most
 
 
+@pytest.mark.slow
 def test_the_order_of_the_analyses_changes_nothing(tmp_path, planner_kit) -> None:
     shuffled = NAMED[:]
     random.Random(5).shuffle(shuffled)

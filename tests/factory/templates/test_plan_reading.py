@@ -159,6 +159,7 @@ PIECES = st.sampled_from([
 
 @given(st.lists(PIECES | st.text(max_size=5), max_size=30).map("".join))
 @settings(max_examples=300)
+@pytest.mark.slow
 def test_any_text_is_a_plan_or_a_plan_error(text):
     try:
         found = plan_lines(text)

@@ -15,7 +15,7 @@ from factory.templates.plans import check_form, draw_train, plan_examples
 
 def test_structure_has_accepted_templates_only(planner_kit):
     library = [*planner_kit.library(), planner_kit.template("other", status="quarantined"), planner_kit.template("old", status="retired")]
-    rows = structure_examples(library, Prompts("laptop"))
+    rows = structure_examples(library, Prompts.of("laptop"))
     assert len(rows) == 3
     row = next(row for row in rows if "put together" in flat(row.prompt))
     assert row.prompt == said("user", "Name: put together\nTags: add, gain\nDescribe:\n")
@@ -119,6 +119,7 @@ def test_a_problem_that_no_plan_solves_teaches_nothing(planner_kit):
     assert '"take away (subtract, loss)": 0.0' in rejects[0].row
 
 
+@pytest.mark.slow
 def test_a_later_planner_learns_of_the_plans_that_the_one_before_it_proposes(planner_kit):
     """It is asked for a plan of the problem, as it was trained to, without templates to choose from; inexact names become the library's."""
     problems = [planner_kit.problem(f"Tom has {n} apples. Tom gets 7.", "+") for n in (11, 12)]

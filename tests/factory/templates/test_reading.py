@@ -200,6 +200,7 @@ PIECES = st.sampled_from([
 
 @given(st.lists(PIECES | st.text(max_size=5), max_size=40).map("".join))
 @settings(max_examples=300)
+@pytest.mark.slow
 def test_any_text_is_an_analysis_or_an_analysis_error(text):
     try:
         found = parse_analysis(text)

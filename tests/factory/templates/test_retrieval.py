@@ -29,7 +29,7 @@ def test_an_exact_name_is_found_and_a_near_one_refused(planner_kit):
 
 def test_without_retrieval_the_inference_model_reads_names_and_tags_alone(planner_kit):
     plan = parse_plan(PLAN, planner_kit.library(), retrieval="none")
-    prompt = guided_prompt(Prompts("laptop"), "Tom has 3.", plan)
+    prompt = guided_prompt(Prompts.of("laptop"), "Tom has 3.", plan)
     assert prompt == said("user", "Tom has 3.\nTemplates:\nPut togethers (add, gain): \ntake away (loss): \nSolve:\n")
     assert plan_text(plan) == PLAN
     assert plan_lines(plan_text(plan)) == [("Put togethers", ("add", "gain")), ("take away", ("loss",))]
@@ -39,7 +39,7 @@ def test_without_retrieval_the_inference_model_reads_names_and_tags_alone(planne
 
 
 def test_retrieval_changes_no_prompt_of_a_template_with_steps(planner_kit):
-    assert "take away: Take away the next number.\n" in guided_prompt(Prompts("laptop"), "?", planner_kit.library())[0].content
+    assert "take away: Take away the next number.\n" in guided_prompt(Prompts.of("laptop"), "?", planner_kit.library())[0].content
 
 
 def test_trajectories_are_rewarded_by_names_alone_where_retrieval_is_off(planner_kit):
@@ -63,10 +63,10 @@ def test_every_arm_of_the_evaluation_can_do_without_the_librarys_text(planner_ki
     library = arms.without_text(planner_kit.library())
     problem = planner_kit.problem("Tom has 12. Tom gets 7.", "+", "heldout")
     engine = planner_kit.RuleEngine(lambda request: "put together (sum)")
-    (plan,) = arms.planned(engine, [problem], library, 40, Prompts("laptop"), "none")
+    (plan,) = arms.planned(engine, [problem], library, 40, Prompts.of("laptop"), "none")
     assert [(row.name, row.tags, row.steps) for row in plan.templates] == [("put together", ("sum",), ())]
     asked = planner_kit.RuleEngine(lambda request: r"\boxed{19}")
-    arms.follow(asked, "random_template", arms.random_plans([problem], library, 1), 40, Prompts("laptop"), SHARED)
+    arms.follow(asked, "random_template", arms.random_plans([problem], library, 1), 40, Prompts.of("laptop"), SHARED)
     assert "number." not in str(asked.asked[0].prompt)
 
 

@@ -42,6 +42,7 @@ def test_no_queries_and_no_documents():
     assert similar_texts(["Tom"], {}, 3) == [[]]
 
 
+@pytest.mark.slow
 def test_every_query_of_a_batch_gets_what_it_gets_alone():
     queries = list(DOCUMENTS.values())
     assert similar_texts(queries, DOCUMENTS, 3) == [similar_texts([query], DOCUMENTS, 3)[0] for query in queries]

@@ -10,7 +10,7 @@ from factory.templates.structure import report, spans_of, split_templates
 
 
 def rows_of(kit, count: int):
-    return structure_examples([kit.template(f"t{number}") for number in range(count)], Prompts("laptop"))
+    return structure_examples([kit.template(f"t{number}") for number in range(count)], Prompts.of("laptop"))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_the_draw_is_the_seeds_and_does_not_depend_on_the_order(planner_kit):
 
 
 def test_the_loss_is_on_description_and_scope_and_not_on_the_words_that_introduce_them(planner_kit):
-    (row,) = structure_examples([planner_kit.template("put together")], Prompts("laptop"))
+    (row,) = structure_examples([planner_kit.template("put together")], Prompts.of("laptop"))
     edges = spans_of(row.completion)
     assert [row.completion[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)] == ["Add what comes in.", "There is a gain."]
 

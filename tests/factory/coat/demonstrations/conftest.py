@@ -19,7 +19,7 @@ from factory.language.prompting import Prompts
 from factory.params import Demonstrations, Sampling
 from factory.schemas import Problem, Rollout
 
-PROMPTS = Prompts("laptop")
+PROMPTS = Prompts.of("laptop")
 TEXT = "Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?"
 SAMPLING = Sampling(temperature=0.2, top_p=1.0, max_tokens=48)
 SETTINGS = Demonstrations(

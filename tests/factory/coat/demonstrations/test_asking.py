@@ -14,7 +14,7 @@ from factory.language.conversation import flat
 from factory.language.prompting import Prompts
 from factory.schemas import Problem
 
-INSTRUCT = Prompts("instruct")
+INSTRUCT = Prompts.of("instruct")
 STEPS = ("She walks there.\n", "So she is late: \\boxed{no}")
 
 

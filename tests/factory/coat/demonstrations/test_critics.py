@@ -240,6 +240,7 @@ def test_a_right_step_is_approved_in_the_words_of_its_kind(coat_kit, family: str
     assert verification_fault(VerifyAsk(problem, ("12 + 7 = 19",), ("k",)), Remark(said)) is None
 
 
+@pytest.mark.slow
 def test_the_reference_critic_finds_the_worlds_mistakes_without_leaking() -> None:
     """Mistakes of every family, drawn by the world itself: the step that is named is the one where the mistake was made."""
     world, rng = World(train=1, dev=1, heldout=1, unseen=1, max_steps=4, max_number=99), random.Random(3)

@@ -13,7 +13,7 @@ from factory.language.prompting import VARIABLES, Prompts
 from factory.schemas import Conversation
 
 GOLDEN = Path(__file__).parents[3] / "golden/prompts"
-LAPTOP, INSTRUCT = Prompts("laptop"), Prompts("instruct")
+LAPTOP, INSTRUCT = Prompts.of("laptop"), Prompts.of("instruct")
 PROBLEM = "Tom had 12 apples. Then he found 7 and lost 4. How many apples does Tom have now?"
 GOLD = "12 + 7 = 19\n19 - 4 = 15\n\\boxed{15}"
 CRITIQUE = "In Step 2: do not add 4."

@@ -28,7 +28,7 @@ def plain(kit, number: int, critic: str | None = None, type: str = "III-I") -> D
 
 
 def select(drafts: list[Draft], scorer: LengthScorer | None = None, share: float = 1.0):
-    return accepted(drafts, scorer, max_reference_share=share, seed=1, round="base", model="base@1", versions=Prompts("laptop").version)
+    return accepted(drafts, scorer, max_reference_share=share, seed=1, round="base", model="base@1", versions=Prompts.of("laptop").version)
 
 
 def test_at_most_keep_of_each_sign_and_distinct_texts(coat_kit) -> None:

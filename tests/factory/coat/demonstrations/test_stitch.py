@@ -1,5 +1,6 @@
 """Stitching: the text to the letter, and wrong spans that cut out the wrong attempts and nothing else."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,7 @@ def test_names_keep_their_capital_behind_a_lead_in() -> None:
 
 
 @given(st.lists(LINE, min_size=1, max_size=4), LINE, LINE, st.lists(LINE, min_size=1, max_size=4))
+@pytest.mark.slow
 def test_spans_cut_out_exactly_the_wrong_attempt(wrong: list[str], statement: str, hint: str, right: list[str]) -> None:
     made = Trajectory().attempt(wrong, wrong_from=0).correct("But wait:", statement, "This time,", hint).attempt([*right, "\\boxed{1}"])
     start, end = made.wrong_spans

@@ -47,6 +47,7 @@ def test_disjoint_from_every_split(texts: list[CorpusText], problems: list[Probl
     assert not unseen & {text.family for text in texts}
 
 
+@pytest.mark.slow
 def test_every_role_in_its_share_and_families_balanced(texts: list[CorpusText]) -> None:
     assert Counter(text.role for text in texts) == dict.fromkeys(ROLES, 500)
     assert len({text.id for text in texts}) == len(texts)
@@ -123,6 +124,7 @@ def test_verify_recomputes(texts: list[CorpusText]) -> None:
     assert len(verdicts) == 3
 
 
+@pytest.mark.slow
 def test_continue_never_writes_a_false_equation(problems: list[Problem]) -> None:
     guesses, twice = 0, 0
     corpus = Corpus(texts=3000, roles={"continue": 1.0})  # given guesses are its rarest kind
