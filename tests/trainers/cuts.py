@@ -210,7 +210,11 @@ def improve(start: Path, here: Machine, name: str = "ppo", adapters: Lora | None
     assert state.critic is not None
     with state.actor.acting() as model:
         weights = {f"actor.{name}": weight for name, weight in model.state_dict().items()}
-    weights |= {f"critic.{name}": weight for name, weight in shards.whole(state.critic).items()}
+    weights |= {f"critic.{name}": weight.clone() for name, weight in shards.whole(state.critic).items()}
+    if adapters:
+        saved = lora.collected(state.actor.whole, lambda: run.load(start)[0], here)
+        if machine.rank() == 0:
+            weights |= {f"saved.{name}": weight for name, weight in lora.merged(saved, lambda: run.load(start)[0]).state_dict().items()}
     checkpoints.clear()
     if machine.rank() == 0:
         Path(f"{name}.json").write_text(json.dumps([row.cells() for row in rows]), encoding="utf-8")
@@ -220,7 +224,7 @@ def improve(start: Path, here: Machine, name: str = "ppo", adapters: Lora | None
 ALL = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve}
 ALL |= {"arms": partial(improve, name="arms", alike="refill", online=QUOTAS), "nll": partial(prefer, name="nll", nll=0.7)}
 METHODS = ALL | {f"{name}_lora": partial(train, lora=LORA) for name, train in (("sft", tune), ("orm", fit), ("dpo", prefer))}
-METHODS["ppo_lora"] = partial(improve, name="ppo_lora", adapters=LORA)
+METHODS["ppo_lora"] = partial(improve, name="ppo_lora", adapters=LORA, critic_lr=3e-4)
 PPO = ("ppo", "arms", "ppo_lora")
 
 

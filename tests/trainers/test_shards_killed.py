@@ -126,6 +126,13 @@ def full_disk(victim: int, step: int) -> Fault:
     return fault
 
 
+def elsewhere(rank: int) -> None:
+    """Another machine without the folder of the first."""
+    if rank > 0:
+        os.makedirs("apart")
+        os.chdir("apart")
+
+
 def half_of_each_layer(_: int) -> None:
     """Of players on one backbone a process holds half of what is frozen in the layers, and all else."""
     build = cuts.ppo.build_state
@@ -194,3 +201,5 @@ def test_what_one_process_cannot_write_ends_all_in_a_line_and_leaves_the_checkpo
     assert one.startswith("error: .factory/training/ppo/checkpoint-2 cannot be written (no space left on device: ")
     assert whole("ppo", tmp_path / "full") == [1]
     assert not (tmp_path / "full" / run.WORK / "ppo" / "checkpoint-2").exists()
+    assert together("ppo", start, tmp_path / "full", elsewhere) == [1, 1]
+    assert "error: process 1 does not see .factory/training/ppo/checkpoint-1: the machines" in (tmp_path / "full" / "said").read_text()
