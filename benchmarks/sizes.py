@@ -86,9 +86,24 @@ def what_fits(shapes: dict[str, Shape]) -> list[str]:
             for room, gpus, rank in kinds:
                 needed = memory(sizes, planned(method, rank, gpus)).total / 1e9
                 shown = f"{needed:,.1f}" if needed < 100 else f"{needed:,.0f}"
-                useless = (not gpus and sizes.parameters > ON_CPU) or (gpus > 1 and rank and method == "ppo")  # which is refused
+                useless = not gpus and sizes.parameters > ON_CPU
                 cells.append("" if useless else f"**{shown}**" if needed <= ROOMS[room] else shown)
             lines.append(cells)
+    return table(headers, lines)
+
+
+def checkpoints(shapes: dict[str, Shape]) -> list[str]:
+    """GB that one process writes: weights and moments of what trains."""
+    kinds = [(rank, gpus) for rank in (None, 32) for gpus in (1, 8)]
+    headers = ["model", "method", *(f"{'LoRA' if rank else 'full'}, {'one' if gpus == 1 else 'each of eight'}" for rank, gpus in kinds)]
+    lines = []
+    for name, sizes in shapes.items():
+        for method in ("sft", "ppo"):
+            found = [memory(sizes, planned(method, rank, gpus)) for rank, gpus in kinds]
+            written = [f"{(one.weights + one.optimizer) / 1e9:,.2f}" for one in found]
+            if method == "ppo":
+                written[-1] += ", the first"
+            lines.append([name, method, *written])
     return table(headers, lines)
 
 
@@ -135,7 +150,7 @@ def main() -> None:
         own = Shape.of(read(config))
         print("\n".join(what_fits({f"{own.parameters / 1e6:,.0f}M": own})))
         return
-    print("\n".join([*what_fits(SHAPES), "", *beside_measured(), "", *beside_gpu()]))
+    print("\n".join([*what_fits(SHAPES), "", *checkpoints(SHAPES), "", *beside_measured(), "", *beside_gpu()]))
 
 
 if __name__ == "__main__":

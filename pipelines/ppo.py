@@ -86,7 +86,7 @@ def main(params: Params, item: str) -> None:
                 state, starts, sample, rewards, settings, eos=tokens.turn_end(tokenizer), action_ids=_action_ids(tokenizer),
                 again=again, checkpoints=checkpoints, live=live, report=lambda line: print(f"{name}: {line}", flush=True),
             )  # fmt: skip
-    whole = shards.collected(state.actor.whole, lambda: run.load(MODELS / turn.start)[0], here)
+    whole = lora.collected(state.actor.whole, lambda: run.load(MODELS / turn.start)[0], here)
     if machine.rank() == 0:
         diagnostics.write_csv(LOGS / f"{name}.csv", log)
         run.save_model(lora.merged(whole, lambda: run.load(MODELS / turn.start)[0]), tokenizer, MODELS / name)

@@ -6,8 +6,9 @@
         with checkpoints.writing(step) as folder: save(folder)
 
 A folder counts when it holds `whole`, which is written last, goes first and says what was trained on what: other params, rows, start
-weights, code or libraries make another text, and a folder with another text is deleted, never gone on from. Files are PyTorch's, read
-with `weights_only`.
+weights, code or libraries make another text, and a folder with another text is deleted, never gone on from. Another number of processes
+makes none: they go on, no longer to the same bits. Several processes write one folder, which is whole when all have written; what one of
+them cannot write none has. Files are PyTorch's, read with `weights_only`.
 """
 
 import hashlib
@@ -47,7 +48,7 @@ class Checkpoints:
     def of(cls, root: Path, settings: Machine, *parts: object, rows: Iterable[object] = ()) -> "Checkpoints":
         """`parts` and `rows`: everything that the result depends on but code, libraries and the machine, as texts, numbers, dataclasses'
         `repr`s. Rows may be millions: they are read one by one."""
-        used = (machine.world(), settings.device.type, settings.shard, settings.precision, settings.recompute, settings.tokens_a_pass)
+        used = (settings.device.type, settings.precision, settings.recompute, settings.tokens_a_pass)
         content = hashlib.sha256()
         for row in rows:
             content.update(repr(row).encode(errors="surrogatepass"))
@@ -63,21 +64,15 @@ class Checkpoints:
 
     @contextmanager
     def writing(self, step: int) -> Iterator[Path]:
-        """The block writes a checkpoint into the folder; then it is whole, and older ones beyond `kept` go. Raises FactoryError when it
-        cannot be written: those before it stay."""
+        """The block writes a checkpoint into the folder; then it is whole, and older ones beyond `kept` go. Raises FactoryError in all
+        processes when one cannot write: the checkpoints before it stay. Processes do not meet inside the block."""
         folder = self.folder(step)
-        try:
+        with _all_or_none(folder):
             folder.mkdir(parents=True, exist_ok=True)
             yield folder
-            machine.wait()
+        with _all_or_none(folder):
             if machine.rank() == 0:
                 self._declare_whole(folder)
-        except (OSError, RuntimeError, SafetensorError) as error:  # PyTorch and safetensors have errors of their own for a full disk
-            if machine.rank() == 0:
-                _remove(folder)
-            why = explained(error) if isinstance(error, OSError) else str(error).partition("\n")[0]
-            raise FactoryError(f"{folder} cannot be written ({why}): make room and run the stage again, it goes on from before") from None
-        machine.wait()
         self.saved = time.monotonic()
 
     def _declare_whole(self, folder: Path) -> None:
@@ -90,14 +85,17 @@ class Checkpoints:
             _remove(old)
 
     def latest(self) -> Path | None:
-        """The newest whole checkpoint of this very training; torn and foreign ones are deleted."""
+        """The newest whole checkpoint of this very training, the same for all processes; torn and foreign ones are deleted. Raises
+        FactoryError where a process does not see what the first one sees."""
         machine.wait()
         if machine.rank() == 0:
             for path in [*self.root.glob("checkpoint-*")]:
                 if not self._whole(path):
                     _remove(path)
-        machine.wait()
-        return next(iter(self._folders()), None)
+        found = machine.agreed(next(iter(self._folders()), None))
+        if found is not None and not self._whole(found):
+            raise FactoryError(f"process {machine.rank()} does not see {found}: the machines that train together need a common folder")
+        return found
 
     def clear(self) -> None:
         if machine.rank() == 0 and self.root.exists():
@@ -113,6 +111,20 @@ class Checkpoints:
         """Whole ones, newest first."""
         found = [path for path in self.root.glob("checkpoint-*") if self._whole(path)]
         return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+
+
+@contextmanager
+def _all_or_none(folder: Path) -> Iterator[None]:
+    """What one process cannot write ends all in the same line. One that was killed is no such error: the meeting fails for the others."""
+    why = ""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:  # PyTorch and safetensors have errors of their own for a full disk
+        why = explained(error) if isinstance(error, OSError) else str(error).partition("\n")[0]
+    if said := [one for one in machine.gathered([why]) if one]:
+        if machine.rank() == 0:
+            _remove(folder)
+        raise FactoryError(f"{folder} cannot be written ({said[0]}): make room and run the stage again, it goes on from before")
 
 
 def _remove(folder: Path) -> None:

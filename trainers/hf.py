@@ -103,7 +103,7 @@ class Job:
     @cached_property
     def checkpoints(self) -> Checkpoints:
         origin = weights_in(self.start) if self.start else None
-        shape = (list(self.lengths), self.batch, self.lr, self.seed, self.schedule, self.passes, self.machine.precision)
+        shape = (list(self.lengths), self.batch, self.lr, self.seed, self.schedule, self.width, self.machine.precision)
         return Checkpoints.of(run.WORK / self.name, self.machine, origin, *shape, *self.parts, rows=self.made_of)
 
     def arguments(self, model: torch.nn.Module) -> dict[str, Any]:

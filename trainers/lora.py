@@ -103,7 +103,8 @@ def _changes(model: PeftModel) -> dict[str, torch.Tensor]:
 def _onto(whole: PreTrainedModel, model: PeftModel, changes: dict[str, torch.Tensor]) -> PeftModel:
     """A fresh plain model under the adapters of `model`, with its config, which may hold more by now: a reward model's statistics."""
     whole.config = plain(model).config
-    adapted = cast(PeftModel, get_peft_model(whole, model.peft_config[model.active_adapter]))
+    kept = DEFAULT if DEFAULT in model.peft_config else model.active_adapter
+    adapted = cast(PeftModel, get_peft_model(whole, model.peft_config[kept]))
     set_peft_model_state_dict(adapted, changes)
     return adapted
 
@@ -122,7 +123,7 @@ def weights(model: PreTrainedModel | PeftModel) -> Iterator[tuple[str, torch.Ten
         if isinstance(module, lora_layers.Linear | TrainableTokensWrapper):
             merged.add(name)
             rows = isinstance(module, TrainableTokensWrapper)
-            weight, bias = module.weight, getattr(module.original_module if rows else module, "bias", None)
+            weight, bias = shards.full(module.weight), getattr(module.original_module if rows else module, "bias", None)
             for adapter in () if rows else module.active_adapters:
                 weight = weight + module.get_delta_weight(adapter).to(weight.dtype)
             yield f"{name}.weight", weight

@@ -121,11 +121,11 @@ def add_gradients(parameters: Sequence[nn.Parameter]) -> None:
         dist.all_reduce(parameter.grad)
 
 
-def agreed(value: bool) -> bool:
-    """What the first process says, for all: a clock must not decide differently on each."""
+def agreed(value: T) -> T:
+    """What the first process says, for all: a clock or a disk must not decide differently on each."""
     if world() == 1:
         return value
-    said: list[bool] = [value]
+    said: list[T] = [value]
     dist.broadcast_object_list(said, src=0)
     return said[0]
 

@@ -42,8 +42,6 @@ def open_players(
 ) -> Players:
     """`critic`, `reward`: whether there is to be one. Raises DataError when a model cannot be read, or start and reward model do not read
     conversations as the same tokens."""
-    if adapters is not None:
-        shards.refuse(machine, "PPO under adapters (ppo.lora)")
     reader = run.load_tokenizer(orm)
     model, tokenizer = run.load(start)
     if (reader.get_vocab(), reader.chat_template) != (tokenizer.get_vocab(), tokenizer.chat_template):
@@ -61,7 +59,7 @@ def open_players(
         valuer = load_critic(orm, machine) if critic else None
     for player in (actor, frozen, valuer):
         if player is not None:
-            if player is frozen or not shards.wanted(machine):  # else its parts are placed as they are spread
+            if not shards.wanted(machine) or (player is frozen and adapters is None):  # else its parts are placed as they are spread
                 player.to(machine.device)
             player.recompute(player is not frozen and machine.recomputes(player.whole))
     for whole in {id(player.whole): player.whole for player in (actor, valuer) if player is not None}.values():
@@ -69,6 +67,8 @@ def open_players(
     if frozen is not None and not isinstance(frozen.whole, PeftModel):
         frozen.requires_grad_(False)
         lora.frozen_in(frozen, torch.bfloat16 if machine.bf16(frozen.whole) else torch.float32)
+    if frozen is not None and adapters is not None:
+        frozen.spread()
     return Players(actor, valuer, frozen if reward else None, tokenizer)
 
 

@@ -24,6 +24,7 @@ import torch
 from accelerate import init_empty_weights
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from factory.errors import DataError, ParamsError
@@ -76,6 +77,17 @@ class _Reader(nn.Module):
     def freeze(self) -> None:
         for parameter in self.trained():
             parameter.requires_grad_(False)
+
+    def spread(self) -> None:
+        """Over the processes, in place, where the machine says so: all of a plain model, the frozen layers of one under adapters."""
+        if not shards.wanted(self.machine):
+            return
+        if not isinstance(self.whole, PeftModel):
+            return shards.spread(self, self.machine)
+        shards.spread_layers(self.model.base_model, self.machine)
+        for parameter in self.parameters():
+            if not isinstance(parameter, DTensor):
+                parameter.data = parameter.data.to(self.machine.device)  # a head that stands outside of the backbone
 
     def recompute(self, on: bool) -> None:
         """Gradient checkpointing: a layer's activations are computed again for its gradient. Layers recompute in training mode only. Raises
@@ -189,11 +201,13 @@ class Critic(_Reader):
 
     @torch.no_grad()
     def logits(self, sequences: Sequence[Ids]) -> list[float]:
-        """The raw logit at the last token of each sequence; the reward standardises it (factory.coat.rewards)."""
+        """The raw logit at the last token of each sequence; the reward standardises it (factory.coat.rewards). On a backbone that is
+        spread every process has to ask at once, for a sequence at least."""
         device = self.model.device
         logits = [0.0] * len(sequences)
         lengths = [len(sequence) for sequence in sequences]
-        for rows in micro_batches(lengths, range(len(sequences))):
+        passes = micro_batches(lengths, range(len(sequences)))
+        for rows in shards.in_step(passes, [0], self.machine) if isinstance(self.whole, PeftModel) else passes:
             ids = torch.zeros(len(rows), max(lengths[row] for row in rows), dtype=torch.long)
             for place, row in enumerate(rows):
                 ids[place, : lengths[row]] = torch.tensor(sequences[row])

@@ -168,9 +168,7 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
     sizes = machine.gathered([len(rollouts.starts)])
     before, count = sum(sizes[: machine.rank()]), sum(sizes)
     place = {before + row: row for row in range(len(rollouts.starts))}
-    share = (
-        math.ceil(count / settings.minibatch) / tokens * (machine.world() if shards.wanted(state.actor.machine) else 1)
-    )  # shards: a mean
+    share = math.ceil(count / settings.minibatch) / tokens * shards.averaged(state.actor_learner.parameters)
     for epoch in range(settings.epochs):
         seed = seed_for(settings.seed, "minibatches", state.iteration, epoch)
         for minibatch in minibatches(count, settings.minibatch, seed, settings.samples):
@@ -201,14 +199,13 @@ def update(state: State, rollouts: Rollouts, experience: Experience, settings: S
 
 def _passes(state: State, rollouts: Rollouts, rows: Sequence[int]) -> list[tuple[list[int], int]]:
     """Siblings next to each other, or rows of about the same length; as many at once as the machine takes, each with 1. Where weights are
-    spread, every process runs as many passes as the others: what it lacks are passes of a row that counts 0."""
+    spread, what a process lacks are passes of a row that counts 0."""
     limit = state.actor.machine.tokens_a_pass or MICRO_TOKENS
     if state.shares and len({rollouts.prompts[row] for row in rows}) < len(rows):
         passes = [(part, 1) for part in sibling_batches(rollouts.prompts, rollouts.actions, rows, limit)]
     else:
         passes = [(part, 1) for part in micro_batches(rollouts.lengths, rows, limit)]
-    most = max(machine.gathered([len(passes)])) if shards.wanted(state.actor.machine) else len(passes)
-    return passes + [([0], 0)] * (most - len(passes))
+    return shards.in_step(passes, ([0], 0), state.actor.machine)
 
 
 def _backward(loss: Tensor) -> None:

@@ -141,21 +141,21 @@ class State:
 
     def save(self, folder: Path) -> None:
         """To be called in all processes: the first writes all, or each its part where weights are spread."""
-        if machine.rank() == 0 or shards.wanted(self.actor.machine):
-            learners = [
-                {**shards.parts(learner.parameters, learner.optimizer), "schedule": learner.schedule.state_dict()}
-                for learner in self.learners
-            ]
-            held = {"iteration": self.iteration, "learners": learners, "log": json.dumps([asdict(row) for row in self.log])}
-            buffer = self.buffer.written() if self.buffer else ""
-            torch.save({**held, "buffer": buffer}, shards.file_in(folder, self.actor.machine))
+        learners = [
+            {**shards.parts(learner.parameters, learner.optimizer), "schedule": learner.schedule.state_dict()} for learner in self.learners
+        ]
+        held = {"iteration": self.iteration, "learners": learners, "log": json.dumps([asdict(row) for row in self.log])}
+        buffer = self.buffer.written() if self.buffer else ""
+        shards.write(folder, {**held, "buffer": buffer}, self.actor_learner.parameters)
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote."""
-        held = torch.load(shards.file_in(folder, self.actor.machine), map_location="cpu", weights_only=True)
-        for learner, kept in zip(self.learners, held["learners"], strict=True):
+        found = shards.read(folder)
+        for number, learner in enumerate(self.learners):
+            kept = [one["learners"][number] for one in found]
             shards.restore(kept, learner.parameters, learner.optimizer)
-            learner.schedule.load_state_dict(kept["schedule"])
+            learner.schedule.load_state_dict(kept[0]["schedule"])
+        held = found[0]
         self.iteration = held["iteration"]
         if self.buffer:
             self.buffer.read(held["buffer"])
@@ -174,8 +174,8 @@ def build_state(actor: Actor, critic: Critic | None, settings: Settings, referen
     """`reference`: whom the KL penalty keeps the actor with, the actor as it is now where none is given."""
     reference = reference or (actor.before() if settings.kl > 0 else None)
     for player in (actor, critic, reference):
-        if player is not None and shards.wanted(actor.machine):
-            shards.spread(player, actor.machine)
+        if player is not None:
+            player.spread()
     actor_learner = Learner(actor.trained(), settings.lr, settings.updates(settings.iterations - settings.critic_warmup), settings)
     critic_learner = Learner(critic.trained(), settings.critic_lr, settings.updates(settings.iterations), settings) if critic else None
     return State(actor, critic, reference, actor_learner, critic_learner, OnlineBuffer(settings.online) if settings.online else None)

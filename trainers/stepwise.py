@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
+from factory.errors import ParamsError
 from trainers import batches, lora, machine, shards
 from trainers.hf import Job
 
@@ -68,20 +69,25 @@ class Stepwise(_Base):
         if not shards.wanted(self.job.machine):
             return super()._save_optimizer_and_scheduler(output_dir)
         parameters, optimizer, schedule = self._changing()
-        held = {**shards.parts(parameters, optimizer), "schedule": schedule.state_dict()}
-        torch.save(held, shards.file_in(Path(output_dir), self.job.machine))
+        shards.write(Path(output_dir), {**shards.parts(parameters, optimizer), "schedule": schedule.state_dict()}, parameters)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if not shards.wanted(self.job.machine):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        """Raises ParamsError for weights that were whole and are to be spread now."""
+        if shards.has_parts(Path(resume_from_checkpoint)):
+            return  # they are read with the optimizer
+        if shards.wanted(self.job.machine):
+            raise ParamsError(
+                f"training.shard is true, expected false: {resume_from_checkpoint} holds whole weights; go on as it was begun, or delete it"
+            )
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if not shards.wanted(self.job.machine) or checkpoint is None:
+        if checkpoint is None or not shards.has_parts(Path(checkpoint)):
             return super()._load_optimizer_and_scheduler(checkpoint)
-        held = torch.load(shards.file_in(Path(checkpoint), self.job.machine), map_location="cpu", weights_only=True)
+        held = shards.read(Path(checkpoint))
         parameters, optimizer, schedule = self._changing()
         shards.restore(held, parameters, optimizer)
-        schedule.load_state_dict(held["schedule"])
+        schedule.load_state_dict(held[0]["schedule"])
 
     def _changing(self) -> tuple[list[torch.Tensor], torch.optim.Optimizer, LambdaLR]:
         """The parameters in the optimizer's order, the optimizer and its schedule."""

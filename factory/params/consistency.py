@@ -321,8 +321,6 @@ def _training(params: "Params") -> Iterator[str]:
     training = params.training
     if training.shard and training.processes == 1:
         yield "training.shard is true: expected false where training.processes is 1, there is nobody to share with"
-    if training.shard and params.ppo and params.ppo.lora:
-        yield "ppo.lora is set: leave it out, or training.shard: PPO's models share a backbone under adapters, which is not spread"
     for name, round_ in params.rounds.items() if params.ppo else ():
         if params.ppo and params.ppo.batch // round_.samples < training.processes:
             starts = params.ppo.batch // round_.samples

@@ -6,8 +6,9 @@
 
 `float32` trains as a CPU does. `bfloat16`: on a GPU, full training under autocast, where the master weights, gradients and Adam stay
 float32 and the cast weights of one model live through its pass; with LoRA the frozen base is bfloat16, the adapters are float32. Over
-several GPUs FSDP shards models and gathers a layer at a time; PPO's reward model is whole on every GPU, and so is its backbone under
-adapters. With LoRA the models of PPO share one backbone. Our sampler has weights of its own where it could not use the trained ones.
+several GPUs FSDP shards models and gathers a layer at a time; PPO's reward model is whole on every GPU. With LoRA the models of PPO share
+one backbone, whose layers are sharded; adapters, embedding and head are whole. Our sampler has weights of its own where it could not use
+the trained ones.
 docs/sizes.md compares the sums with measured peaks.
 """
 
@@ -157,15 +158,16 @@ class Memory:
 
 def memory(shape: Shape, training: Training) -> Memory:
     """Of one process, at the longest pass of the run, the optimizer's moments being there already."""
-    cut = training.gpus if _sharded(training) else 1
+    cut = max(1, training.gpus)
+    apart = 1 if _on_one_backbone(training) else cut  # of what trains
     width = FLOAT if training.precision == "float32" else HALF
     trained, frozen, whole = _held(shape, training, width)
     sampled = training.method == "ppo"
     rows, length = (training.sampling.rows, training.sampling.length) if sampled else (0, 0)
     found = Memory(
-        weights=FLOAT * trained // cut,
-        gradients=FLOAT * trained // cut,
-        optimizer=ADAM * trained // cut,
+        weights=FLOAT * trained // apart,
+        gradients=FLOAT * trained // apart,
+        optimizer=ADAM * trained // apart,
         frozen=frozen // cut + whole,
         copies=_copies(shape, training, width),
         activations=_activations(shape, training),
@@ -188,19 +190,21 @@ def _held(shape: Shape, training: Training, width: int) -> tuple[int, int, int]:
         judge = shape.backbone + shape.hidden
         return own + critic * judge, width * reference * own, width * orm * judge
     adapter = shape.adapter(training.rank) + shape.hidden
-    return adapter * (1 + critic), width * own, orm * FLOAT * adapter  # the reference is the backbone without an adapter
+    whole = own - shape.layers * shape.layer if ppo else 0
+    return adapter * (1 + critic), width * (own - whole), width * whole + orm * FLOAT * adapter  # the reference is the bare backbone
 
 
-def _sharded(training: Training) -> bool:
-    return training.gpus > 1 and (training.rank is None or training.method != "ppo")
+def _on_one_backbone(training: Training) -> bool:
+    """Only its layers are sharded."""
+    return training.method == "ppo" and training.rank is not None
 
 
 def _copies(shape: Shape, training: Training, width: int) -> int:
     """One process: autocast's bfloat16 weights of the model in its pass. FSDP: two layers' weights, one's gradients where it trains, and
     what stands outside of the layers."""
-    if _sharded(training):
+    if training.gpus > 1:
         gathered = 3 if training.rank is None else 2
-        return width * (gathered * shape.layer + shape.parameters - shape.layers * shape.layer)
+        return width * (gathered * shape.layer + (0 if _on_one_backbone(training) else shape.parameters - shape.layers * shape.layer))
     return HALF * shape.parameters if width == HALF and training.rank is None else 0
 
 

@@ -3,7 +3,8 @@
     python -m torch.distributed.run --standalone --nproc_per_node 2 tests/trainers/cuts.py START OUT [shard] [save METHOD]
 
 It runs all of `CUTS`, each in a folder of its name, and with spread weights adapters too: loading the libraries takes longer than the
-trainings. `save`: one method, not cut, with a checkpoint after every step.
+trainings. `save`: one method, not cut, with a checkpoint after every step. PPO under adapters has actor, critic, reward model and
+reference on one backbone.
 
 Eleven rows of unequal lengths in batches of five: the last step has one row, and with two processes one of them none.
 """
@@ -28,15 +29,16 @@ from factory.coat import grammar
 from factory.coat.rewards import Reward
 from factory.language.conversation import said
 from factory.schemas import Example, OrmPair, Restart, TrajectoryPair
-from trainers import batches, dpo, machine, ppo, reward, run, sft, shards
+from trainers import batches, dpo, lora, machine, ppo, reward, run, sft, shards
 from trainers.buffer import Found, Quotas
 from trainers.checkpoints import Checkpoints
 from trainers.collate import Ids
 from trainers.live import Live
 from trainers.lora import Lora
 from trainers.machine import Machine
+from trainers.players import open_players
 from trainers.policy import Actor, Critic
-from trainers.rollout import Response, Rewarded, Start
+from trainers.rollout import Response, Rewarded, Rewards, Start
 
 ROWS, BATCH = 11, 5
 LORA = Lora(4, 8, tuple(grammar.ACTIONS.values()))
@@ -115,9 +117,28 @@ def draw(prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Drawn]:
     return found
 
 
-def judge(starts: Sequence[Start], responses: Sequence[Response]) -> list[Reward]:
+def planted(start: Path, folder: Path) -> Path:
+    """A reward model under adapters of the start model, of random weights, which the first process writes."""
+    if machine.rank() == 0:
+        torch.manual_seed(2)
+        words = AutoTokenizer.from_pretrained(start)
+        model = lora.adapt(reward.from_policy(start, words), LORA, words)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data.normal_(std=0.05)
+        model.config.reward_mean, model.config.reward_std = 0.5, 2.0
+        beside = lora.keep(model, folder.with_name(f"{folder.name}_kept"), start)
+        run.save_model(lora.merged(model, lambda: reward.from_policy(start, words)), words, folder, beside)
+    machine.wait()
+    return folder
+
+
+def judge(starts: Sequence[Start], responses: Sequence[Response], orm: Critic | None = None) -> list[Reward]:
     right = [sum(response.actions) % 3 == 0 for response in responses]
-    return [Reward("correct" if one else "wrong", float(one) - 1.0, 0.1 * len(r.actions), 0.0) for one, r in zip(right, responses)]
+    said = [0.1 * len(one.actions) for one in responses]
+    if orm is not None:
+        said = orm.logits([start.ids + one.actions for start, one in zip(starts, responses)])
+    return [Reward("correct" if one else "wrong", float(one) - 1.0, much, 0.0) for one, much in zip(right, said)]
 
 
 def again(starts: Sequence[Start], responses: Sequence[Response], rewards: Sequence[Rewarded], seeds: Sequence[int]) -> list[Found | None]:
@@ -132,14 +153,7 @@ def again(starts: Sequence[Start], responses: Sequence[Response], rewards: Seque
 QUOTAS = Quotas(share=0.4, per_sign=9, per_problem=9, depth=2)
 
 
-def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> None:
-    """22 responses to eleven start states, in minibatches of seven: the last has one; an uneven share for each of two processes."""
-    settings = ppo.Settings(
-        iterations=2, batch=2 * ROWS, minibatch=7, epochs=2, samples=2, temperature=0.8, lr=1e-3, critic_lr=1e-3, warmup_share=0.1,
-        critic_warmup=0, clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.9, kl=0.1, baselines=("critic", "siblings"),
-        max_grad_norm=1.0, seed=1, **changes,
-    )  # fmt: skip
-    machine.connect()
+def apart(settings: ppo.Settings, here: Machine) -> tuple[Actor, Critic]:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=32, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64,
@@ -147,7 +161,26 @@ def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> No
     )  # fmt: skip
     actor = Actor(LlamaForCausalLM(config), settings.temperature, here)
     config.num_labels = 1
-    state = ppo.build_state(actor, Critic(LlamaForSequenceClassification(config), 0.5, 2.0, here), settings)
+    return actor, Critic(LlamaForSequenceClassification(config), 0.5, 2.0, here)
+
+
+def improve(start: Path, here: Machine, name: str = "ppo", adapters: Lora | None = None, **changes: Any) -> None:
+    """22 responses to eleven start states, in minibatches of seven: the last has one; an uneven share for each of two processes."""
+    settings = ppo.Settings(
+        iterations=2, batch=2 * ROWS, minibatch=7, epochs=2, samples=2, temperature=0.8, lr=1e-3, critic_lr=1e-3, warmup_share=0.1,
+        critic_warmup=0, clip_low=0.2, clip_high=0.2, value_clip=0.2, gamma=1.0, lam=0.9, kl=0.1, baselines=("critic", "siblings"),
+        max_grad_norm=1.0, seed=1,
+    )  # fmt: skip
+    settings = replace(settings, **changes)
+    machine.connect()
+    judged: Rewards = judge
+    if adapters:
+        orm = planted(start, Path(f"{name}_orm"))
+        found = open_players(start, orm, here, adapters=adapters, temperature=settings.temperature, critic=True, reward=True)
+        actor, critic, judged = found.actor, found.critic, partial(judge, orm=found.orm)
+    else:
+        actor, critic = apart(settings, here)
+    state = ppo.build_state(actor, critic, settings)
     starts = [
         Start(
             Restart(id=str(n), problem_id="p", parent_id=None, buffer="0+-"[n % 3], backtrack=0, prompt=said("user", "a"), prefix="",
@@ -156,14 +189,16 @@ def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> No
         ) for n in range(ROWS)
     ]  # fmt: skip
     checkpoints = Checkpoints.of(run.WORK / name, here, settings, rows=starts)
-    if found := checkpoints.latest():
-        state.load(found)
+    if last := checkpoints.latest():
+        state.load(last)
+        if machine.rank() == 0:
+            print("goes on after step", state.iteration, flush=True)
     with Live(name, settings.iterations, after=state.iteration) as live:
         rows = ppo.train(
             state,
             starts,
             draw,
-            judge,
+            judged,
             settings,
             eos=1,
             action_ids={"reflect": 6},
@@ -175,7 +210,11 @@ def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> No
     assert state.critic is not None
     with state.actor.acting() as model:
         weights = {f"actor.{name}": weight for name, weight in model.state_dict().items()}
-    weights |= {f"critic.{name}": weight for name, weight in shards.whole(state.critic).items()}
+    weights |= {f"critic.{name}": weight.clone() for name, weight in shards.whole(state.critic).items()}
+    if adapters:
+        saved = lora.collected(state.actor.whole, lambda: run.load(start)[0], here)
+        if machine.rank() == 0:
+            weights |= {f"saved.{name}": weight for name, weight in lora.merged(saved, lambda: run.load(start)[0]).state_dict().items()}
     checkpoints.clear()
     if machine.rank() == 0:
         Path(f"{name}.json").write_text(json.dumps([row.cells() for row in rows]), encoding="utf-8")
@@ -185,7 +224,8 @@ def improve(start: Path, here: Machine, name: str = "ppo", **changes: Any) -> No
 ALL = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve}
 ALL |= {"arms": partial(improve, name="arms", alike="refill", online=QUOTAS), "nll": partial(prefer, name="nll", nll=0.7)}
 METHODS = ALL | {f"{name}_lora": partial(train, lora=LORA) for name, train in (("sft", tune), ("orm", fit), ("dpo", prefer))}
-PPO = ("ppo", "arms")
+METHODS["ppo_lora"] = partial(improve, name="ppo_lora", adapters=LORA, critic_lr=3e-4)
+PPO = ("ppo", "arms", "ppo_lora")
 
 
 def pass_tokens(rows: int) -> int:

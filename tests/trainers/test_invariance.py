@@ -133,7 +133,7 @@ def test_two_processes_make_the_steps_of_one(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["sft_lora", "orm_lora", "dpo_lora"])
+@pytest.mark.parametrize("method", ["sft_lora", "orm_lora", "dpo_lora", "ppo_lora"])
 def test_adapters_on_spread_weights_make_the_steps_of_one_process(
     method: str, together: Callable[..., Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

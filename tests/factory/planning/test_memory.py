@@ -127,6 +127,14 @@ def test_it_learns_or_samples_and_the_larger_counts() -> None:
     assert memory(SHAPE, replace(ON_ONE, sampling=Sampling(1, 10))).total < found.total
 
 
+def test_of_ppo_under_adapters_the_frozen_layers_alone_are_sharded() -> None:
+    one, eight = (memory(SHAPE, replace(ON_ONE, rank=32, gpus=gpus)) for gpus in (1, 8))
+    layers = 2 * SHAPE.layers * SHAPE.layer
+    assert one.frozen - eight.frozen == layers * 7 // 8
+    assert (one.weights, one.gradients, one.optimizer) == (eight.weights, eight.gradients, eight.optimizer)
+    assert eight.copies == 2 * 2 * SHAPE.layer
+
+
 def test_a_config_that_is_none_or_of_experts_is_refused() -> None:
     with pytest.raises(DataError, match="tells no 'vocab_size'"):
         Shape.of({key: value for key, value in QWEN_7B.items() if key != "vocab_size"})
@@ -137,5 +145,5 @@ def test_a_config_that_is_none_or_of_experts_is_refused() -> None:
 
 def test_the_page_has_the_tables_that_the_script_prints(sizes: ModuleType) -> None:
     text = (ROOT / "docs/sizes.md").read_text(encoding="utf-8")
-    for lines in (sizes.what_fits(sizes.SHAPES), sizes.beside_measured()):
+    for lines in (sizes.what_fits(sizes.SHAPES), sizes.checkpoints(sizes.SHAPES), sizes.beside_measured()):
         assert "\n".join(lines) in text, "python benchmarks/sizes.py prints other tables than docs/sizes.md shows"
