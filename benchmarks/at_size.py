@@ -39,12 +39,13 @@ STAGES = ("restarts", "orm_pairs", "release@restarts", "release@orm_pairs", "rep
 
 def cut_down(params: dict[str, Any], problems: int, window: tuple[float, float]) -> dict[str, Any]:
     """The laptop's params with one policy, one round and its two datasets; every problem is asked for a plain state and both signs."""
-    kept = {key: params[key] for key in KEPT}
+    kept, world = {key: params[key] for key in KEPT}, params["problems"]["world"]
     return kept | {
         "roles": {"generator": params["roles"]["generator"]},
         "policies": {"r1": {"model": "base", "part": 0}},
         "rounds": {"r1": params["rounds"]["r1"] | {"start": "base"}},
         "datasets": {name: params["datasets"][name] for name in ("corpus", "orm_pairs_r1", "restarts_r1")},
+        "problems": params["problems"] | {"world": world | {"train": max(problems, world["train"])}},
         "rollouts": params["rollouts"] | {"problems": problems, "samples": SAMPLES},
         "restarts": params["restarts"] | {"plain": problems, "per_sign": problems, "pass_rate": list(window)},
     }

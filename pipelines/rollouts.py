@@ -10,12 +10,13 @@ from factory.merging import merge, merge_rejects, scratch
 from factory.params import Params, Role
 from factory.schemas import Rollout
 from factory.storage import MODELS, TABLES
+from factory.tables import DrawnRollout
 from pipelines import stage
 
 
 def main(params: Params, item: str) -> None:
     settings, role = params.require("rollouts"), policy_role(params, item)
-    table = TABLES / "problems.parquet"
+    table, row_type = TABLES / "problems.parquet", DrawnRollout if settings.drawn_tokens else Rollout
     chosen = places(table, settings.problems, params.policies[item].part, role)
     wanted = Samples(
         count=len(role.models) if role.engine == "recorded" else settings.samples,
@@ -26,6 +27,7 @@ def main(params: Params, item: str) -> None:
         round=item,
         steps=params.steps,
         makers=tuple(role.models),
+        drawn=settings.drawn_tokens,
     )
     with (
         scratch(f"rollouts_{item}") as folder,
@@ -33,8 +35,8 @@ def main(params: Params, item: str) -> None:
         Grader.of(params.grading) as grader,
     ):
         engine = engines.engine(role, "generator")
-        made = set_aside(folder, sampled(engine, problems_at(table, chosen), wanted, grader, len(chosen)))
-        merge(TABLES / f"rollouts_{item}.parquet", Rollout, made.rows)
+        made = set_aside(folder, sampled(engine, problems_at(table, chosen), wanted, grader, len(chosen)), row_type)
+        merge(TABLES / f"rollouts_{item}.parquet", row_type, made.rows)
         merge_rejects(f"rollouts_{item}", made.rejects)
     print(f"{len(chosen):,} problems: {made.tally}")
 

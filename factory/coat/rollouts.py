@@ -26,6 +26,7 @@ from factory.params import Role, Sampling
 from factory.problems.draw import Drawn, in_order
 from factory.schemas import Conversation, Problem, Reject, Rollout
 from factory.storage import reject
+from factory.tables import DrawnRollout
 
 TOGETHER = 2048  # answers that are graded together
 
@@ -53,9 +54,10 @@ class Samples:
     round: str
     steps: By = "line"
     makers: tuple[str, ...] = ()
+    drawn: bool = False  # rows are DrawnRollouts: with all tokens and their log-probabilities
 
     def requests(self, problem: Problem) -> list[Request]:
-        asked, sampling = self.prompts.render("solve", problem=problem.problem), sampling_params(self.sampling)
+        asked, sampling = self.prompts.render("solve", problem=problem.problem), sampling_params(self.sampling, self.drawn)
         seeds = (seed_for(self.seed, self.stage, self.round, problem.id, ordinal) for ordinal in range(self.count))
         return [Request(asked, sampling, seed, ordinal) for ordinal, seed in enumerate(seeds)]
 
@@ -124,15 +126,22 @@ def _graded(tried: Sequence[_Tried], model: str, wanted: Samples, grader: Grader
     name, at, revision = model.partition("@")
     version = wanted.prompts.version("solve")
     for (problem, request, completion), grade in zip(tried, grades, strict=True):
-        if completion.finish_reason == "error":
-            failure = {"prompt": request.prompt, "seed": request.seed, "ordinal": request.ordinal, "error": completion.error}
+        if completion.finish_reason == "error" or (wanted.drawn and completion.drawn is None):
+            error = completion.error or "the engine told no tokens and log-probabilities"
+            failure = {"prompt": request.prompt, "seed": request.seed, "ordinal": request.ordinal, "error": error}
             rejects.append(reject(f"{wanted.stage}_{wanted.round}", failure, "the request failed", problem.id))
         else:
             maker = f"{wanted.makers[request.ordinal] if wanted.makers else name}{at}{revision}"
             lineage = {"model": maker, "prompt_version": version, "round": wanted.round}
-            rows.append(_rollout(problem, request.prompt, request, completion, grade, split(completion.text, wanted.steps), lineage))
+            row = _rollout(problem, request.prompt, request, completion, grade, split(completion.text, wanted.steps), lineage)
+            rows.append(_with_tokens(row, completion) if wanted.drawn else row)
     assert len(rows) + len(rejects) == len(tried)
     return counted(rows), rejects
+
+
+def _with_tokens(row: Rollout, completion: Completion) -> DrawnRollout:
+    drawn = completion.drawn or ()
+    return DrawnRollout(**vars(row) | {"logprob": sum(drawn)}, token_ids=completion.drawn_ids, token_logprobs=drawn)
 
 
 def _rollout(

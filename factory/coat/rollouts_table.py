@@ -22,6 +22,7 @@ from factory.params import Role
 from factory.row_groups import groups, read_group
 from factory.schemas import Problem, Reject, Rollout, field_types
 from factory.storage import rows_of
+from factory.tables import DrawnRollout
 
 HELD = 1 << 24  # characters of completions, or of rejects, that are held before they are set aside
 
@@ -87,4 +88,5 @@ def set_aside(folder: Path, parts: Iterable[Part], row_type: type[Rollout] = Rol
 
 
 def _length(row: Rollout) -> int:
-    return len(row.completion) + len(row.reasoning or "")
+    tokens = len(row.token_ids) if isinstance(row, DrawnRollout) else 0
+    return len(row.completion) + len(row.reasoning or "") + 16 * tokens

@@ -18,8 +18,8 @@ HELD = 4096  # requests under way at once, where an engine does not want more: t
 S = TypeVar("S")
 
 
-def sampling_params(sampling: Sampling) -> SamplingParams:
-    return SamplingParams(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p)
+def sampling_params(sampling: Sampling, drawn: bool = False) -> SamplingParams:
+    return SamplingParams(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p, drawn=drawn)
 
 
 def in_json(engine: Engine, prompts: Prompts, question: str) -> bool:
