@@ -10,11 +10,11 @@ Run: `python -m pipelines.rollouts base`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
-from factory.coat.pass_rates import counted
+from factory.coat.pass_rates import columns
 from factory.engines.asking import answered, sampling_params
 from factory.engines.protocol import Completion, Engine, Request
 from factory.errors import ParamsError
@@ -28,6 +28,7 @@ from factory.schemas import Conversation, Problem, Reject, Rollout
 from factory.storage import reject
 from factory.tables import DrawnRollout
 
+NO_RATES: Mapping[str, Any] = {}
 TOGETHER = 2048  # answers that are graded together
 
 
@@ -123,20 +124,26 @@ def _graded(tried: Sequence[_Tried], model: str, wanted: Samples, grader: Grader
     rows: list[Rollout] = []
     rejects: list[Reject] = []
     grades = grader.grade_many(Task.of(problem, completion.text) for problem, _, completion in tried)
+    made = [completion.finish_reason != "error" and (completion.drawn is not None or not wanted.drawn) for _, _, completion in tried]
+    samples = Counter(problem.id for (problem, _, _), there in zip(tried, made, strict=True) if there)
+    looked = zip(tried, made, grades, strict=True)
+    right = Counter(problem.id for (problem, _, _), there, grade in looked if there and grade.verdict == "correct")
     name, at, revision = model.partition("@")
     version = wanted.prompts.version("solve")
-    for (problem, request, completion), grade in zip(tried, grades, strict=True):
-        if completion.finish_reason == "error" or (wanted.drawn and completion.drawn is None):
-            error = completion.error or "the engine told no tokens and log-probabilities"
+    for (problem, request, completion), there, grade in zip(tried, made, grades, strict=True):
+        if not there:
+            error = completion.error if completion.finish_reason == "error" else "the engine told no tokens and log-probabilities"
             failure = {"prompt": request.prompt, "seed": request.seed, "ordinal": request.ordinal, "error": error}
             rejects.append(reject(f"{wanted.stage}_{wanted.round}", failure, "the request failed", problem.id))
         else:
             maker = f"{wanted.makers[request.ordinal] if wanted.makers else name}{at}{revision}"
             lineage = {"model": maker, "prompt_version": version, "round": wanted.round}
-            row = _rollout(problem, request.prompt, request, completion, grade, split(completion.text, wanted.steps), lineage)
+            rates = columns(right[problem.id], samples[problem.id])
+            prompt = cast("Conversation", request.prompt)  # a problem is asked in words
+            row = _rollout(problem, prompt, request, completion, grade, split(completion.text, wanted.steps), lineage, rates)
             rows.append(_with_tokens(row, completion) if wanted.drawn else row)
     assert len(rows) + len(rejects) == len(tried)
-    return counted(rows), rejects
+    return rows, rejects
 
 
 def _with_tokens(row: Rollout, completion: Completion) -> DrawnRollout:
@@ -146,7 +153,7 @@ def _with_tokens(row: Rollout, completion: Completion) -> DrawnRollout:
 
 def _rollout(
     problem: Problem, prompt: Conversation, request: Request, completion: Completion, grade: Grade, steps: tuple[str, ...],
-    lineage: dict[str, str],
+    lineage: dict[str, str], rates: Mapping[str, Any] = NO_RATES,
 ) -> Rollout:  # fmt: skip
     return Rollout(
         id=row_id("rollout", problem.id, completion.request_id, request.ordinal, lineage["round"]),
@@ -167,6 +174,7 @@ def _rollout(
         model=lineage["model"],
         prompt_version=lineage["prompt_version"],
         round=lineage["round"],
+        **rates,
     )
 
 

@@ -77,12 +77,12 @@ def set_aside(folder: Path, parts: Iterable[Part], row_type: type[Rollout] = Rol
         rows += some
         rejects += failed
         if sum(_length(row) for row in rows) > HELD:
-            found.rows.append(spill(folder, row_type, rows))
+            found.rows.append(spill(folder, row_type, rows, packed=False))
             rows = []
         if sum(len(row.row) for row in rejects) > HELD:
             found.rejects.append(spill(folder, Reject, rejects))
             rejects = []
-    found.rows += [spill(folder, row_type, rows)] if rows else []
+    found.rows += [spill(folder, row_type, rows, packed=False)] if rows else []
     found.rejects += [spill(folder, Reject, rejects)] if rejects else []
     return found
 
