@@ -8,8 +8,9 @@ for problem, requests, completions in answered(engine, ((problem, [Request(…),
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from factory.engines.flow import Ask, Deliver, Flow, Service, streamed
+from factory.engines.flow import Ask, Deliver, Flow, streamed
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
+from factory.engines.requests import StoredEngine
 from factory.language.prompting import Prompts
 from factory.params import Sampling
 
@@ -32,7 +33,7 @@ def answered(
 ) -> Iterator[tuple[S, Sequence[Request], list[Completion]]]:
     """(subject, its requests, their completions) of each of `asked`, `each` requests a subject, whichever are all answered first. Neither
     what is asked nor what is answered is all in memory. `total`: subjects, where it is known. Raises as the engine does."""
-    service = engine if isinstance(engine, Service) else _Whole(engine)
+    service: StoredEngine | _Whole = engine if isinstance(engine, StoredEngine) else _Whole(engine)
 
     def one(subject: S, requests: Sequence[Request]) -> Flow[tuple[S, Sequence[Request], list[Completion]]]:
         return subject, requests, (yield Ask(service, requests))

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from factory.engines.progress import Meter
 
@@ -29,7 +29,6 @@ WINDOW = 8192  # flows under way at once: bounds the memory of a long line of th
 PATIENCE = 1.0  # seconds without an answer after which services are asked whether they still live
 
 
-@runtime_checkable
 class Service(Protocol):
     """What a flow may ask: an engine or a scorer behind the store."""
 
