@@ -9,14 +9,21 @@ token where none may stand. The samples of a problem lie all over the table, as 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from factory.coat.rollouts import Samples
+from factory.engines.asking import sampling_params
+from factory.engines.keys import request_fields, request_key
+from factory.engines.protocol import Request
+from factory.engines.store import Answered, Store
 from factory.evaluation.statistics import wilson
+from factory.identity import seed_for
 from factory.language.prompting import Prompts
-from factory.schemas import Conversation, Problem, Rollout, arrow_schema, arrow_type
+from factory.schemas import Conversation, Message, Problem, Rollout, arrow_schema, arrow_type
 from factory.storage import TABLES, write_groups
 
 SAMPLES = 8
@@ -147,6 +154,24 @@ class Line:
         chosen[(offsets[1:] - 1)[~unboxed]] = first + np.flatnonzero(~unboxed)
         pool = pa.concat_arrays([texts.lines, texts.coat, texts.stray, boxes])
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pool.take(pa.array(chosen)))
+
+    def answer(self, path: Path, wanted: Samples, family: str, model: str) -> None:
+        """A request store that holds an answer to each request for these rollouts: `model` is asked for nothing."""
+        store = Store(path)
+        for start, end in _parts(self.rollouts, GROUP):
+            table = self.rollout_table(start, end).select(["problem_id", "prompt", "seed", "completion", "tokens", "finish_reason"])
+            rows = []
+            for problem_id, prompt, sample, text, tokens, finish in zip(*(column.to_pylist() for column in table.columns)):
+                asked, ordinal = tuple(Message(**turn) for turn in prompt), sample % SAMPLES
+                seed = seed_for(wanted.seed, wanted.stage, wanted.round, problem_id, ordinal)
+                request = Request(asked, sampling_params(wanted.sampling), seed, ordinal)
+                document = {
+                    "text": text, "token_ids": [], "finish_reason": finish, "prompt_tokens": 60, "logprobs": None, "counted": tokens,
+                }  # fmt: skip
+                fields = request_fields(family, model, request)
+                rows.append(Answered(request_key(family, model, request), fields, document, 60, tokens))
+            store.add(f"{wanted.stage}_{wanted.round}", model, rows)
+        store.close()
 
     def write(self) -> None:
         write_groups(TABLES / "problems.parquet", Problem, (self.problem_table(*part) for part in _parts(self.problems, 50_000)))

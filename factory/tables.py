@@ -6,11 +6,12 @@
 `factory/schemas.py` is a dependency of every stage; row types that few stages read stand here: the planner's third view, process rewards.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from factory import schemas
-from factory.schemas import Example, Made, Row, Verdict
+from factory.schemas import Example, Made, Rollout, Row, Verdict
 
 StepSource = Literal["exact", "critic"]  # who says which step is the first wrong one
 Adjust = Literal["keep", "revise", "fetch", "stop"]  # what may be done after a step; factory/templates/choices.py reads it
@@ -62,9 +63,25 @@ class ProcessReward(Made):
     verdict: Verdict
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawnRollout(Rollout):
+    """A rollout with what its sampler drew: `token_ids`, of the thought and the completion, with the token that ended it where one did, and
+    `token_logprobs`, the natural logarithm of the probability with which each was drawn, at the sampling's temperature and of what top_p
+    left; `logprob` is their sum. Written where `rollouts.drawn_tokens` asks for it."""
+
+    token_ids: tuple[int, ...]
+    token_logprobs: tuple[float, ...]
+
+
+DRAWN = ("token_ids", "token_logprobs")
 TABLES: dict[str, type[Row]] = {**schemas.TABLES, "adjustments": Adjustment, "process_rewards": ProcessReward}
 
 
 def table_of(name: str) -> type[Row]:
     """The row type of a table or dataset by its name, as `schemas.table_of`. Raises DataError for a name that no table has."""
     return TABLES[name] if name in TABLES else schemas.table_of(name)
+
+
+def row_type_of(kind: str, columns: Collection[str]) -> type[Row]:
+    """Of a table of this kind that has these columns: rollouts may have their tokens beside."""
+    return DrawnRollout if kind == "rollouts" and not set(DRAWN).isdisjoint(columns) else TABLES[kind]

@@ -1,37 +1,44 @@
 """Stage `rollouts@<policy>`: sample and grade solutions of train problems. `python -m pipelines.rollouts base`"""
 
-from factory.coat import rollouts
+from factory.coat.rollouts import Samples, sampled
+from factory.coat.rollouts_table import places, problems_at, set_aside
 from factory.engines.select import Engines
 from factory.errors import ParamsError
 from factory.grading import Grader
 from factory.language.prompting import Prompts
+from factory.merging import merge, merge_rejects, scratch
 from factory.params import Params, Role
-from factory.schemas import Problem, Rollout
-from factory.storage import MODELS, TABLES, read_rows, write_rejects, write_rows
+from factory.schemas import Rollout
+from factory.storage import MODELS, TABLES
+from factory.tables import DrawnRollout
 from pipelines import stage
 
 
 def main(params: Params, item: str) -> None:
     settings, role = params.require("rollouts"), policy_role(params, item)
-    problems = rollouts.part_of(read_rows(TABLES / "problems.parquet", Problem), settings.problems, params.policies[item].part, role)
-    samples = len(role.models) if role.engine == "recorded" else settings.samples
-    with Engines(params.requests, f"rollouts_{item}", params.budget) as engines, Grader.of(params.grading) as grader:
-        rows, rejects = rollouts.sample(
-            engines.engine(role, "generator"),
-            problems,
-            settings.sampling,
-            samples,
-            prompts=Prompts.of(role.prompts),
-            steps=params.steps,
-            seed=params.seed,
-            stage="rollouts",
-            round=item,
-            makers=role.models,
-            grader=grader,
-        )
-        write_rows(TABLES / f"rollouts_{item}.parquet", Rollout, rows)
-        write_rejects(f"rollouts_{item}", rejects)
-    print(f"{len(problems):,} problems: {rollouts.summary(rows, rejects)}")
+    table, row_type = TABLES / "problems.parquet", DrawnRollout if settings.drawn_tokens else Rollout
+    chosen = places(table, settings.problems, params.policies[item].part, role)
+    wanted = Samples(
+        count=len(role.models) if role.engine == "recorded" else settings.samples,
+        sampling=settings.sampling,
+        prompts=Prompts.of(role.prompts),
+        seed=params.seed,
+        stage="rollouts",
+        round=item,
+        steps=params.steps,
+        makers=tuple(role.models),
+        drawn=settings.drawn_tokens,
+    )
+    with (
+        scratch(f"rollouts_{item}") as folder,
+        Engines(params.requests, f"rollouts_{item}", params.budget) as engines,
+        Grader.of(params.grading) as grader,
+    ):
+        engine = engines.engine(role, "generator")
+        made = set_aside(folder, sampled(engine, problems_at(table, chosen), wanted, grader, len(chosen)), row_type)
+        merge(TABLES / f"rollouts_{item}.parquet", row_type, made.rows)
+        merge_rejects(f"rollouts_{item}", made.rejects)
+    print(f"{len(chosen):,} problems: {made.tally}")
 
 
 def policy_role(params: Params, item: str) -> Role:

@@ -96,7 +96,8 @@ def _said(document: dict[str, Any]) -> str:
 
 def _rest(document: dict[str, Any]) -> str:
     """The short fields in one line."""
-    fields = {name: value for name, value in document.items() if name not in ("prompt", "text", "token_ids", "logprobs", "version")}
+    long = ("prompt", "text", "token_ids", "logprobs", "drawn", "version")
+    fields = {name: value for name, value in document.items() if name not in long}
     return ", ".join(f"{name} {value}" for name, value in fields.items() if value not in (None, [], ""))
 
 

@@ -8,8 +8,11 @@ Recorded answers of several models are samples of one policy: the rate is over a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
 from factory.evaluation.statistics import wilson
 from factory.schemas import Rollout
@@ -22,12 +25,16 @@ def counted(rollouts: Sequence[Rollout]) -> list[Rollout]:
     """The rollouts of one policy with the pass rates of their problems, and Wilson's 95 % interval of each."""
     samples = Counter(row.problem_id for row in rollouts)
     right = Counter(row.problem_id for row in rollouts if row.verdict == "correct")
-    return [_with_rate(row, right[row.problem_id], samples[row.problem_id]) for row in rollouts]
+    return [replace(row, **columns(right[row.problem_id], samples[row.problem_id])) for row in rollouts]
 
 
-def _with_rate(row: Rollout, right: int, samples: int) -> Rollout:
+@lru_cache(maxsize=1 << 12)
+def columns(right: int, samples: int) -> Mapping[str, Any]:
+    """A problem's columns on each of its rollouts."""
     rate, (low, high) = right / samples, wilson(right, samples)  # whose ends may miss 0 and 1 by a float's last bit
-    return replace(row, right=right, samples=samples, pass_rate=rate, pass_low=min(low, rate), pass_high=max(high, rate))
+    return MappingProxyType(
+        {"right": right, "samples": samples, "pass_rate": rate, "pass_low": min(low, rate), "pass_high": max(high, rate)}
+    )
 
 
 def rates(rollouts: Iterable[Rollout]) -> dict[str, float]:

@@ -14,8 +14,10 @@ from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat
 
 from factory.engines.bodies import LATER, LIMIT, Failed, Refused, count, fault, parsed, says, words
 from factory.engines.protocol import Completion, Request
+from factory.errors import EngineError
 from factory.schemas import FinishReason
 
+DRAWN_NEEDS = "take a vLLM server of version 0.10.2 or later, the engine vllm or transformers, or leave the key out"
 Id = Annotated[int, Field(ge=0, lt=LIMIT)]
 Count = Annotated[int | None, BeforeValidator(count)]
 
@@ -127,9 +129,12 @@ def completion(document: Any, request: Request, clean: Callable[[str], str]) -> 
     known = len(choice.token_ids) if choice.token_ids is not None else _counted(reply.usage, choice, text)
     finish = _finish(said, known, sampling.max_tokens)
     cuts = [text.index(stop) for stop in sampling.stop if stop in text]
-    token_ids = tuple(choice.token_ids or ())
-    if finish == "stop" and said in _STOP - _BY_STRING and not isinstance(choice.stop_reason, str):
-        token_ids = token_ids[:-1]  # vLLM: the end-of-sequence token, unless a stop string ended it
+    token_ids, end = tuple(choice.token_ids or ()), None
+    if token_ids and finish == "stop" and said in _STOP - _BY_STRING and not isinstance(choice.stop_reason, str):
+        *kept, end = token_ids  # vLLM: the end-of-sequence token, unless a stop string ended it
+        token_ids = tuple(kept)
+    if sampling.drawn and choice.token_ids is None:
+        raise EngineError(f"this server tells no token ids, which rollouts.drawn_tokens needs: {DRAWN_NEEDS}")
     return Completion(
         text=text[: min(cuts)] if cuts else text,
         token_ids=token_ids,
@@ -138,6 +143,8 @@ def completion(document: Any, request: Request, clean: Callable[[str], str]) -> 
         logprobs=_logprobs(choice, len(token_ids)) if sampling.logprobs else None,
         counted=known if choice.token_ids is None else None,
         reasoning=reasoning,
+        end=end if sampling.drawn else None,
+        drawn=_logprobs(choice, len(choice.token_ids or ())) if sampling.drawn else None,
     )
 
 

@@ -9,6 +9,8 @@
 
 A flow goes on as soon as its own answers have landed, so that critics work while the generator is still busy and no step waits for a
 batch. What services run in this process gets its turns here; what runs elsewhere is waited for.
+
+    for place, remark in streamed(flows, "opinions"): …             # as they end: neither flows nor what they return are all in memory
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -58,19 +60,29 @@ class _Task:
 
 def run(flows: Iterable[Flow[Answer]], title: str, window: int = WINDOW) -> list[Answer]:
     """What each flow returns, in order. An exception of a flow or a service ends all of them; what had landed is stored."""
-    with Meter(title) as meter:
-        return _Loop(enumerate(flows), meter, window).run()
+    results = dict(streamed(flows, title, window))
+    return [results[place] for place in range(len(results))]
+
+
+def streamed(
+    flows: Iterable[Flow[Answer]], title: str, window: int = WINDOW, *, items: int = 1, total: int | None = None
+) -> Iterator[tuple[int, Answer]]:
+    """(place of a flow, what it returns), in the order in which they end. `items`: how many a flow asks at once, where that is known: then
+    `window` counts items. `total`: items of all flows, for the meter."""
+    with Meter(title, total) as meter:
+        yield from _Loop(enumerate(flows), meter, window, items).run()
 
 
 class _Loop:
-    def __init__(self, flows: Iterator[tuple[int, Flow[Any]]], meter: Meter, window: int) -> None:
-        self.coming, self.meter, self.window = flows, meter, window
+    def __init__(self, flows: Iterator[tuple[int, Flow[Any]]], meter: Meter, window: int, items: int) -> None:
+        self.coming, self.meter, self.items = flows, meter, items
+        self.window = max(1, window // items)  # flows
         self.inbox: SimpleQueue[tuple[_Task, int, Any]] = SimpleQueue()
         self.services: dict[int, Service] = {}
-        self.results: dict[int, Any] = {}
+        self.ended: list[tuple[int, Any]] = []
         self.open, self.ending = 0, False  # flows under way; whether no other is to come
 
-    def run(self) -> list[Any]:
+    def run(self) -> Iterator[tuple[int, Any]]:
         ready: list[tuple[_Task, list[Any]]] = []
         while True:
             fresh = [_Task(place, flow) for place, flow in islice(self.coming, self.window - self.open)]
@@ -78,13 +90,16 @@ class _Loop:
             self.ending = self.ending or self.open < self.window
             moving = [*ready, *((task, []) for task in fresh)]
             self._advance(moving)
+            ended, self.ended = self.ended, []
+            yield from ended
             if not moving and not self.open:
-                return [self.results[place] for place in range(len(self.results))]
+                return
             ready = self._wait() if self.open and not self._widened() else []
 
     def _widened(self) -> bool:
         """Whether a service that flows have just asked wants more of them at once."""
-        before, self.window = self.window, max(self.window, *(getattr(one, "window", 0) for one in self.services.values()), 0)
+        wanted = max((getattr(one, "window", 0) for one in self.services.values()), default=0)
+        before, self.window = self.window, max(self.window, wanted // self.items)
         return self.window > before
 
     def _advance(self, ready: list[tuple[_Task, list[Any]]]) -> None:
@@ -96,7 +111,7 @@ class _Loop:
                 while not ask.items:
                     ask = task.flow.send([])
             except StopIteration as end:
-                self.results[task.place] = end.value
+                self.ended.append((task.place, end.value))
                 self.open -= 1
                 continue
             self.services[id(ask.service)] = ask.service

@@ -23,7 +23,7 @@ def request_fields(family: str, model: str, request: Request) -> dict[str, Any]:
         "temperature": float(sampling.temperature), "top_p": float(sampling.top_p), "stop": sampling.stop, "logprobs": sampling.logprobs,
         "schema": request.schema, "seed": request.seed, "ordinal": request.ordinal,
     }  # fmt: skip
-    return {**fields, "ignore_eos": True} if sampling.ignore_eos else fields
+    return fields | {name: True for name in ("ignore_eos", "drawn") if getattr(sampling, name)}
 
 
 Prompt = Conversation | tuple[int, ...]

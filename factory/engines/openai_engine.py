@@ -14,6 +14,9 @@ data spells as they like; a turn begun is refused unless the role says how such 
     prefix          that message holds `"prefix": true` (DeepSeek, whose base_url is then …/beta)
     echoed_prefix   the same, and the answer begins with the words again (Mistral)
 
+Which tokens were drawn with which log-probability (`SamplingParams.drawn`) a vLLM server alone can tell, and one that was not started with
+`--logprobs-mode processed_logprobs` only at temperature 1 and top_p 1: each is asked for two tokens to find out.
+
 Failures: the table in server.py. A vLLM server refuses (400) a prompt whose length and max_tokens exceed its context together; the engines
 of this program cut the answer at its end.
 """
@@ -27,10 +30,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-from factory.engines.answers import completion
+from factory.engines.answers import DRAWN_NEEDS, completion
 from factory.engines.bodies import Failed, Refused, parsed
 from factory.engines.dialect import holds_schemas, worded
-from factory.engines.protocol import Completion, Request, failure
+from factory.engines.protocol import Completion, Request, SamplingParams, failure
 from factory.engines.served_tokens import ServedTokens, rows
 from factory.engines.server import Server
 from factory.engines.servers import Servers
@@ -73,7 +76,9 @@ class OpenAIEngine(Servers[Request, Completion]):
         chat = "messages" in document
         if sampling.stop:
             document["stop"] = sampling.stop
-        if sampling.logprobs:
+        if sampling.drawn:
+            await self._tell_drawn(sampling, server)
+        if sampling.logprobs or sampling.drawn:
             document["logprobs"] = True if chat else int(not server.vllm)
         if item.schema is not None:
             shape = {"name": "answer", "schema": _loaded(item.schema), "strict": True}
@@ -102,6 +107,20 @@ class OpenAIEngine(Servers[Request, Completion]):
             )
             self.told = True
         return answer
+
+    async def _tell_drawn(self, sampling: SamplingParams, server: Server) -> None:
+        """Raises EngineError, before anything is asked, for a server that cannot tell what it drew with which log-probability."""
+        if not server.vllm:
+            raise EngineError(f"server {server.url} tells no token ids (it is no vLLM), which rollouts.drawn_tokens needs: {DRAWN_NEEDS}")
+        if sampling.logprobs:
+            raise EngineError("log-probabilities of the plain softmax and of what is drawn were asked for at once: a server tells one kind")
+        plain = sampling.top_p >= 1 and sampling.temperature in (0, 1)  # then both are the same
+        if not plain and not await self.tokens[server].tells_drawn():
+            raise EngineError(
+                f"server {server.url} tells log-probabilities of the plain softmax, not of what it draws at temperature "
+                f"{sampling.temperature:g} and top_p {sampling.top_p:g}: start it with `--logprobs-mode processed_logprobs`, or sample at "
+                "temperature 1 and top_p 1"
+            )
 
     async def _asked(self, item: Request, server: Server) -> dict[str, Any]:
         """The fields that hold the prompt. Raises Refused for what this server cannot be asked."""

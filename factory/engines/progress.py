@@ -14,10 +14,11 @@ REFRESH = 0.1  # seconds between two looks at the clock of a bar
 
 
 class Meter:
-    """The total grows as more is asked: an answer may raise further questions."""
+    """Without a total it grows as more is asked: an answer may raise further questions."""
 
-    def __init__(self, title: str, total: int = 0) -> None:
-        self.title, self.total, self.done, self.tokens = title, total, 0, 0
+    def __init__(self, title: str, total: int | None = None) -> None:
+        self.title, self.total, self.done, self.tokens = title, total or 0, 0, 0
+        self.known = total is not None
         self.started = self.printed = time.monotonic()
         self.bar: Progress | None = None
 
@@ -36,7 +37,7 @@ class Meter:
             self.bar.stop()
 
     def expect(self, requests: int) -> None:
-        self.total += requests
+        self.total += 0 if self.known else requests
 
     def advance(self, requests: int, tokens: int) -> None:
         self.done, self.tokens = self.done + requests, self.tokens + tokens

@@ -26,6 +26,7 @@ class SamplingParams:
     stop: tuple[str, ...] = ()  # the text ends before the first of them
     logprobs: bool = False
     ignore_eos: bool = False  # go on to max_tokens (benchmarks)
+    drawn: bool = False  # tell every token that was drawn, the one that ended it too, and with which log-probability
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """`logprobs`: of the sampled tokens, under the model's plain softmax (temperature 1, nothing truncated). Unknown counts are 0."""
+    """`logprobs`: of the sampled tokens, under the model's plain softmax (temperature 1, nothing truncated). Unknown counts are 0.
+
+    `drawn`: natural log-probabilities, one of each of `drawn_ids`, under the distribution that the token was drawn from: at the request's
+    temperature, of what top_p leaves; of a greedy answer under the plain softmax."""
 
     text: str
     token_ids: tuple[int, ...]  # () where an engine does not tell them
@@ -52,6 +56,12 @@ class Completion:
     error: str | None = None  # set with finish_reason "error": why it failed after all retries
     counted: int | None = None  # generated tokens by an engine's own count, where it tells no ids
     reasoning: str | None = None  # what a thinking model thought before it answered: no part of `text`
+    end: int | None = None  # the token that ended it, where `drawn` was asked for: None for one that was cut, or ended by a stop string
+    drawn: tuple[float, ...] | None = None
+
+    @property
+    def drawn_ids(self) -> tuple[int, ...]:
+        return self.token_ids if self.end is None else (*self.token_ids, self.end)
 
     @property
     def tokens(self) -> int:

@@ -69,6 +69,8 @@ class RecordedEngine:
     def _find(self, request: Request) -> Completion:
         if not (asked := _read(request.prompt)):
             return failure("recorded answers are found by what is asked, and this request asks nothing in words")
+        if request.sampling.drawn:
+            return failure("recorded answers have no token ids and log-probabilities: leave rollouts.drawn_tokens out")
         if not 0 <= request.ordinal < len(self.models):
             return failure(f"sample {request.ordinal} was asked for, {len(self.models)} models are recorded")
         alike = self._by_prompt.get(_fold(asked))

@@ -241,13 +241,17 @@ class StoredEngine(_Stored[Request, Completion]):
             "prompt_tokens": answer.prompt_tokens, "logprobs": answer.logprobs,
         }  # fmt: skip
         document |= {name: value for name in ("counted", "reasoning") if (value := getattr(answer, name)) is not None}
+        if answer.drawn is not None:
+            document["drawn"] = {"end": answer.end, "logprobs": answer.drawn}
         return Answered(key, request_fields(self.family, self.model, item), document, answer.prompt_tokens, answer.tokens)
 
     def unpack(self, key: str, document: dict[str, Any]) -> Completion:
+        drawn = document.get("drawn")
         return Completion(
             text=document["text"], token_ids=tuple(document["token_ids"]), finish_reason=document["finish_reason"],
             prompt_tokens=document["prompt_tokens"], request_id=key, counted=document.get("counted"), reasoning=document.get("reasoning"),
             logprobs=None if document["logprobs"] is None else tuple(document["logprobs"]),
+            end=drawn and drawn["end"], drawn=drawn and tuple(drawn["logprobs"]),
         )  # fmt: skip
 
     def alike(self, missing: Mapping[str, Request]) -> dict[str, Completion]:

@@ -7,7 +7,7 @@
 Every row draws from its own counter-based generator (Philox keyed by its seed, one uniform number a token, inverted through the
 cumulative distribution), so that a row's randomness depends neither on its neighbours nor on the order. Log-probabilities are those of
 the model's plain softmax (temperature 1, nothing truncated), whatever was sampled from; the token that ends an answer has none. Those of
-the tempered softmax, which reinforcement learning needs of every token drawn, the end included, are `drawn_logprobs`.
+the distribution that was drawn from, which reinforcement learning needs of every token drawn, the end included, are `drawn_logprobs`.
 
 What ends one: the tokens of the model's generation config, the tokenizer's end of sequence, and the end of turn of its chat template.
 """
@@ -37,7 +37,8 @@ class Sampled:
     finished: bool
     logprobs: tuple[float, ...]
     error: str | None = None
-    drawn_logprobs: tuple[float, ...] = ()  # of the tempered distribution, nothing truncated; that of the ending token too
+    drawn_logprobs: tuple[float, ...] = ()  # tempered, of what top_p leaves (greedy: the plain softmax); that of the ending token too
+    end: int | None = None  # the token that ended it
 
 
 class Sampler:
@@ -127,7 +128,7 @@ class _Batch:
             self.cache.filled = end
         fields = (self.tokens, self.logprobs, self.made, self.finished, self.drawn, self.drew)
         return [
-            Sampled(tuple(ids[:count]), finished, tuple(logprobs[:count]), None, tuple(drawn[:drew]))
+            Sampled(tuple(ids[:count]), finished, tuple(logprobs[:count]), None, tuple(drawn[:drew]), ids[count] if drew > count else None)
             for ids, logprobs, count, finished, drawn, drew in zip(*(field.tolist() for field in fields), strict=True)
         ]
 
@@ -162,10 +163,14 @@ class _Batch:
         plain = logits.log_softmax(-1)
         if temperature == 0:
             tokens = logits.argmax(-1)
+            drawn = plain.gather(-1, tokens[:, None])[:, 0]
         else:
             tempered = plain if temperature == 1 else (logits / temperature).log_softmax(-1)
-            tokens = draw(nucleus(tempered.exp(), top_p), self.uniforms[self.rows, step])
-            self.drawn[self.rows, step] = tempered.gather(-1, tokens[:, None])[:, 0]
+            kept = nucleus(tempered.exp(), top_p)
+            tokens = draw(kept, self.uniforms[self.rows, step])
+            drawn = tempered.gather(-1, tokens[:, None])[:, 0]
+            drawn = drawn if top_p >= 1 else (drawn - kept.sum(-1).log()).clamp(max=0)
+        self.drawn[self.rows, step] = drawn
         self.tokens[self.rows, step] = tokens
         self.logprobs[self.rows, step] = plain.gather(-1, tokens[:, None])[:, 0]
         return tokens

@@ -12,7 +12,7 @@ way to have it read as text, and the request is refused.
 import asyncio
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, FiniteFloat
 
 from factory.engines.answers import Id
 from factory.engines.bodies import Refused, parsed
@@ -31,6 +31,26 @@ class _Tokens(BaseModel):
     token_strs: list[str] | None = None
 
 
+class _Likely(BaseModel):
+    logprob: FiniteFloat
+
+
+class _Place(BaseModel):
+    top_logprobs: list[_Likely] = Field(min_length=2)
+
+
+class _Places(BaseModel):
+    content: list[_Place] = Field(min_length=1)
+
+
+class _First(BaseModel):
+    logprobs: _Places
+
+
+class _Told(BaseModel):
+    choices: list[_First] = Field(min_length=1)
+
+
 class ServedTokens:
     def __init__(self, server: Server, model: str, seconds: float) -> None:
         self.server, self.model, self.seconds = server, model, seconds
@@ -44,6 +64,23 @@ class ServedTokens:
             if "end" not in self.learned:
                 self.learned["end"] = await self._learn_end()
             return self.learned["end"]
+
+    async def tells_drawn(self) -> bool:
+        """Whether its log-probabilities are of the tempered distribution: then those of the likeliest tokens lie half as far apart at
+        temperature 2."""
+        async with self.lock:
+            if "drawn" not in self.learned:
+                near, far = [await self._spread(temperature) for temperature in (2.0, 1.0)]
+                self.learned["drawn"] = near < 0.75 * far
+            return self.learned["drawn"]
+
+    async def _spread(self, temperature: float) -> float:
+        """Between the first and the fifth of the likeliest first tokens of an answer, in nats."""
+        asked = {"model": self.model, "messages": rows(_ASKED), "max_tokens": 1, "temperature": temperature, "logprobs": True}
+        asked["top_logprobs"] = 5
+        told = parsed(_Told, await self.server.post(f"{self.server.url}/chat/completions", asked, self.seconds, proves=False))
+        values = sorted(one.logprob for one in told.choices[0].logprobs.content[0].top_logprobs)
+        return values[-1] - values[0]
 
     async def settled(self, asked: Conversation) -> Conversation:
         """As the template takes it: a system turn that it refuses or drops is put before the first user's words."""

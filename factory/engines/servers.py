@@ -38,6 +38,7 @@ STRIKES = 5
 FREE = 5  # times that a request loses no attempt to a server that went down: a prompt that kills servers must not go round for ever
 ROUNDS = 8  # of requests: with fewer than these to come, a slow server may get none
 MANY, TOGETHER = 256, 0.02  # with more requests than that under way, answers of so many seconds share a commit
+AHEAD = 2  # requests that it wants to know of, in multiples of those that its servers get at once
 KEEP_ALIVE = 4.0  # seconds: less than uvicorn's 5, so that no request meets a connection that is just being closed
 
 
@@ -75,6 +76,7 @@ class Servers(ABC, Generic[Item, Answer]):
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self.reached, self.silent_since = False, 0.0
+        self.window = AHEAD * len(self.servers) * role.concurrency
         self.ending = True  # whether all that is to be asked has been submitted; a loop of flows says so (flow.py)
         self.closed = False
 

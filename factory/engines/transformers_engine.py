@@ -87,6 +87,8 @@ class TransformersEngine:
             finish_reason="stop" if sampled.finished else "length",
             prompt_tokens=len(prompt),
             logprobs=sampled.logprobs if sampling.logprobs else None,
+            end=sampled.end if sampling.drawn else None,
+            drawn=sampled.drawn_logprobs if sampling.drawn else None,
         )
 
 

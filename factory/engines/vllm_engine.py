@@ -30,7 +30,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from factory.engines.protocol import Completion, Landed, Request, failure, hand_over
+from factory.engines.protocol import Completion, Landed, Request, SamplingParams, failure, hand_over
 from factory.engines.thinking import opened
 from factory.errors import DataError, EngineError
 from factory.language import tokens
@@ -69,6 +69,7 @@ class VllmEngine:
         self.guard: subprocess.Popen[bytes] | None = None
         self.tokenizer: Any = None
         self.ends: list[int] = []  # beside those of the model's generation config
+        self.drawn = False  # whether it tells log-probabilities of what it draws from, which is settled when it starts
         self.pending: deque[_Queued] = deque()
         self.inside: dict[str, _Queued] = {}
         self.numbers = count()
@@ -77,7 +78,8 @@ class VllmEngine:
     def submit(self, requests: Mapping[str, Request], landed: Landed) -> None:
         """Raises EngineError when vLLM is missing or the model cannot be loaded."""
         if self.engine is None:
-            self.engine, self.tokenizer = _load(self.role)
+            self.drawn = any(request.sampling.drawn for request in requests.values())
+            self.engine, self.tokenizer = _load(self.role, self.drawn)
             self.guard = _guard(self.engine)
             with suppress(DataError):  # a tokenizer that ends nothing: all goes on to max_tokens
                 self.ends = [tokens.turn_end(self.tokenizer)]
@@ -86,7 +88,7 @@ class VllmEngine:
         found = tokens.request_ids(self.tokenizer, prompts, self.model)
         for (key, request), (ids, reason) in zip(requests.items(), found, strict=True):
             queued = _Queued(key, request, tuple(ids), landed)
-            if reason := reason or self._refusal(queued.ids):
+            if reason := reason or self._refusal(queued.ids) or self._untold(request.sampling):
                 self.refused.append((queued, failure(reason, len(ids))))
             else:
                 same.setdefault(queued.ids, []).append(queued)
@@ -135,6 +137,12 @@ class VllmEngine:
             return "the prompt is empty"
         return f"the prompt has {len(ids)} tokens, the model's context holds {context}" if len(ids) >= context else ""
 
+    def _untold(self, sampling: SamplingParams) -> str:
+        if not (sampling.logprobs if self.drawn else sampling.drawn):
+            return ""
+        told = "the distribution that is drawn from" if self.drawn else "the plain softmax"
+        return f"vLLM was started to tell log-probabilities of {told}, and this request asks for others: ask in a run of its own"
+
     def _feed(self) -> None:
         """Keep the scheduler's queue filled, and no more: its own bookkeeping grows with it."""
         from vllm.exceptions import VLLMClientError
@@ -176,11 +184,13 @@ class VllmEngine:
             cuts = [text.index(stop) for stop in queued.request.sampling.stop if stop in text]
             if not cuts and isinstance(output.stop_reason, str):  # a stop string in what the decoder trims from the beginning of a text
                 text = output.text
-            logprobs = None
-            if queued.request.sampling.logprobs:
-                logprobs = tuple(output.logprobs.logprobs[begin] for begin in output.logprobs.start_indices[: len(ids)])
+            told: dict[str, Any] = {}
+            if (sampling := queued.request.sampling).logprobs or sampling.drawn:
+                values = tuple(output.logprobs.logprobs[begin] for begin in output.logprobs.start_indices)
+                end = output.token_ids[-1] if len(ids) < len(output.token_ids) else None
+                told = {"drawn": values, "end": end} if sampling.drawn else {"logprobs": values[: len(ids)]}
             text = opened(self.tokenizer, queued.ids) + (text[: min(cuts)] if cuts else text)
-            completions.append(Completion(text, ids, output.finish_reason, len(queued.ids), logprobs=logprobs))
+            completions.append(Completion(text, ids, output.finish_reason, len(queued.ids), **told))
         return completions
 
 
@@ -193,13 +203,13 @@ def _sampling(request: Request, ends: list[int]) -> Any:
     return SamplingParams(
         temperature=asked.temperature, top_p=asked.top_p, max_tokens=asked.max_tokens, seed=request.seed ^ request.seed >> 32,
         stop=list(asked.stop), stop_token_ids=[] if asked.ignore_eos else ends, ignore_eos=asked.ignore_eos,
-        logprobs=0 if asked.logprobs else None, flat_logprobs=True,
+        logprobs=0 if asked.logprobs or asked.drawn else None, flat_logprobs=True,
         detokenize=bool(asked.stop), skip_special_tokens=False, output_kind=RequestOutputKind.FINAL_ONLY, skip_clone=True,
         structured_outputs=None if request.schema is None else StructuredOutputsParams(json=request.schema),
     )  # fmt: skip
 
 
-def _load(role: Role) -> tuple[Any, Any]:
+def _load(role: Role, drawn: bool) -> tuple[Any, Any]:
     """The engine and the tokenizer that transformers_engine.py would use."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -217,7 +227,8 @@ def _load(role: Role) -> tuple[Any, Any]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")  # of torch, at vLLM's imports
             tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or None)
-            return _start(engine_options(role, source, revision or None, cpu), source, cpu), tokenizer
+            options = engine_options(role, source, revision or None, cpu) | ({"logprobs_mode": "processed_logprobs"} if drawn else {})
+            return _start(options, source, cpu), tokenizer
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError, SafetensorError, VLLMError) as error:
         raise EngineError(
             f"vLLM cannot load {role.model}: {_line(error)}: make it again, or check its name, `memory` and `max_length`"

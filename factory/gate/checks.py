@@ -9,6 +9,7 @@ Those of templates and plans stand in `template_checks`, those of adjustments in
 
 import re
 from collections.abc import Callable
+from math import fsum, isclose, isfinite
 from typing import Any
 
 from factory.coat.grammar import ACTIONS, REFLECT, action_counts, problems_of, split_steps, unknown_tokens
@@ -166,6 +167,28 @@ def rate_of_verdict(row: Any, _: Background) -> bool:
 def rate_of_rollouts(row: Any, background: Background) -> bool:
     """The pass rate of a start state is that of its problem's rollouts, none where there are none."""
     return row.pass_rate == background.pass_rates.get(row.problem_id)
+
+
+# -- tokens as they were drawn
+
+
+def tokens_told(row: Any, _: Background) -> bool:
+    return len(row.token_ids) == len(row.token_logprobs)
+
+
+def tokens_counted(row: Any, _: Background) -> bool:
+    """None or one more than `tokens`: one for what ended by itself."""
+    return len(row.token_ids) - row.tokens in ((0, 1) if row.finish_reason == "stop" else (0,)) and min(row.token_ids, default=0) >= 0
+
+
+def logprobs_are_ones(row: Any, _: Background) -> bool:
+    return all(value is not None and isfinite(value) and value <= 0 for value in row.token_logprobs)
+
+
+def logprob_of_tokens(row: Any, _: Background) -> bool:
+    """Where the row has one; to 1e-6 of its size, as floats are added."""
+    values = [value for value in row.token_logprobs if value is not None]
+    return row.logprob is None or isclose(row.logprob, fsum(values), rel_tol=1e-6, abs_tol=1e-6)
 
 
 # -- restarts

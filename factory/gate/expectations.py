@@ -21,9 +21,9 @@ from factory.gate.background import Background, kind_of
 from factory.gate.columns import columns_of, statistics
 from factory.gate.measures import Measured
 from factory.gate.source import Source
-from factory.gate.table import BETWEEN, DISTINCT, IN_SET, LENGTHS, TOGETHER, UNIQUE, Entry, suite
+from factory.gate.table import BETWEEN, DISTINCT, IN_SET, LENGTHS, TOGETHER, UNIQUE, Entry, held_to, suite
 from factory.schemas import Row, arrow_schema, choices, field_types, nullable
-from factory.tables import TABLES
+from factory.tables import row_type_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,15 +136,16 @@ def validate(dataset: str, rows: pa.Table | Path, background: Background, proces
     Raises DataError for another shape than the row type's.
     """
     kind, source = kind_of(dataset), Source(rows)
-    row_type = TABLES[kind]
+    row_type = row_type_of(kind, source.schema.names)
     shaped(source, row_type, dataset)
-    frames, meanings = structural(row_type), suite(kind, background.purpose)
+    held = held_to(kind, row_type)
+    frames, meanings = structural(row_type), suite(held, background.purpose)
     known = {*field_types(row_type), *(entry.check.__name__ for entry in meanings if entry.check)}
     if strangers := [name for entry in meanings if not entry.measure for name in entry.columns if name not in known]:
         raise DataError(f"factory/gate/table.py names the column {strangers[0]} for {kind}, which has none of that name")
     reads = [name for entry in (*frames, *meanings) if not entry.measure for name in needed(entry, row_type).values()]
     reads += [name for entry in meanings for name in entry.reads] + _described(row_type)
-    columns, whole = columns_of(source, row_type, kind, background, reads, processes)
+    columns, whole = columns_of(source, row_type, held, background, reads, processes)
     wanted = [*frames, *(entry for entry in meanings if whole and not entry.measure)]
     frame = _frame(columns, {name for entry in wanted for name in needed(entry, row_type).values()}, row_type, source.rows)
     version, results = _run(frame, [_judged(entry, row_type) for entry in wanted])

@@ -34,7 +34,7 @@ from factory.params import Params
 from factory.processes import mapped
 from factory.schemas import Conversation, Row, Template, arrow_schema, arrow_type, choices, field_types, released_answers
 from factory.storage import AUDITS, DATASETS, TABLES, whole_folder, write_json
-from factory.tables import TABLES as ROW_TYPES
+from factory.tables import row_type_of
 
 LINEAGE = ("model", "prompt_version", "round")
 MANY_VALUES = 12  # a column with more is no count worth a table
@@ -56,7 +56,8 @@ def release(dataset: str, params: Params, processes: int | None = None) -> Audit
     licences = licences_of(Source(path), background.templates, params)
     write_json(report, worded(audit, params, licences))
     with whole_folder(DATASETS / dataset) as folder:
-        write_dataset(folder, dataset, path, ROW_TYPES[kind_of(dataset)], audit, params, licences, processes)
+        row_type = row_type_of(kind_of(dataset), Source(path).schema.names)
+        write_dataset(folder, dataset, path, row_type, audit, params, licences, processes)
     return audit
 
 

@@ -18,6 +18,8 @@ from factory.errors import DataError
 from factory.gate import adjusted, checks, measures, provenance, stepwise, template_checks
 from factory.gate.background import Background
 from factory.gate.measures import Columns, Measured
+from factory.schemas import Row
+from factory.tables import DrawnRollout
 
 Check = Callable[[Any, Background], bool | float]
 
@@ -139,6 +141,11 @@ TABLE: tuple[Entry, ...] = (
     measure(measures.never_solved, "rollouts restarts", "problems that are never solved do not outweigh", reads="pass_rate", max_value=0.5),
     measure(measures.always_solved, "rollouts restarts", "problems that are always solved do not outweigh", reads="pass_rate",
             max_value=0.5),
+    check(checks.tokens_told, "drawn_rollouts", "every token drawn has its log-probability", shows="token_logprobs"),
+    check(checks.tokens_counted, "drawn_rollouts", "the tokens drawn are those that were counted, and the one that ended them",
+          shows="token_ids"),
+    check(checks.logprobs_are_ones, "drawn_rollouts", "log-probabilities of tokens are finite and not above 0", shows="token_logprobs"),
+    check(checks.logprob_of_tokens, "drawn_rollouts", "logprob is the sum of the tokens' log-probabilities", shows="logprob"),
     # -- restarts
     check(checks.prefix_of_parent, "restarts", "the prefix is a prefix of its parent's completion (a teacher's: of the gold solution), on "
           "the same problem, by whole steps", shows="prefix", needs="problems: solution; rollouts: problem_id completion"),
@@ -254,9 +261,21 @@ TABLE: tuple[Entry, ...] = (
 )  # fmt: skip
 
 
+ALSO = {"drawn_rollouts": "rollouts"}  # a table with further columns → the one that it is besides
+
+
+def held_to(table: str, row_type: type[Row]) -> str:
+    """The kind whose entries hold for a table of these rows."""
+    return "drawn_rollouts" if row_type is DrawnRollout else table
+
+
+def _holds(entry: Entry, kind: str) -> bool:
+    return not entry.kinds.isdisjoint((kind, ALSO.get(kind, kind)))
+
+
 def suite(kind: str, purpose: str) -> list[Entry]:
     """The entries of a table. Raises DataError for one without any: a gate that nobody wrote must not stand open."""
-    found = [entry for entry in TABLE if kind in entry.kinds and purpose in entry.purposes]
+    found = [entry for entry in TABLE if _holds(entry, kind) and purpose in entry.purposes]
     if not found:
         raise DataError(f"the table {kind} is held to nothing: write what must hold in factory/gate/table.py, or take it off the datasets")
     return found
@@ -264,19 +283,19 @@ def suite(kind: str, purpose: str) -> list[Entry]:
 
 def checks_of(kind: str) -> dict[str, Check]:
     """Column name → check, {} for a table without any."""
-    return {entry.check.__name__: entry.check for entry in TABLE if entry.check and kind in entry.kinds}
+    return {entry.check.__name__: entry.check for entry in TABLE if entry.check and _holds(entry, kind)}
 
 
 def needs_of(kind: str) -> dict[str, frozenset[str]]:
     """Other table → the columns of it that the checks of `kind` read."""
     found: dict[str, frozenset[str]] = {}
     for entry in TABLE:
-        for table, columns in entry.needs.items() if kind in entry.kinds else ():
+        for table, columns in entry.needs.items() if _holds(entry, kind) else ():
             found[table] = found.get(table, frozenset()) | columns
     return found
 
 
 def document(kind: str, purposes: Sequence[str] = ("train",)) -> dict[str, Any]:
     """What a table is held to, as JSON."""
-    found = [entry for entry in TABLE if kind in entry.kinds and set(purposes) & set(entry.purposes)]
+    found = [entry for entry in TABLE if _holds(entry, kind) and set(purposes) & set(entry.purposes)]
     return {"table": kind, "expectations": [entry.document() for entry in found]}

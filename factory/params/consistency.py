@@ -177,6 +177,8 @@ def _engines(params: "Params") -> Iterator[str]:
     if generator and generator.engine == "openai" and params.policies:
         name, policy = next(iter(params.policies.items()))
         yield f"roles.generator is a server, which cannot sample policies.{name}, data/models/{policy.model}: {remedy}"
+    if generator and generator.engine == "recorded" and params.rollouts and params.rollouts.drawn_tokens:
+        yield "rollouts.drawn_tokens is true, and roles.generator is a file of recorded answers, which has no tokens: leave it out"
     if generator and generator.engine == "recorded" and params.distillations:
         name = next(iter(params.distillations))
         yield f"roles.generator is a file of recorded answers, which cannot sample policy_{name} (distillations.{name}): {remedy}"

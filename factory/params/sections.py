@@ -60,9 +60,15 @@ class Sampling(Strict):
 
 
 class Rollouts(Strict):
+    """`drawn_tokens`: rows also have the columns `token_ids`, all tokens that were drawn, the one that ended the answer included, and
+    `token_logprobs`, of each the natural logarithm of the probability with which it was drawn: at the sampling's temperature, of what top_p
+    leaves (of a greedy answer: the plain softmax). For off-policy corrections and training elsewhere. Answers that were stored without them
+    are asked again. Engines that can tell: transformers, vllm, and vLLM servers."""
+
     problems: int = Field(ge=1)  # of the train split
     samples: int = Field(ge=1)
     sampling: Sampling
+    drawn_tokens: bool = False
 
 
 class OrmPairs(Strict):

@@ -12,12 +12,26 @@ Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 20
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import log1p
+from typing import Protocol, TypeVar
 
 from factory.identity import ID_LENGTH, seed_for
 from factory.schemas import Problem, Reject
 from factory.storage import reject
 
 BEYOND = "beyond the source's cap"
+
+
+class Drawn(Protocol):
+    """What decides when a problem is drawn."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+
+D = TypeVar("D", bound=Drawn)
 
 
 def capped(problems: Iterable[Problem], caps: Mapping[str, int], seed: int) -> tuple[list[Problem], list[Reject]]:
@@ -33,7 +47,7 @@ def capped(problems: Iterable[Problem], caps: Mapping[str, int], seed: int) -> t
     return sorted(kept, key=lambda problem: problem.id), rejects
 
 
-def in_order(problems: Iterable[Problem], *key: object) -> list[Problem]:
+def in_order(problems: Iterable[D], *key: object) -> list[D]:
     """All of them, the first to be drawn first, whatever their order was. `key`: (run seed, stage, …); without it ids are the hashes."""
     rows = sorted(problems, key=lambda problem: problem.id)
     if len({row.weight for row in rows}) > 1:
@@ -41,7 +55,7 @@ def in_order(problems: Iterable[Problem], *key: object) -> list[Problem]:
     return sorted(rows, key=lambda row: seed_for(*key, row.id)) if key else rows
 
 
-def _share(problem: Problem, *key: object) -> float:
+def _share(problem: Drawn, *key: object) -> float:
     """A hash as a number in (0, 1)."""
     place, places = (seed_for(*key, problem.id), 2**63) if key else (int(problem.id, 16), 16**ID_LENGTH)
     return min((2 * place + 1) / (2 * places), 1 - 2**-53)

@@ -11,27 +11,32 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.at_size import STORE
 from factory import storage
 from factory.storage import TABLES
 
 ROOT = Path(__file__).parents[2]
+STAGES = ("restarts", "orm_pairs", "rollouts")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 MADE = """
 import sys
 from pathlib import Path
 import yaml
 from benchmarks import synthetic
-from benchmarks.at_size import cut_down
+from benchmarks.at_size import answer, cut_down
 synthetic.GROUP = 400
 line = synthetic.Line(8000)
 line.write()
 params = cut_down(yaml.safe_load(Path(sys.argv[1]).read_text()), line.problems, (0.0, 1.0))
 Path("params.yaml").write_text(yaml.safe_dump(params))
+if "rollouts" in sys.argv[2:]:
+    answer(line)
 """
 
 
 def run(stage: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", f"pipelines.{stage}", "r1"], env=ENVIRONMENT, text=True, stdout=subprocess.PIPE)
+    store = {"FACTORY_STORE": str(Path(STORE).absolute())}
+    return subprocess.Popen([sys.executable, "-m", f"pipelines.{stage}", "r1"], env=ENVIRONMENT | store, text=True, stdout=subprocess.PIPE)
 
 
 def alive(place: Path) -> list[int]:
@@ -51,15 +56,16 @@ def files() -> dict[str, bytes]:
 
 
 @pytest.fixture
-def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """8,000 rollouts in 20 row groups: enough for several processes."""
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """8,000 rollouts in 20 row groups: enough for several processes. For the stage rollouts also their answers, in a store."""
     monkeypatch.chdir(tmp_path)
-    subprocess.run([sys.executable, "-c", MADE, str(ROOT / "params.yaml")], check=True, env=ENVIRONMENT, timeout=600)
+    stage = request.node.callspec.params.get("stage", "") if hasattr(request.node, "callspec") else ""
+    subprocess.run([sys.executable, "-c", MADE, str(ROOT / "params.yaml"), stage], check=True, env=ENVIRONMENT, timeout=600)
     return tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["restarts", "orm_pairs"])
+@pytest.mark.parametrize("stage", ["rollouts", "restarts", "orm_pairs"])
 def test_a_killed_stage_leaves_the_old_table_and_nobody_behind(line: Path, stage: str) -> None:
     table = TABLES / f"{stage}_r1.parquet"
     storage.write_rows(table, storage.Reject, [])
@@ -85,13 +91,11 @@ def test_a_killed_stage_leaves_the_old_table_and_nobody_behind(line: Path, stage
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows() -> None:
     """Ten times the rollouts, of 3 KB each: less than a row group's 128M characters more, and its copies."""
-    command = [sys.executable, "-m", "benchmarks.at_size", "12000", "120000", "--stages", "restarts", "orm_pairs"]
+    command = [sys.executable, "-m", "benchmarks.at_size", "12000", "120000", "--stages", *STAGES]
     done = subprocess.run(command, check=True, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     found = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    assert [(row["stage"], row["rollouts"]) for row in found] == [
-        (stage, count) for count in (12_000, 120_000) for stage in ("restarts", "orm_pairs")
-    ]
-    small, large = {row["stage"]: row for row in found[:2]}, {row["stage"]: row for row in found[2:]}
-    for stage in ("restarts", "orm_pairs"):
+    assert [(row["stage"], row["rollouts"]) for row in found] == [(stage, count) for count in (12_000, 120_000) for stage in STAGES]
+    small, large = {row["stage"]: row for row in found[:3]}, {row["stage"]: row for row in found[3:]}
+    for stage in STAGES:
         assert large[stage]["peak"] - small[stage]["peak"] < 500 << 20
         assert 9 < large[stage]["rows_out"] / small[stage]["rows_out"] < 11

@@ -85,6 +85,7 @@ class FaultServer:
         self.key: str | None = None
         self.system = True  # whether the chat template takes a system turn
         self.tokenizes = True  # whether there is /tokenize
+        self.processed = False  # whether log-probabilities are of the tempered distribution
         self.listed: list[str] | None = None  # names in GET /models; None: its own
         self.refuses: dict[str, tuple[int, str]] = {}  # field of a request → status and body
         self.elsewhere: Fault | None = None  # what addresses without /v1 answer; None: the same
@@ -251,7 +252,9 @@ class FaultServer:
         if path == "/chat/completions":
             choice["message"] = {"role": "assistant", "content": text}
             if document.get("logprobs"):
-                choice["logprobs"] = {"content": [{"token": "x", "logprob": -0.5}] * (count + ended)}
+                likely = [{"token": "x", "logprob": -place / (document["temperature"] if self.processed else 1)} for place in range(5)]
+                one = {"token": "x", "logprob": -0.5, **({"top_logprobs": likely} if document.get("top_logprobs") else {})}
+                choice["logprobs"] = {"content": [one] * (count + ended)}
         else:
             choice["text"] = text
             if document.get("logprobs") is not None:
