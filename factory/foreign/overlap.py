@@ -91,16 +91,15 @@ def look(table: pa.Table, kind: str, problems: Mapping[str, Problem], given: Set
 
 
 def _asked(table: pa.Table, kind: str, problems: Mapping[str, Problem]) -> tuple[list[Problem], list[list[int]]]:
-    """The problems, and of each the rows that are of it. Rows of `problems` are problems each, also where two say the same."""
-    if kind == "problems":
-        texts, answers = (table.column(name).to_pylist() for name in ("problem", "answer"))
-        known = {problem.problem: problem for problem in problems.values()}
-        asked = [
-            replace(known[text], id=f"{at:020}", instance=f"{at:020}", answer=answer)
-            for at, (text, answer) in enumerate(zip(texts, answers))
-        ]
-        return asked, [[at] for at in range(len(asked))]
+    """The problems, and of each the rows that are of it. In a table of problems those with one text and answer are one."""
     rows = defaultdict[str, list[int]](list)
+    if kind == "problems":
+        known = {problem.problem: problem for problem in problems.values()}
+        pairs = dict[tuple[str, str], list[int]]()
+        for at, pair in enumerate(zip(*(table.column(name).to_pylist() for name in ("problem", "answer")))):
+            pairs.setdefault(pair, []).append(at)
+        numbered = [(f"{at:020}", text, answer) for at, (text, answer) in enumerate(pairs)]
+        return [replace(known[text], id=key, instance=key, answer=answer) for key, text, answer in numbered], list(pairs.values())
     for at, key in enumerate(table.column("problem_id").to_pylist() if "problem_id" in table.column_names else ()):
         if key in problems:
             rows[key].append(at)

@@ -22,9 +22,8 @@ from factory.processes import workers
 from factory.schemas import Problem, Reject
 from factory.storage import reject
 
-BATCH = 1_000  # records that a process shapes at once
-BATCHES = 16  # read before the first of them is waited for
-CHUNK = 50_000  # rows of one Arrow piece
+BATCH = 5_000  # records that a process shapes at once
+BATCHES = 8  # read before the first of them is waited for
 
 
 @dataclass(frozen=True)
