@@ -1,6 +1,6 @@
 """`factory audit`: data that somebody else made; what the demonstrations are, and how far a critic and the grader can be trusted.
 
-factory audit solutions.jsonl --as rollouts --map response=completion --out audits/solutions
+factory audit solutions.jsonl --as rollouts --map completion=response --out audits/solutions
 factory audit demonstrations
 factory audit critics --data ../shared/data
 factory audit grading rollouts_base -n 200
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from factory.cli.columns import pairs
 from factory.cli.printing import print_table
 from factory.errors import DataError
 
@@ -70,12 +71,15 @@ class Steps(StrEnum):
 DATA = """
 The name may be a file (.jsonl, .json, .csv, .tsv, .parquet, and .gz or .zst), a folder of Parquet shards, a dataset of this line, or
 org/name on the Hub. Kind and columns are guessed by the usual names and said; --as and --map overrule that. What cannot be checked (no
-parents, no answers, no lineage) is told with its reason. The exit status is 1 when a critical expectation fails or a record is no row.
+parents, no answers, no lineage) is told with its reason. Problems are compared with each other, and with benchmarks (--against, else
+problems.benchmarks of a params.yaml here): what is found there is a warning. The exit status is 1 when a critical expectation fails or a
+record is no row.
 
 \b
 Examples:
   factory audit solutions.jsonl
-  factory audit solutions.csv --as rollouts --map model_output=completion --map gold=answer --out audits/solutions
+  factory audit solutions.csv --as rollouts --map completion=model_output --map answer=gold --out audits/solutions
+  factory audit questions.jsonl --against gsm8k_test.jsonl --against math_test.jsonl
   factory audit org/name --revision 4f1c2ab --config main --split train --out audits/name
 """
 
@@ -84,8 +88,9 @@ Examples:
 def data_(
     name: Annotated[str, typer.Argument(metavar="FILE|FOLDER|DATASET|HUB-ID", help="What to audit.")],
     kind: Annotated[str | None, typer.Option("--as", metavar="KIND", help="The kind of its rows: rollouts, restarts, problems, …")] = None,
-    given: Annotated[list[str], typer.Option("--map", metavar="THEIRS=OURS", help="A column of theirs and what it is here.")] = [],  # noqa: B006
+    given: Annotated[list[str], typer.Option("--map", metavar="OURS=THEIRS", help="A column here and which of theirs it is.")] = [],  # noqa: B006
     steps: Annotated[Steps | None, typer.Option("--steps", help="What a step is: line or paragraph. Without it by the texts.")] = None,
+    against: Annotated[list[str], typer.Option("--against", metavar="FILE", help="A benchmark that it should not hold.")] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write the page, Markdown, rows and rejects here.")] = None,
     revision: Annotated[str | None, typer.Option("--revision", help="Of the Hub: a commit, branch or tag.")] = None,
     config: Annotated[str | None, typer.Option("--config", help="Of the Hub: which configuration.")] = None,
@@ -97,7 +102,7 @@ def data_(
     from factory.foreign.telling import summary_blocks, write
 
     by: By | None = "line" if steps is Steps.line else "paragraph" if steps else None
-    found = read(name, kind=kind, given=_mapping(given), steps=by, revision=revision, config=config, split=split)
+    found = read(name, kind=kind, given=pairs("--map", given), steps=by, revision=revision, config=config, split=split, against=against)
     if out:
         write(out, found)
     show(f"Audit of {found.name}", summary_blocks(found), markdown)
@@ -105,17 +110,6 @@ def data_(
         typer.echo(f"The whole audit: {out / 'index.html'}")
     if not found.audit.success:
         raise typer.Exit(1)
-
-
-def _mapping(given: Sequence[str]) -> dict[str, str]:
-    """`theirs=ours` each; a name of theirs may hold a `=`."""
-    found = {}
-    for item in given:
-        theirs, sign, ours = item.rpartition("=")
-        if not sign or not theirs or not ours:
-            raise DataError(f"--map {item}: expected THEIRS=OURS, as --map response=completion")
-        found[theirs] = ours
-    return found
 
 
 @audit.command("demonstrations", epilog="Examples: factory audit demonstrations · factory audit demonstrations --markdown")

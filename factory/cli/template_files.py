@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from factory.cli.columns import pairs
 from factory.cli.printing import console, print_table
 from factory.errors import DataError
 
@@ -71,7 +72,7 @@ def import_(
     target = out or Path(f"{file.name.split('.')[0] or 'library'}.templates.parquet")
     if target.suffix != ".parquet":
         raise DataError(f"--out is {target}: expected a name that ends in .parquet")
-    found = read_library(file, licence, source, _columns(column or []), replaces)
+    found = read_library(file, licence, source, pairs("--column", column or []), replaces)
     findings = _linted(found.templates)
     rows = settled(found.templates, findings)
     write_rows(target, Template, rows)
@@ -81,16 +82,6 @@ def import_(
     print_table(["what", "how many"], [[name, f"{count:,}"] for name, count in found.table()])
     accepted = sum(row.status == "accepted" for row in rows)
     console().print(f"{accepted:,} accepted, {len(rows) - accepted:,} quarantined: factory templates lint {target}", markup=False)
-
-
-def _columns(pairs: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        ours, sign, theirs = pair.partition("=")
-        if not sign or not ours or not theirs:
-            raise DataError(f"--column {pair!r}: expected OURS=THEIRS, for example --column name=title")
-        found[ours] = theirs
-    return found
 
 
 def _linted(rows: "Sequence[Template]") -> "list[Finding]":

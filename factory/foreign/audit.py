@@ -1,12 +1,12 @@
 """An audit of somebody else's data, whole: read, put into shape, checked, and told as the line's own datasets are.
 
-found = audit("solutions.jsonl", kind=None, given={"q": "problem"}, steps="line")
+found = audit("solutions.jsonl", kind=None, given={"problem": "q"}, steps="line", against=["gsm8k_test.jsonl"])
 found.audit.success, len(found.rejects), found.not_checked[0].reason   → (True, 3, "no column gives the problem's answer")
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,26 +16,23 @@ import pyarrow as pa
 
 from factory import storage
 from factory.errors import DataError
-from factory.files.batches import Record
 from factory.foreign.checking import NotChecked, checked
 from factory.foreign.columns import AUDITED, LOOKED_AT, TURNS, guess, mapped
-from factory.foreign.reading import Shaper, Unfit, table_of_rows
+from factory.foreign.overlap import Matched, look, settings
+from factory.foreign.shaping import Shape, shaped
 from factory.foreign.sources import opened
 from factory.gate.expectations import Audit, validate
 from factory.gate.gather import gather
 from factory.language.steps import By
 from factory.params import load
-from factory.schemas import Problem, Reject
-from factory.storage import reject
+from factory.schemas import Reject
 from factory.tables import TABLES
-
-MANY = 50_000  # rows of one Arrow piece
 
 
 @dataclass(frozen=True)
 class Foreign:
     """`columns`: ours → theirs; `made`: what followed from them; `same`: rows that say what another row says; `guessed`: whether the kind
-    was guessed."""
+    was guessed; `matched`: rows whose problem is a benchmark's question."""
 
     name: str
     kind: str
@@ -50,6 +47,7 @@ class Foreign:
     audit: Audit
     not_checked: tuple[NotChecked, ...]
     rejects: tuple[Reject, ...]
+    matched: tuple[Matched, ...] = ()
 
     @property
     def reasons(self) -> Counter[str]:
@@ -64,49 +62,42 @@ class Foreign:
         """The gate's, and what is not checked."""
         more = {"kind": self.kind, "guessed": self.guessed, "steps": self.steps, "columns": dict(self.columns), "made": list(self.made)}
         left = [vars(item) for item in self.not_checked]
-        return {**self.audit.document(), **more, "absent": list(self.absent), "rejects": dict(self.reasons), "not_checked": left}
+        more |= {"absent": list(self.absent), "rejects": dict(self.reasons), "not_checked": left}
+        return {**self.audit.document(), **more, "matched": [vars(item) for item in self.matched]}
 
 
 def audit(
     name: str, *, kind: str | None, given: Mapping[str, str], steps: By | None, revision: str | None = None, config: str | None = None,
-    split: str | None = None,
+    split: str | None = None, against: Sequence[str] = (), processes: int | None = None,
 ) -> Foreign:  # fmt: skip
-    """`given`: theirs → ours. A dataset of the line here is audited with its problems and parents. Raises DataError for data that cannot be
-    read, of which nothing is a row, or whose kind nobody can tell."""
+    """`given`: ours → theirs. `against`: files of benchmarks; without them those of a params.yaml here. A dataset of the line here is
+    audited with its problems and parents. Raises DataError for data that cannot be read, of which nothing is a row, or whose kind nobody
+    can tell, and for a benchmark that cannot be read."""
     if kind is None and not given and (own := _of_line(name)):
         return own
     if kind is not None and kind not in AUDITED:
         raise DataError(f"--as {kind} is no kind of rows: expected one of {', '.join(AUDITED)}")
+    compared = settings(against)
     with opened(name, revision, config, split) as found:
         first = list(islice((record for record in found.records() if not record.broken), LOOKED_AT))
         if not first:
             raise DataError(f"{name} has no rows that can be read: expected a JSON object a line, an array of them, CSV or Parquet")
         columns = list(dict.fromkeys(column for record in first for column in record.values))
         rows = [record.values for record in first]
-        told = kind or found.kind or guess({given.get(column, column) for column in columns} | set(columns), rows)
+        told = kind or found.kind or guess({*given, *columns}, rows)
         ours = mapped(told, columns, given)
         turns = _turns(told, ours, columns)
-        shaper = Shaper(told, ours, steps or _steps(rows, ours), turns)
-        pieces, problems, rejects, ids = list[pa.Table](), dict[str, Problem](), list[Reject](), Counter[str]()
-        for batch in _batches(found.records()):
-            good = []
-            for record in batch:
-                shaped = _shaped(record, shaper, rejects)
-                if shaped is None:
-                    continue
-                values, problem = shaped
-                if "id" not in ours:  # two rows that say the same are two rows
-                    ids[values["id"]] += 1
-                    values["id"] += f"-{ids[values['id']]}" if ids[values["id"]] > 1 else ""
-                if problem:
-                    problems.setdefault(problem.id, problem)
-                good.append(values)
-            pieces.append(table_of_rows(told, good))
-    table = pa.concat_tables(pieces).sort_by("id")
-    if not table.num_rows:
-        why = "; ".join(f"{count:,} {reason}" for reason, count in Counter(item.reason for item in rejects).most_common(3))
-        raise DataError(f"{name}: none of {len(rejects):,} records is a row of {told} ({why}): say --as KIND, --map THEIRS=OURS")
-    judged, left = checked(told, table, shaper, problems, TABLES[told], len(rejects))
+        shape = Shape(told, ours, steps or _steps(rows, ours), turns)
+        read = shaped(shape, found.records(), processes)
+    if not read.table.num_rows:
+        why = "; ".join(f"{count:,} {reason}" for reason, count in Counter(item.reason for item in read.rejects).most_common(3))
+        raise DataError(f"{name}: none of {len(read.rejects):,} records is a row of {told} ({why}): say --as KIND, --map OURS=THEIRS")
+    shaper = shape.shaper()
+    if read.marked:
+        shaper.marked = shaper.solved = True
+    judged, left = checked(told, read.table, shaper, read.problems, TABLES[told], len(read.rejects), processes)
+    looked = look(read.table, told, read.problems, compared)
+    judged = replace(judged, findings=(*judged.findings, *looked.findings), positions=(*judged.positions, *looked.places))
     if shaper.marked:
         shaper.made |= {"solution"}
         shaper.absent -= {"solution"}
@@ -114,8 +105,8 @@ def audit(
     return Foreign(
         found.name, told, kind is None and not found.kind, shaper.steps, ours | ({"prompt": turns, "completion": turns} if turns else {}),
         tuple(sorted(shaper.made)), tuple(name for name in shaper.types if name in shaper.absent),
-        tuple(column for column in columns if column not in used), sum(ids.values()) - len(ids), table,
-        replace(judged, dataset=found.name), tuple(left), tuple(rejects),
+        tuple(column for column in columns if column not in used), read.same, read.table,
+        replace(judged, dataset=found.name), (*left, *looked.left), tuple(read.rejects), tuple(looked.matched),
     )  # fmt: skip
 
 
@@ -132,23 +123,6 @@ def _of_line(name: str) -> Foreign | None:
     return Foreign(
         name, judged.table, False, params.steps, {column: column for column in table.column_names}, (), (), (), 0, table, judged, (), ()
     )  # fmt: skip
-
-
-def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    while batch := list(islice(records, MANY)):
-        yield batch
-
-
-def _shaped(record: Record, shaper: Shaper, rejects: list[Reject]) -> tuple[dict[str, Any], Problem | None] | None:
-    reason = record.broken
-    if not reason:
-        try:
-            shaped = shaper.row(record.values)
-            return shaped.values, shaped.problem
-        except Unfit as error:
-            reason = str(error)
-    rejects.append(reject("audit", {"line": record.line, **record.values}, reason, None))
-    return None
 
 
 def _turns(kind: str, ours: Mapping[str, str], columns: list[str]) -> str | None:

@@ -7,21 +7,26 @@ What a check needs is read off its own source (`row.…`, `background.…`, `pro
 
 import inspect
 import re
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from factory.foreign.reading import Shaper
 from factory.gate.background import Background
 from factory.gate.expectations import Audit, Finding, validate
 from factory.gate.leakage import Sides, marks
+from factory.gate.source import MANY
 from factory.gate.table import checks_of, suite
 from factory.language.steps import By
 from factory.schemas import Problem, Row, field_types
 
+PART = 10_000  # rows that a process checks at once
 HANDED = ("row", "background", "problem")
 SIDES, ROLLOUTS = "nothing says on which side of a split its problems stand", "the rollouts that it was made of are not here"
 LIBRARY = "the template library is not here"
@@ -81,10 +86,18 @@ def background_of(problems: Mapping[str, Problem], steps: By) -> Background:
 
 
 def checked(
-    kind: str, table: pa.Table, shaper: Shaper, problems: Mapping[str, Problem], row_type: type[Row], unread: int
-) -> tuple[Audit, list[NotChecked]]:
-    """The gate's audit of what can be checked, and the rest. `unread`: records that are no rows, which fail an expectation of their own."""
-    audit = validate(kind, table, background_of(problems, shaper.steps))
+    kind: str, table: pa.Table, shaper: Shaper, problems: Mapping[str, Problem], row_type: type[Row], unread: int,
+    processes: int | None = None,
+) -> tuple[Audit, list[NotChecked]]:  # fmt: skip
+    """The gate's audit of what can be checked, and the rest. `unread`: records that are no rows, which fail an expectation of their own.
+    Many rows lie in a file meanwhile, whose parts processes read, as the gate's do."""
+    background = background_of(problems, shaper.steps)
+    if table.num_rows < MANY and processes is None:
+        audit = validate(kind, table, background)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            pq.write_table(table, Path(folder) / "rows.parquet", row_group_size=PART)
+            audit = validate(kind, Path(folder) / "rows.parquet", background, processes)
     reasons = {name: f"no column is {name}" for name in shaper.absent}
     for name, check in checks_of(kind).items():
         if reason := _why(name, needs(check), shaper, problems, field_types(row_type)):

@@ -67,7 +67,7 @@ def guess(columns: Collection[str], rows: Sequence[Mapping[str, Any]]) -> str:
         return "problems"
     if "text" in there:
         return "corpus"
-    raise DataError(f"its columns ({', '.join(sorted(there))[:200]}) are of no kind that is known: say --as KIND and --map THEIRS=OURS")
+    raise DataError(f"its columns ({', '.join(sorted(there))[:200]}) are of no kind that is known: say --as KIND and --map OURS=THEIRS")
 
 
 def _needed(kind: str) -> set[str]:
@@ -85,20 +85,22 @@ def _told_apart(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def mapped(kind: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Our column → theirs: those that `given` (theirs → ours) says, then those of our name, then by the usual names. Columns of the row's
-    problem are looked for too. Raises DataError for a name that is none of theirs or ours."""
+    """Our column → theirs: those that `given` says, then those of our name, then by the usual names. Columns of the row's problem are
+    looked for too. Raises DataError for a name that is none of theirs or ours."""
     types = field_types(TABLES[kind])
     ours = [*types, *(name for name in OF_PROBLEM if name not in types)]
     found: dict[str, str] = {}
-    for theirs, name in given.items():
-        if theirs not in columns:
-            raise DataError(
-                f"--map {theirs}={name}: there is no column {theirs}, expected one of {', '.join(columns)}{meant(theirs, columns)}"
-            )
+    for name, theirs in given.items():
+        if name in ours and theirs in columns:
+            found[name] = theirs
+            continue
+        if name in columns and theirs in ours:
+            raise DataError(f"--map {name}={theirs}: the name here stands first, OURS=THEIRS: --map {theirs}={name}")
         if name not in ours:
-            raise DataError(f"--map {theirs}={name}: {kind} have no {name}, expected one of {', '.join(ours)}{meant(name, ours)}")
-        found[name] = theirs
-    free = [name for name in columns if name not in given]
+            raise DataError(f"--map {name}={theirs}: {kind} have no {name}, expected one of {', '.join(ours)}{meant(name, ours)}")
+        known = ", ".join(columns)
+        raise DataError(f"--map {name}={theirs}: there is no column {theirs}, expected one of {known}{meant(theirs, columns)}")
+    free = [name for name in columns if name not in given.values()]
     for name in ours:
         if name in found:
             continue

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from factory.errors import DataError
 from factory.foreign.audit import Foreign
+from factory.gate.expectations import short
 from factory.gate.extract import write_extract
 from factory.reports.datasets import dataset_blocks
 from factory.reports.page import Block, Prose, Section, Table, html, markdown
@@ -18,6 +19,7 @@ from factory.schemas import Reject
 from factory.storage import whole_folder, write_json, write_rows
 from factory.tables import TABLES
 
+SHOWN = 10  # rows that overlap a benchmark; audit.json has all
 MARK = "audit.json"  # in a folder that another audit may replace
 
 
@@ -59,6 +61,13 @@ def reading_blocks(found: Foreign) -> Iterator[Block]:
     yield Table(("our column", "their column", ""), tuple(rows), "Columns", fold=False)
     if found.absent:
         yield Prose(f"Not given, and empty here: {', '.join(found.absent)}.")
+    if found.matched:
+        shown = tuple(
+            (item.id, visible(item.benchmark), f"{item.evidence}, {item.share:.0%}", visible(short(item.question)))
+            for item in found.matched[:SHOWN]
+        )
+        more = f"{len(found.matched):,} rows are a question of a benchmark" + (f": the first {SHOWN}" if len(found.matched) > SHOWN else "")
+        yield Table(("row", "benchmark", "evidence", "its question"), shown, more, fold=False)
     if found.not_checked:
         left = tuple((item.says, "critical" if item.critical else "a warning", item.reason) for item in found.not_checked)
         yield Table(("expectation", "weight", "why it is not checked"), left, f"{len(left)} expectations were not checked", fold=False)

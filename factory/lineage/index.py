@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import duckdb
 
 from factory.errors import DataError
-from factory.lineage.names import IN_REJECTS
-from factory.lineage.places import Place, places, quoted
+from factory.lineage.links import FEW, by_size, columns, rejected, together
+from factory.lineage.places import Place, places, quoted, scan
 from factory.storage import DATASETS, shards
 
 SHOWN = 10  # candidates of an ambiguous prefix
-FEW = 8  # ids that are looked for in JSON by their text
 KEPT = 1000  # ids of a level that are named; all are counted
 END = chr(0x10FFFF)  # behind every text that begins like a prefix
 
@@ -51,6 +50,8 @@ class Index:
         self.root = root
         self.places = places(root)
         self.connection = duckdb.connect()
+        self.ask("SET parquet_metadata_cache = true")
+        self._named = {str(place.path): name for name, place in self.places.items()}
 
     def ask(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -66,9 +67,13 @@ class Index:
 
     def find(self, prefix: str, places: Iterable[Place] | None = None) -> list[Found]:
         """Rows whose id begins so, at most one more than SHOWN. A row that has exactly this id stands alone."""
-        chosen = self.places.values() if places is None else places
-        parts = [f"(SELECT {quoted(place.name)}, id FROM {place.scan} WHERE id >= $1 AND id < $2 LIMIT {SHOWN + 1})" for place in chosen]
-        found = [Found(*row) for row in self.ask(" UNION ALL ".join(parts), [prefix, prefix + END])] if parts else []
+        chosen = list(self.places.values() if places is None else places)
+        order = ", ".join(quoted(str(place.path)) for place in chosen)
+        query = (
+            f"SELECT filename, id FROM {scan(place.path for place in chosen)} WHERE id >= $1 AND id < $2"
+            f" ORDER BY id <> $1, list_position([{order}], filename), id LIMIT {SHOWN + 1}"
+        )
+        found = [Found(self._named[file], key) for file, key in self.ask(query, [prefix, prefix + END])]
         exact = [row for row in found if row.id == prefix]
         return exact or found
 
@@ -89,16 +94,12 @@ class Index:
         return dict(zip((column[0] for column in self.connection.description or ()), answer[0], strict=True))
 
     def locate(self, ids: Iterable[str]) -> dict[str, str]:
-        """Which table has each of these ids; those that none has are left out. Rejects are no parents."""
-        wanted = sorted(set(ids))
-        if not wanted:
+        """Which table has each of these ids, the last where several do; those that none has are left out. Rejects are no parents."""
+        wanted, tables = sorted(set(ids)), [place.path for place in self.places.values() if not place.rejects]
+        if not wanted or not tables:
             return {}
-        parts = [
-            f"SELECT id, {quoted(place.name)} FROM {place.scan} WHERE id IN (SELECT unnest($1::VARCHAR[]))"
-            for place in self.places.values()
-            if not place.rejects
-        ]
-        return dict(self.ask(" UNION ALL ".join(parts), [wanted])) if parts else {}
+        rows = self.ask(f"SELECT id, filename FROM {scan(tables)} WHERE id IN (SELECT unnest($1::VARCHAR[]))", [wanted])
+        return dict(sorted((key, self._named[file]) for key, file in rows))
 
     def asked_for(self, key: str) -> list[Found]:
         """Rows that hold a request whose key begins so."""
@@ -123,49 +124,53 @@ class Index:
 
     def made_of(self, ids: Sequence[str], depth: int | None) -> list[Level]:
         """Everything that names one of these rows, directly or through others, up to `depth` steps (None: to the end)."""
-        self.ask("CREATE OR REPLACE TEMP TABLE seen (id VARCHAR, place VARCHAR, via VARCHAR, steps INTEGER)")
-        self.ask("CREATE OR REPLACE TEMP TABLE frontier AS SELECT DISTINCT unnest($1::VARCHAR[]) AS id", [list(ids)])
-        self.ask("CREATE OR REPLACE TEMP TABLE known AS SELECT id FROM frontier")
-        steps = 0
-        while ids and (depth is None or steps < depth):
-            steps += 1
-            links = " UNION ALL ".join(part for place in self.places.values() for part in _links(place, ids if steps == 1 else ()))
-            self.ask(
-                f"CREATE OR REPLACE TEMP TABLE next AS SELECT * FROM ({links}) WHERE id NOT IN (SELECT id FROM known)"
-                " AND link IN (SELECT id FROM frontier)"
-            )
-            self.ask(f"INSERT INTO seen SELECT DISTINCT id, place, via, {steps} FROM next")
-            self.ask("CREATE OR REPLACE TEMP TABLE frontier AS SELECT DISTINCT id FROM next WHERE NOT starts_with(place, 'rejects/')")
-            self.ask("INSERT INTO known SELECT DISTINCT id FROM next")
-            if not self.ask("SELECT count(*) FROM frontier")[0][0]:
-                break
+        self.ask("CREATE OR REPLACE TEMP TABLE seen (id VARCHAR, file VARCHAR, via VARCHAR, steps INTEGER)")
+        self.ask("CREATE OR REPLACE TEMP TABLE reached AS SELECT DISTINCT unnest($1::VARCHAR[]) AS id, 0 AS steps", [list(ids)])
+        steps, found = 0, len(ids)
+        while found and (depth is None or steps < depth):
+            last, steps = f"SELECT id FROM reached WHERE steps = {steps}", steps + 1
+            links = " UNION ALL ".join(f"SELECT id, file, via FROM ({part}) WHERE link IN ({last})" for part in self._links)
+            new = f"SELECT DISTINCT id, file, via, {steps} FROM ({links}) WHERE id NOT IN (SELECT id FROM reached)"
+            ((found,),) = self.ask(f"INSERT INTO seen {new}") if links else [(0,)]
+            self.ask(f"INSERT INTO reached SELECT DISTINCT id, {steps} FROM seen WHERE steps = {steps}")
+        if steps:
+            self._add_rejects(ids, steps if depth is None else depth)
         rows = self.ask(
-            f"SELECT steps, place, list(DISTINCT via ORDER BY via), count(DISTINCT id), (list(DISTINCT id ORDER BY id))[:{KEPT}]"
-            " FROM seen GROUP BY steps, place ORDER BY steps, place"
+            f"SELECT steps, file, list(DISTINCT via ORDER BY via), count(DISTINCT id), (list(DISTINCT id ORDER BY id))[:{KEPT}]"
+            " FROM seen GROUP BY steps, file"
         )
-        return [Level(steps, place, tuple(via), count, tuple(found)) for steps, place, via, count, found in rows]
+        return sorted(
+            (Level(steps, self._named[file], tuple(via), count, tuple(found)) for steps, file, via, count, found in rows),
+            key=lambda level: (level.steps, level.place),
+        )
+
+    @cached_property
+    def _links(self) -> list[str]:
+        """Of all tables: what is small is in memory from now on."""
+        small, large = by_size(place for place in self.places.values() if not place.rejects)
+        if small:
+            self.ask(f"CREATE TEMP TABLE remembered AS {together(small)}")
+        parts = [part for place in large for part in columns(scan([place.path]), place.scalars, place.lists)]
+        return [*parts, *(["SELECT * FROM remembered"] if small else [])]
+
+    def _add_rejects(self, ids: Sequence[str], depth: int) -> None:
+        """What was rejected of the rows that were reached in fewer than `depth` steps. Nothing is made of a reject, so that all files of
+        them are read once, at the end."""
+        reached = [key for (key,) in self.ask(f"SELECT id FROM reached WHERE steps < {depth} LIMIT {FEW + 1}")]
+        links = " UNION ALL ".join(rejected([place for place in self.places.values() if place.rejects], ids, reached))
+        if links:
+            self.ask(
+                "INSERT INTO seen SELECT DISTINCT id, file, via, steps + 1 FROM ("
+                f"SELECT made.id, file, via, steps, min(steps) OVER (PARTITION BY made.id) AS least FROM ({links}) AS made"
+                f" JOIN reached ON link = reached.id WHERE steps < {depth} AND (steps = 0 OR via <> 'row.problem_id')"
+                ") WHERE steps = least AND id NOT IN (SELECT id FROM reached)"
+            )
 
     def holding(self, ids: Sequence[str]) -> dict[str, int]:
         """Released datasets that hold rows of these ids, and how many."""
-        counts = {}
-        for name, files in self.datasets.items():
-            read = f"read_parquet([{', '.join(quoted(str(file)) for file in files)}])"
-            ((count,),) = self.ask(f"SELECT count(*) FROM {read} WHERE id IN (SELECT unnest($1::VARCHAR[]))", [list(ids)])
-            if count:
-                counts[name] = count
-        return counts
-
-
-def _links(place: Place, ids: Sequence[str]) -> Iterable[str]:
-    """(id, place, via, link) of every link of a table. `ids`: the only ones that are looked for, where they are known: a rejected row's
-    JSON is read only where it holds one of them. Without, they come from tables that have links themselves, so that none is a problem."""
-    name = quoted(place.name)
-    for column in place.scalars:
-        yield f"SELECT id, {name} AS place, '{column}' AS via, {column} AS link FROM {place.scan}"
-    for column in place.lists:
-        yield f"SELECT id, {name} AS place, '{column}' AS via, unnest({column}) AS link FROM {place.scan}"
-    if place.rejects and "row" in place.columns:
-        chosen = f" WHERE {' OR '.join(f'contains(row, {quoted(key)})' for key in ids)}" if 0 < len(ids) <= FEW else ""
-        for column in IN_REJECTS if ids else ("id",):
-            said = f'regexp_extract(row, \'"{column}": "([^"]+)"\', 1)'
-            yield f"SELECT id, {name} AS place, 'row.{column}' AS via, {said} AS link FROM {place.scan}{chosen}"
+        names = {str(file): name for name, files in self.datasets.items() for file in files}
+        query = f"SELECT filename, count(*) FROM {scan(map(Path, names))} WHERE id IN (SELECT unnest($1::VARCHAR[])) GROUP BY filename"
+        counts = {names[file]: 0 for file in names}
+        for file, count in self.ask(query, [list(ids)]) if names else ():
+            counts[names[file]] += count
+        return {name: count for name, count in counts.items() if count}

@@ -151,7 +151,9 @@ class _NoTemplate(DataError):
 
 def _check(columns: Mapping[str, str], licence: str) -> None:
     if unknown := sorted(set(columns) - set(OURS)):
-        raise DataError(f"{unknown[0]!r} is no column of ours: expected {', '.join(OURS)}")
+        theirs = columns[unknown[0]]
+        order = f"the name here stands first, OURS=THEIRS: {theirs}={unknown[0]}" if theirs in OURS else f"expected {', '.join(OURS)}"
+        raise DataError(f"{unknown[0]!r} is no column of ours: {order}")
     if licence and (len(licence) > 200 or "\n" in licence):
         raise DataError("a licence is one line: Apache-2.0, CC-BY-4.0 or the like")
 

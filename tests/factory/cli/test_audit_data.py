@@ -20,20 +20,20 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_file_needs_no_subcommand(run: Run, file: Path) -> None:
-    asked = run("audit", str(file), "--map", "gold=answer", cwd=file.parent)
+    asked = run("audit", str(file), "--map", "answer=gold", cwd=file.parent)
     assert asked.returncode == 0, asked.stderr
     assert "1 rows of distillation (guessed by its columns: --as overrules it), 0 records that are none" in asked.stdout
     assert "No critical expectation failed." in asked.stdout
-    named = run("audit", "data", str(file), "--map", "gold=answer", cwd=file.parent)
+    named = run("audit", "data", str(file), "--map", "answer=gold", cwd=file.parent)
     assert named.stdout == asked.stdout
-    first = run("audit", "--map", "gold=answer", str(file), cwd=file.parent)
+    first = run("audit", "--map", "answer=gold", str(file), cwd=file.parent)
     assert first.stdout == asked.stdout, "options may come first"
 
 
 @pytest.mark.slow
 def test_a_failed_expectation_is_an_exit_status_and_the_page_says_it(run: Run, file: Path) -> None:
     file.write_text(GOOD + GOOD.replace("boxed{19}", "boxed{20}"), encoding="utf-8")
-    asked = run("audit", str(file), "--map", "gold=answer", "--out", "out", cwd=file.parent)
+    asked = run("audit", str(file), "--map", "answer=gold", "--out", "out", cwd=file.parent)
     assert asked.returncode == 1
     assert "the completion is graded correct against the problem's answer" in asked.stdout
     assert "The whole audit: out/index.html" in asked.stdout
@@ -46,8 +46,11 @@ def test_a_failed_expectation_is_an_exit_status_and_the_page_says_it(run: Run, f
 
 @pytest.mark.parametrize(("words", "message"), [
     (("nowhere.jsonl",), "error: nowhere.jsonl is no file, no folder, no dataset of this line and no Hub id (org/name)"),
-    (("theirs.jsonl", "--map", "gold"), "error: --map gold: expected THEIRS=OURS, as --map response=completion"),
-    (("theirs.jsonl", "--map", "silver=answer"), "error: --map silver=answer: there is no column silver"),
+    (("theirs.jsonl", "--map", "gold"), "error: --map gold: expected OURS=THEIRS, as --map answer=gold"),
+    (("theirs.jsonl", "--map", "answer=silver"), "error: --map answer=silver: there is no column silver"),
+    (("theirs.jsonl", "--map", "gold=answer"), "error: --map gold=answer: the name here stands first, OURS=THEIRS: --map answer=gold"),
+    (("theirs.jsonl", "--map", "answer=gold", "--map", "answer=response"), "error: --map answer=response: answer is gold already"),
+    (("theirs.jsonl", "--against", "gone.jsonl"), "error: the benchmark gone.jsonl is missing"),
     (("theirs.jsonl", "--as", "rolouts"), "error: --as rolouts is no kind of rows"),
     (("theirs.jsonl", "--out", "full"), "error: --out full exists and is no audit"),
 ])  # fmt: skip

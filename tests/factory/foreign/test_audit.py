@@ -45,7 +45,7 @@ def unchecked(found: Foreign) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_what_can_be_checked_is_and_what_cannot_is_told(file: Callable[..., str]) -> None:
-    found = of(file([GOOD]), gold="answer")
+    found = of(file([GOOD]), answer="gold")
     assert (found.kind, found.guessed, found.audit.success, found.table.num_rows) == ("distillation", True, True, 1)
     says = {finding.says for finding in found.audit.findings}
     assert "the completion is graded correct against the problem's answer" in says
@@ -63,14 +63,14 @@ def test_without_answers_nothing_is_called_right(file: Callable[..., str]) -> No
 
 @pytest.mark.slow
 def test_a_wrong_answer_fails_with_its_row(file: Callable[..., str]) -> None:
-    found = of(file([GOOD, {**GOOD, "response": "\\boxed{18}"}]), gold="answer")
+    found = of(file([GOOD, {**GOOD, "response": "\\boxed{18}"}]), answer="gold")
     assert failed(found) == {"the completion is graded correct against the problem's answer"}
     assert not found.audit.success
 
 
 @pytest.mark.slow
 def test_records_that_are_no_rows_are_rejects_with_their_line(file: Callable[..., str], tmp_path: Path) -> None:
-    found = of(file([GOOD, '{"question": "a', "[1]", {**GOOD, "question": None}]), gold="answer")
+    found = of(file([GOOD, '{"question": "a', "[1]", {**GOOD, "question": None}]), answer="gold")
     assert found.reasons == {"malformed JSON": 1, "not a JSON object": 1, "question is empty": 1}
     assert found.lines == {"malformed JSON": 2, "not a JSON object": 3, "question is empty": 4}
     assert failed(found) == {"every record is a row of this kind"}
@@ -80,7 +80,7 @@ def test_records_that_are_no_rows_are_rejects_with_their_line(file: Callable[...
 
 @pytest.mark.slow
 def test_every_failing_row_is_written(file: Callable[..., str], tmp_path: Path) -> None:
-    found = of(file([{**GOOD, "response": f"{n}\\boxed{{18}}"} for n in range(5)]), gold="answer")
+    found = of(file([{**GOOD, "response": f"{n}\\boxed{{18}}"} for n in range(5)]), answer="gold")
     write(tmp_path / "out", found)
     lines = pq.read_table(tmp_path / "out/failing.parquet").to_pylist()
     assert [line["expectation"] for line in lines] == ["the completion is graded correct against the problem's answer"] * 5
@@ -113,14 +113,14 @@ def test_csv_parquet_and_packed_files_are_read_alike(file: Callable[..., str], t
     Path("theirs.csv").write_text("question,response,gold\n12 + 7?,\\boxed{19},19\n", encoding="utf-8")
     pq.write_table(pa.table({"question": ["12 + 7?"], "response": ["\\boxed{19}"], "gold": ["19"]}), "theirs.parquet")
     packed = file([{"question": "12 + 7?", "response": "\\boxed{19}", "gold": "19"}], "theirs.jsonl.gz")
-    tables = [of(name, gold="answer").table for name in ("theirs.csv", "theirs.parquet", packed)]
+    tables = [of(name, answer="gold").table for name in ("theirs.csv", "theirs.parquet", packed)]
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
 
 
 @pytest.mark.slow
 def test_rows_that_say_the_same_are_counted_and_none_is_lost(file: Callable[..., str]) -> None:
-    found = of(file([GOOD, GOOD, GOOD]), gold="answer")
+    found = of(file([GOOD, GOOD, GOOD]), answer="gold")
     assert (found.table.num_rows, found.same) == (3, 2)
     assert failed(found) == {"no two rows say the same", "samples of one problem differ"}
 
@@ -161,7 +161,7 @@ def test_a_dataset_of_the_line_has_all_its_checks(small_line: Any) -> None:
 @pytest.mark.slow
 def test_the_page_and_the_terminal_escape_what_a_model_wrote(file: Callable[..., str], tmp_path: Path) -> None:
     evil = {**GOOD, "response": "<script>alert(1)</script>\u001b[31m\\boxed{18}"}
-    found = of(file([evil]), gold="answer")
+    found = of(file([evil]), answer="gold")
     write(tmp_path / "out", found)
     page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page

@@ -31,7 +31,7 @@ def test_supervised_pairs_with_meta_actions_are_demonstrations() -> None:
 
 
 def test_columns_that_mean_nothing_are_refused_with_what_to_say() -> None:
-    with pytest.raises(DataError, match=r"its columns \(colour, size\) are of no kind that is known: say --as KIND and --map THEIRS=OURS"):
+    with pytest.raises(DataError, match=r"its columns \(colour, size\) are of no kind that is known: say --as KIND and --map OURS=THEIRS"):
         guess(["size", "colour"], [{}])
 
 
@@ -39,10 +39,10 @@ def test_columns_that_mean_nothing_are_refused_with_what_to_say() -> None:
     ("problems", "question answer", {}, {"problem": "question", "answer": "answer"}),
     ("distillation", "problem generated_solution expected_answer", {},
      {"prompt": "problem", "problem": "problem", "completion": "generated_solution", "answer": "expected_answer"}),
-    ("distillation", "q r", {"q": "prompt", "r": "completion"}, {"prompt": "q", "completion": "r"}),
+    ("distillation", "q r", {"prompt": "q", "completion": "r"}, {"prompt": "q", "completion": "r"}),
     ("orm_pairs", "question accepted rejected", {},
      {"prompt": "question", "problem": "question", "chosen": "accepted", "rejected": "rejected"}),
-    ("problems", "question answer solution", {"solution": "answer"}, {"problem": "question", "answer": "solution"}),
+    ("problems", "question answer solution", {"answer": "solution"}, {"problem": "question", "answer": "solution"}),
 ])  # fmt: skip
 def test_columns_are_mapped_by_their_names_unless_told(kind: str, columns: str, given: dict[str, str], expected: dict[str, Any]) -> None:
     found = mapped(kind, columns.split(), given)
@@ -51,8 +51,10 @@ def test_columns_are_mapped_by_their_names_unless_told(kind: str, columns: str, 
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({"respnse": "completion"}, "there is no column respnse, expected one of prompt, response, did you mean response?"),
-    ({"response": "compltion"}, "distillation have no compltion, .*did you mean completion?"),
+    ({"completion": "respnse"}, "there is no column respnse, expected one of prompt, response, did you mean response?"),
+    ({"compltion": "response"}, "distillation have no compltion, .*did you mean completion?"),
+    ({"response": "completion"}, "--map response=completion: the name here stands first, OURS=THEIRS: --map completion=response"),
+    ({"prompt": "completion"}, "--map prompt=completion: the name here stands first, OURS=THEIRS: --map completion=prompt"),
 ])  # fmt: skip
 def test_a_wrong_mapping_is_named(given: dict[str, str], message: str) -> None:
     with pytest.raises(DataError, match=message.replace("?", r"\?")):

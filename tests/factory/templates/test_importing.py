@@ -122,6 +122,8 @@ def test_licence_and_columns_must_be_known(tmp_path):
     with pytest.raises(DataError, match="no column 'titel' for name; it has description"):
         read_library(path, "MIT", columns={"name": "titel"})
     with pytest.raises(DataError, match="'title' is no column of ours: expected name, tags"):
+        read_library(path, "MIT", columns={"title": "titel"})
+    with pytest.raises(DataError, match="'title' is no column of ours: the name here stands first, OURS=THEIRS: name=title"):
         read_library(path, "MIT", columns={"title": "name"})
     with pytest.raises(DataError, match="is missing"):
         read_library(tmp_path / "none.json", "MIT")
