@@ -100,7 +100,6 @@ def test_folders_of_an_earlier_line_are_left_out(line, hub) -> None:
     assert {path.split("/")[1] for path in hub.files("org/coat") if path.startswith("data/")} == set(line.params.datasets)
 
 
-
 @pytest.mark.slow
 def test_a_stale_or_unknown_model_is_refused(line, hub) -> None:
     with pytest.raises(GateError, match="model planner_dpo is stale: planner_dpo would run again"):
