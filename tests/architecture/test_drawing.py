@@ -30,13 +30,10 @@ def planned() -> set[tuple[str, str]]:
         for stage in stages:
             if stage.name.startswith("release@"):
                 continue
-            for dep in stage.deps:
-                path = str(Path(dep.fs_path).relative_to(ROOT)) if hasattr(dep, "fs_path") and dep.fs_path else ""
-                for out, maker in makers.items():
-                    if path == out or (path and (out.startswith(f"{path}/") or path.startswith(f"{out}/"))):
-                        if maker.startswith("release@"):
-                            maker = makers.get(f"data/tables/{maker.removeprefix('release@')}.parquet", maker)
-                        edges.add((maker.split("@")[0], stage.name.split("@")[0]))
+            for maker in (other.name for other in repo.index.graph.successors(stage)):
+                if maker.startswith("release@"):
+                    maker = makers.get(f"data/tables/{maker.removeprefix('release@')}.parquet", maker)
+                edges.add((maker.split("@")[0], stage.name.split("@")[0]))
     return {(a, b) for a, b in edges if a != "inputs" and (b != "report" or a == "evaluate")}
 
 
