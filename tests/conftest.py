@@ -1,5 +1,6 @@
 """A small line in a temporary folder: problems of every split, rollouts and what derives from them, as the stages would write them."""
 
+import atexit
 import gc
 import os
 import shutil
@@ -46,9 +47,10 @@ LINEAGE = {"model": "base@3fa9", "prompt_version": "solve@1f0c9a27", "seed": 7, 
 
 HEAVY = (  # files whose tests take minutes, the longest first: one that began last would decide how long all of them take
     "line/test_tiny_line.py", "line/test_your_own.py", "line/test_your_field.py", "pipelines/test_stage_processes.py",
-    "trainers/test_invariance.py", "trainers/test_resume.py", "factory/grading/test_hostile.py", "line/test_inputs.py",
-    "trainers/test_gpu_script.py", "factory/engines/test_kill.py", "trainers/test_origin.py", "factory/grading/test_adversarial.py",
-    "trainers/test_silent_losses.py", "factory/engines/test_answers_fuzz.py", "factory/reports/test_opinions.py",
+    "trainers/test_invariance.py", "trainers/test_shards_killed.py", "pipelines/test_several_shards.py", "pipelines/test_gate_dvc.py",
+    "trainers/test_resume.py", "factory/grading/test_hostile.py", "line/test_inputs.py", "trainers/test_gpu_script.py",
+    "factory/engines/test_kill.py", "trainers/test_origin.py", "factory/grading/test_adversarial.py", "trainers/test_silent_losses.py",
+    "factory/engines/test_answers_fuzz.py", "factory/reports/test_opinions.py",
 )  # fmt: skip
 MEMORY = Path("/dev/shm")
 gc.disable()  # until the tests run: libraries are imported and tests collected, and nothing of that is garbage
@@ -70,13 +72,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop() -> Generator[None, object, object]:
     """What the imported libraries hold stays: a garbage collection, as each trainer asks for one at its end, need not go through it."""
-    gc.collect()
     gc.freeze()
     gc.enable()
-    try:
-        return (yield)
-    finally:
-        gc.unfreeze()
+    atexit.register(gc.unfreeze)  # after pytest's own collections, and before DuckDB counts what it calls leaked
+    return (yield)
 
 
 def problem(number: int, split: str) -> Problem:

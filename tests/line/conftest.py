@@ -45,8 +45,9 @@ class Line:
         return done.stdout + done.stderr
 
 
-def copied(folder: Path) -> Line:
-    """A copy of the project's code and graph with a DVC of its own; nothing that a line makes, and no params."""
+def copied(folder: Path, cache: Path | None = None) -> Line:
+    """A copy of the project's code and graph with a DVC of its own; nothing that a line makes, and no params. `cache`: DVC's, where others
+    use it too: a stage that one of them has run on the same inputs is restored."""
     for name in KEPT:
         source = ROOT / name
         if source.is_dir():
@@ -56,6 +57,8 @@ def copied(folder: Path) -> Line:
     made = Line(folder)
     made.dvc("init", "--no-scm", "-q")
     made.dvc("config", "core.analytics", "false")
+    if cache:
+        made.dvc("config", "cache.dir", str(cache))
     return made
 
 
@@ -69,9 +72,15 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 
 @pytest.fixture(scope="session")
-def new_project() -> Callable[[Path], Line]:
+def new_project() -> Callable[..., Line]:
     """For tests that bring their own params."""
     return copied
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For lines that adopt the same model."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")

@@ -41,9 +41,9 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def field(tmp_path_factory: pytest.TempPathFactory, new_project: Callable[[Path], Line]) -> Line:
+def field(tmp_path_factory: pytest.TempPathFactory, new_project: Callable[..., Line], shared_cache: Path) -> Line:
     """A project with the page's JSONL, made by the page's own lines."""
-    line = new_project(tmp_path_factory.mktemp("field"))
+    line = new_project(tmp_path_factory.mktemp("field"), shared_cache)
     (line.folder / "models").mkdir()
     (line.folder / "models" / MODEL.name).symlink_to(MODEL)
     (convert,) = blocks("python")

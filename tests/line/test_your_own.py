@@ -45,9 +45,9 @@ def merged(into: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory: pytest.TempPathFactory, new_project: Callable[[Path], Line]) -> Line:
+def mine(tmp_path_factory: pytest.TempPathFactory, new_project: Callable[..., Line], shared_cache: Path) -> Line:
     """The section's first half: a project with the profile, the user's two edits, and smaller numbers."""
-    line = new_project(tmp_path_factory.mktemp("mine"))
+    line = new_project(tmp_path_factory.mktemp("mine"), shared_cache)
     (line.folder / "models").mkdir()
     (line.folder / "models" / MODEL.name).symlink_to(MODEL)
     easy_problems.write(line.folder / "mine.jsonl", 40)

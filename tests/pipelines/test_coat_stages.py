@@ -49,6 +49,7 @@ def rejects(stage: str) -> list[tuple[str, str | None]]:
     return [(row.reason, row.parent_id) for row in read_rows(REJECTS / f"{stage}.parquet", Reject)]
 
 
+@pytest.mark.slow
 def test_the_recorded_line(line: Params, capsys: pytest.CaptureFixture[str]) -> None:
     rollouts.main(line, "recorded")
     sampled = read_rows(TABLES / "rollouts_recorded.parquet", Rollout)
@@ -133,6 +134,7 @@ def test_a_round_without_restarts_has_only_plain_problems(line: Params) -> None:
     assert rejects("restarts_recorded") == []
 
 
+@pytest.mark.slow
 def test_windows_of_pass_rates_leave_problems_out_and_say_why(line: Params, capsys: pytest.CaptureFixture[str]) -> None:
     """Both problems were solved once of two times: a window that ends below has none of them, one that begins there both."""
     rollouts.main(line, "recorded")

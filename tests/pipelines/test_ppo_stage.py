@@ -164,6 +164,7 @@ def test_an_unknown_round_is_named(place: Path) -> None:
         ppo.main(profile(), "r9")
 
 
+@pytest.mark.slow
 def test_a_reward_model_that_reads_other_tokens_is_refused(place: Path) -> None:
     save_models(words(), words(" pears"))
     with pytest.raises(DataError, match="another vocabulary"):
@@ -176,6 +177,7 @@ def test_a_reward_model_that_reads_conversations_otherwise_is_refused(place: Pat
         ppo.main(profile(), "r1")
 
 
+@pytest.mark.slow
 def test_a_model_with_two_ends_is_refused(place: Path) -> None:
     file = storage.MODELS / "format_tuned" / "generation_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": [1, 2]}))

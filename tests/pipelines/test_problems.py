@@ -38,6 +38,7 @@ def with_source(params: Params, path: Path, **changes: object) -> Params:
     return params.model_copy(update={"problems": type(params.problems).model_validate(section)})
 
 
+@pytest.mark.slow
 def test_world(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
     problems.main(params)
     rows = read_rows(PROBLEMS, Problem)

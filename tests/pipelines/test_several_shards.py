@@ -32,7 +32,7 @@ from factory.templates.lookup import load_templates
 from pipelines import distill, format_tuning, orm, planner, planner_adjust, planner_dpo, ppo, pretraining
 from trainers import run, tokenizer
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1]))
 from laid_out import lay_out
 
 torch.set_num_threads(1)
@@ -140,6 +140,7 @@ def rows_in(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("dataset", EXPORTS)
+@pytest.mark.slow
 def test_exports_hold_the_rows_of_all_shards_in_order(small_line, dataset: str) -> None:
     if kind_of(dataset) == "restarts":  # without prefixes no tokenizer is needed
         rows = storage.read_rows(storage.TABLES / f"{dataset}.parquet", TABLES["restarts"])
@@ -178,6 +179,7 @@ def test_the_command_shows_the_rows_of_all_shards(small_line) -> None:
     assert ids[-1] in found[0][2]
 
 
+@pytest.mark.slow
 def test_a_trace_finds_rows_of_every_shard_by_id_and_by_number(small_line) -> None:
     ids = [row.id for row in storage.read_rows(storage.TABLES / "restarts_r1.parquet", TABLES["restarts"])]
     found = []
@@ -203,6 +205,7 @@ def test_a_report_measures_and_an_audit_of_files_reads_all_shards(small_line) ->
     assert len(found[0][2]) == 12
 
 
+@pytest.mark.slow
 def test_a_library_is_built_of_all_shards(small_line) -> None:
     first, *_ = storage.read_rows(storage.TABLES / "templates.parquet", Template)
     small_line.write("templates", Template, [replace(first, id=f"t{number}", name=f"template {number}") for number in range(9)])

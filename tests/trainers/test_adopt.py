@@ -136,6 +136,7 @@ def test_no_end_anywhere_is_refused_with_what_to_do(ends: Any) -> None:
     "values",
     [{"do_sample": False, "temperature": 0.6, "top_p": 0.9}, {"top_k": 20, "do_sample": False}, {"max_length": 20, "penalty_alpha": 0.6}],
 )
+@pytest.mark.slow
 def test_sampling_values_that_could_not_be_saved_are_dropped(values: dict[str, Any]) -> None:
     words = declare([256], **values)
     model, _ = take()
@@ -181,6 +182,7 @@ def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows() -> None:
     assert torch.allclose(weight[len(known) :], known.mean(dim=0).expand_as(weight[len(known) :]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_bias_of_a_head_begins_at_the_mean_too() -> None:
     model = put(Path("hub"), "phi")
     with torch.no_grad():
@@ -192,6 +194,7 @@ def test_the_bias_of_a_head_begins_at_the_mean_too() -> None:
 
 
 @pytest.mark.parametrize("pad", [258, -1, 32000])
+@pytest.mark.slow
 def test_a_padding_id_outside_of_the_vocabulary_is_replaced(pad: int) -> None:
     put(Path("hub"), "llama")
     config = json.loads(Path("hub/config.json").read_text(encoding="utf-8"))

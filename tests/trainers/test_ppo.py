@@ -129,6 +129,7 @@ def test_the_ratio_is_one_on_the_first_minibatch() -> None:
     assert not policy_loss(logprobs, old.logprobs, old.advantages, 0.2, 0.2).clipped.any()
 
 
+@pytest.mark.slow
 def test_learning_rate_zero_keeps_the_ratio_one_and_the_weights() -> None:
     settings = dataclasses.replace(SETTINGS, lr=0.0, critic_lr=0.0, epochs=2)
     state = fresh(settings)
@@ -188,6 +189,7 @@ def test_no_kl_coefficient_no_reference_model() -> None:
     assert fresh().reference is None
 
 
+@pytest.mark.slow
 def test_the_kl_penalty_counts_the_distance_to_a_frozen_reference() -> None:
     settings = dataclasses.replace(SETTINGS, kl=0.1, lam=1.0)
     state = fresh(settings)
@@ -310,6 +312,7 @@ def test_groups_that_fare_alike_are_left_out_or_replaced(alike: Any, groups: lis
         assert all(8 < count <= 8 * (1 + settings.refills) for count in sampled)
 
 
+@pytest.mark.slow
 def test_learning_rates_fall_as_planned_where_updates_are_left_out() -> None:
     settings = dataclasses.replace(SIBLINGS, alike="skip", minibatch=4, iterations=6)
     state = fresh(settings)

@@ -107,6 +107,7 @@ def test_padding_is_right_and_has_no_label() -> None:
     assert batch["labels"].tolist() == [[-100, 6, 7], [8, -100, -100]]
 
 
+@pytest.mark.slow
 def test_a_saved_model_gives_the_same_logits_and_is_small_and_readable(start: Path, tmp_path: Path) -> None:
     model, words = run.load(start)
     run.save_model(model, words, tmp_path / "again")

@@ -44,6 +44,7 @@ def test_only_the_first_process_reports(monkeypatch: pytest.MonkeyPatch) -> None
     assert live.trackers(["tensorboard"], "tuned") == []
 
 
+@pytest.mark.slow
 def test_our_own_loop_reports_to_tensorboard_what_it_logs() -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     with live.Live("policy_r1", 4, trackers=live.trackers(["tensorboard"], "policy_r1")) as log:

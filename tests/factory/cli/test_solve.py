@@ -67,6 +67,7 @@ def test_a_problem_is_solved_shown_and_written(project: Path) -> None:
     assert (project / "again.html").read_text(encoding="utf-8") == (project / "trace.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_page_stands_alone_escapes_and_knows_the_dark(project: Path) -> None:
     solve(f"{PROBLEM} <b>", "--page", "trace.html")
     page = (project / "trace.html").read_text(encoding="utf-8")
@@ -102,6 +103,7 @@ def test_many_problems_are_traces_row_by_row_and_nothing_is_asked_twice(project:
     assert len(server.asked) == asked * 3 // 2  # the third row alone
 
 
+@pytest.mark.slow
 def test_a_trained_planner_is_asked_as_in_training_and_another_role_may_evaluate(project: Path, server: ScriptedServer) -> None:
     document = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     document["roles"]["planner"] = {"engine": "openai", "model": "m@2", "base_url": server.url, "listed_as": "m"}

@@ -85,6 +85,7 @@ def logged(step: int, of: int, **values: float | None) -> dict[str, object]:
     return {"step": step, "of": of, "seconds": 2.0 * step, "tokens_seen": 100 * step, **values}
 
 
+@pytest.mark.slow
 def test_status_shows_what_trains_now_and_nothing_else(small_line, ask: Callable[..., str]) -> None:
     curve = [logged(0, 60), *(logged(step, 60, reward=step / 10, policy_loss=9.0, value_loss=None) for step in range(1, 9))]
     with training("format_tuned", [logged(0, 5), logged(5, 5, loss=0.5)]):

@@ -26,6 +26,7 @@ def mine(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_import_writes_rows_a_record_and_rejects(mine: Path, run: Run) -> None:
     answer = run("templates", "import", "mine.json", "--licence", "MIT", "--source", "org/repo@1", cwd=mine.parent)
     assert answer.returncode == 0, answer.stderr

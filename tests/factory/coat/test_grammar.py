@@ -38,6 +38,7 @@ PIECES = [*grammar.ACTIONS.values(), "<|retry|>", "<|", "|>", "\n", "\n\n", "1. 
 
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join) | texts, ways)
+@pytest.mark.slow
 def test_whether_a_text_parses_is_seen_from_its_tokens_alone(text: str, by: By) -> None:
     try:
         grammar.parse(text, by)
@@ -55,6 +56,7 @@ def test_parse_names_each_action() -> None:
 
 
 @given(lines, st.lists(steps, max_size=6))
+@pytest.mark.slow
 def test_rendered_steps_parse_back(first: str, rest: list[Step]) -> None:
     trajectory = (Step(None, first), *rest)
     assert grammar.parse(grammar.render(trajectory)) == trajectory

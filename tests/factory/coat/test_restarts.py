@@ -138,6 +138,7 @@ def plain(problems: list[Problem] = PROBLEMS, count: int = 5, seed: int = 1) -> 
     return made(problems, ROLLOUTS[:60], plain=count, seed=seed).rows
 
 
+@pytest.mark.slow
 def test_plain_problems_have_no_prefix_and_come_in_seeded_order() -> None:
     rows = plain()
     assert {(row.buffer, row.prefix, row.parent_id, row.backtrack, row.prefix_has_answer) for row in rows} == {("0", "", None, 0, False)}
@@ -177,6 +178,7 @@ def test_the_window_is_closed_and_what_lies_outside_is_a_reject_that_names_it(wi
         assert reasons[problem.id] == expected
 
 
+@pytest.mark.slow
 def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:
     assert states().rows == states(ROLLOUTS[::-1]).rows
     assert states().rows != states(seed=2).rows

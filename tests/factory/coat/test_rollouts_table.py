@@ -69,6 +69,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(0, 30), samples=st.integers(1, 5), rows=st.integers(1, 40),
        held=st.sampled_from([1, 60, 10**6]), together=st.sampled_from([1, 7, 1000]), window=st.sampled_from([1, 9, 1000]))  # fmt: skip
+@pytest.mark.slow
 def test_a_table_has_the_bytes_of_rows_in_memory(
     seed: int, count: int, samples: int, rows: int, held: int, together: int, window: int
 ) -> None:
@@ -127,6 +128,7 @@ def test_few_problems_are_under_way_however_many_there_are(monkeypatch: pytest.M
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(4, 60), rows=st.integers(1, 20), part=st.integers(0, 1))
+@pytest.mark.slow
 def test_the_problems_of_a_part_are_found_in_the_table(seed: int, count: int, rows: int, part: int) -> None:
     dice = random.Random(seed)
     with pytest.MonkeyPatch.context() as patch:

@@ -199,12 +199,14 @@ def test_a_batch_that_no_other_can_better_ends_the_stage(provider: BatchServer, 
     assert right(requests_of(10), ask(provider, tmp_path, requests_of(10))), "and can be run again"
 
 
+@pytest.mark.slow
 def test_a_field_that_is_refused_names_the_option(provider: BatchServer, tmp_path: Path) -> None:
     provider.refuses = {"seed": (400, '{"error": {"message": "Unsupported parameter: \'seed\' is not supported"}}')}
     with pytest.raises(EngineError, match=r"write `omit: \[seed\]` into the role"):
         ask(provider, tmp_path, requests_of(5))
 
 
+@pytest.mark.slow
 def test_servers_without_batches_are_refused_in_one_line(server: FaultServer, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"is vLLM, which has no batch interface: leave batch out of the role whose model is m@1"):
         ask(server, tmp_path / "a", requests_of(2))
@@ -242,6 +244,7 @@ def test_another_accounts_batch_is_an_error_until_it_is_forgotten(provider: Batc
     assert provider.sizes == [5, 5]
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_early_finds_its_batches_again(
     provider: BatchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip

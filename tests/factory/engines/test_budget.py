@@ -53,6 +53,7 @@ def counted(role: str = "critic") -> Spent:
     return Book().of(role)
 
 
+@pytest.mark.slow
 def test_a_stage_ends_when_the_tokens_are_used_up_and_goes_on_when_there_are_more(model_folder: Path) -> None:
     role, requests = Role(engine="transformers", model=str(model_folder)), requests_of(60)
     with pytest.raises(EngineError) as caught:

@@ -311,6 +311,7 @@ def spoken(template: str, chat_folders: dict[str, Path]) -> Any:
     return AutoTokenizer.from_pretrained(chat_folders[template])
 
 
+@pytest.mark.slow
 def test_greedy_answers_to_conversations_are_the_same(say: Ask, spoken: Any, template: str, chat_folders: dict[str, Path]) -> None:
     requests = [Request(conversation, GREEDY) for conversation in CONVERSATIONS.values()]
     found = say(requests)

@@ -79,6 +79,7 @@ def test_readers_of_rollouts_take_the_table(small_line: Any) -> None:
     assert (shown.exit_code, small_line.rollouts[0].problem_id[:4] != "", "1 of 12 rows" in shown.output) == (0, True, True)
 
 
+@pytest.mark.slow
 def test_they_pass_the_gate_and_are_released(sampled: Params) -> None:
     audit = release("rollouts_base", sampled, 1)
     said = {finding.says for finding in audit.findings}
@@ -104,6 +105,7 @@ def test_a_check_sees_its_corruption_and_nothing_in_sound_rows(small_line: Any, 
     assert not check(replace(row, **breaks), None)
 
 
+@pytest.mark.slow
 def test_the_gate_closes_on_a_log_probability_above_0(sampled: Params) -> None:
     first, *rest = read_rows(TABLE, DrawnRollout)
     write_rows(TABLE, DrawnRollout, [replace(first, token_logprobs=(0.5, *first.token_logprobs[1:])), *rest])

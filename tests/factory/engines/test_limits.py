@@ -50,6 +50,7 @@ class opened_at:
 
 
 @pytest.mark.parametrize("of_before", [False, True])
+@pytest.mark.slow
 def test_a_raised_limit_asks_again_for_what_was_cut(of_before: bool, server: FaultServer, tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     with opened_at(path, server) as engine:
@@ -76,6 +77,7 @@ def test_a_raised_limit_asks_again_for_what_was_cut(of_before: bool, server: Fau
     assert server.stats.requests == COUNT + sum(cut)
 
 
+@pytest.mark.slow
 def test_a_lowered_limit_takes_what_fits_and_no_more(server: FaultServer, tmp_path: Path) -> None:
     with opened_at(tmp_path / "store.sqlite", server) as engine:
         long = engine.generate(limited(64))

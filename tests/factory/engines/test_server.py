@@ -164,6 +164,7 @@ def test_a_retry_after_of_nothing_does_not_burn_the_retries(
     assert 0.6 <= time.monotonic() - started < 20, "0.2 s and 0.4 s"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_told_to_be_too_busy_gets_fewer_requests(server: FaultServer, stored: Callable[..., StoredEngine]) -> None:
     for number in range(8):
         server.script[f"problem {number}"] = [Fault(status=429, headers={"Retry-After": "0.1"})]

@@ -54,6 +54,7 @@ def test_both_are_the_mean_over_every_ordered_draw_of_k(drawn: list[Sample], dat
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(-9, 9)), min_size=8, max_size=12, unique_by=lambda pair: pair[1]), st.integers(1, 8))
+@pytest.mark.slow
 def test_without_ties_it_is_what_the_subsets_say(pairs: list[tuple[int, float]], k: int) -> None:
     """Answer 0 is right; three wrong ones."""
     drawn = [sample(answer, answer == 0, score) for answer, score in pairs]

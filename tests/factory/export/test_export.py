@@ -88,6 +88,7 @@ def test_verl_tunes_on_whole_conversations(exported: Callable) -> None:
     assert [turn["role"] for turn in row["messages"]] == ["user", "assistant"]
 
 
+@pytest.mark.slow
 def test_openrlhf_reads_json_lines_by_keys(exported: Callable) -> None:
     """OpenRLHF's docs, common_options.rst: input_key, output_key, label_key, chosen_key, rejected_key; its README gives them."""
     out, _ = exported("restarts_r2", "openrlhf")

@@ -22,6 +22,7 @@ def loaded(path: Path) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_trl_s_function_grades_texts_and_turns(exported: Callable) -> None:
     module = loaded(exported("restarts_r2", "trl")[0] / "reward.py")
     told = {"answer": ["9"] * 3, "answer_kind": ["number"] * 3, "decimals": [None] * 3, "prompts": ["p"] * 3}
@@ -41,6 +42,7 @@ def test_verl_s_function_reads_a_row_as_verl_passes_it(exported: Callable) -> No
     assert score(solution_str=SILENT, **given) == {"score": 0.0, "acc": 0.0, "unparsable": 1.0, "timeout": 0.0}
 
 
+@pytest.mark.slow
 def test_openrlhf_s_function_grades_what_stands_behind_the_prompt(exported: Callable) -> None:
     module = loaded(exported("restarts_r2", "openrlhf")[0] / "reward.py")
     prompt = "Tom has 2 apples. He buys 7 more.\nSolve:\nTry it.\n\\boxed{9}\n<|reflect|>"  # a right answer in the prefix earns nothing
@@ -50,6 +52,7 @@ def test_openrlhf_s_function_grades_what_stands_behind_the_prompt(exported: Call
     assert found["extra_logs"]["unparsable"].tolist() == [0.0, 0.0, 1.0]
 
 
+@pytest.mark.slow
 def test_openrlhf_s_prompt_may_be_cut_from_the_left_and_never_be_graded(exported: Callable) -> None:
     response = loaded(exported("restarts_r2", "openrlhf")[0] / "reward.py").response
     prompt = " ".join(map(str, range(300)))
@@ -58,6 +61,7 @@ def test_openrlhf_s_prompt_may_be_cut_from_the_left_and_never_be_graded(exported
         response("something else", prompt)
 
 
+@pytest.mark.slow
 def test_verifiers_package_scores_and_loads_rows_with_and_without_prefixes(exported: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     out, _ = exported("restarts_r1", "verifiers")
     module = loaded(out / "coat_restarts_r1" / "__init__.py")

@@ -65,6 +65,7 @@ def test_without_a_benchmark_it_is_told_that_none_was_named() -> None:
     assert UNNAMED in {item.reason for item in of().not_checked}
 
 
+@pytest.mark.slow
 def test_the_benchmarks_of_the_params_here_count_unless_others_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     params = yaml.safe_load((Path(__file__).parents[3] / "params.yaml").read_text(encoding="utf-8"))
     params["problems"]["benchmarks"] = ["ducks.jsonl"]
@@ -109,6 +110,7 @@ def test_a_benchmark_that_is_missing_is_an_error() -> None:
         of("gone.jsonl")
 
 
+@pytest.mark.slow
 def test_how_many_processes_work_changes_no_byte(tmp_path: Path) -> None:
     rows = [{"question": f"{BUS} ({n % 4500})", "answer": str(n % 7)} for n in range(5_000)]
     lines("many.jsonl", rows)

@@ -111,9 +111,16 @@ UNPARSABLE = [
 ]
 
 
+LONG = (r"\sum", r"\infty", r"\cos", r"\tan")  # what takes computer algebra a tenth of a second to a second
+
+
 @pytest.mark.parametrize(
     ("gold", "answer", "verdict"),
-    [(*pair, verdict) for pairs, verdict in ((CORRECT, "correct"), (WRONG, "wrong"), (UNPARSABLE, "unparsable")) for pair in pairs],
+    [
+        pytest.param(*pair, verdict, marks=[pytest.mark.slow] if any(word in pair[0] for word in LONG) else [])
+        for pairs, verdict in ((CORRECT, "correct"), (WRONG, "wrong"), (UNPARSABLE, "unparsable"))
+        for pair in pairs
+    ],
 )
 def test_verdicts_in_both_directions(gold: str, answer: str, verdict: str) -> None:
     there, back = decide(gold, answer), decide(answer, gold)

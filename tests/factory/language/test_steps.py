@@ -104,6 +104,7 @@ def test_lines_are_steps(text: str, steps: tuple[str, ...]) -> None:
 
 
 @given(texts, ways)
+@pytest.mark.slow
 def test_nothing_is_lost(text: str, by: By) -> None:
     assert "\n".join(split(text, by)) == text
 

@@ -33,6 +33,7 @@ def test_a_row_and_itself_differ_in_nothing(traced_line: Any) -> None:
     assert compared(traced_line, traced_line.pair, traced_line.pair).same
 
 
+@pytest.mark.slow
 def test_rows_of_one_policy_differ_in_their_problem_alone(traced_line: Any) -> None:
     first, second, _ = traced_line.rollouts["base"]
     found = compared(traced_line, first, second)

@@ -99,6 +99,7 @@ def test_the_revision_is_the_commit_of_the_lock(traced_line: Any) -> None:
     assert trace(Line(Path(".")), traced_line.pair).changed
 
 
+@pytest.mark.slow
 def test_down_goes_to_everything_made_of_a_problem_by_steps(traced_line: Any) -> None:
     found = trace(traced_line.line, traced_line.problems[1])
     assert [(level.steps, level.place, level.via, level.rows) for level in found.made] == [
@@ -111,6 +112,7 @@ def test_down_goes_to_everything_made_of_a_problem_by_steps(traced_line: Any) ->
     assert found.made[-1].ids == (traced_line.pair,)
 
 
+@pytest.mark.slow
 def test_depth_bounds_both_ways(traced_line: Any) -> None:
     down = trace(traced_line.line, traced_line.problems[1], 1)
     assert {level.steps for level in down.made} == {1}
@@ -161,6 +163,7 @@ def test_a_request_leads_down_to_the_rows_that_hold_it(traced_line: Any) -> None
     assert [(level.steps, level.place) for level in found.made] == [(1, "rollouts_tuned"), (2, "orm_pairs_tuned"), (2, "restarts_tuned")]
 
 
+@pytest.mark.slow
 def test_without_the_store_a_request_is_known_by_its_rows_alone(traced_line: Any) -> None:
     Path("store.sqlite").unlink()
     found = trace(traced_line.line, traced_line.keys["tuned"][0])
@@ -177,6 +180,7 @@ def test_a_row_of_a_dataset_is_found_by_its_number(traced_line: Any) -> None:
         resolve(traced_line.line, "restarts_tuned#x")
 
 
+@pytest.mark.slow
 def test_the_beginning_of_an_id_is_enough_and_a_table_may_be_named(traced_line: Any) -> None:
     assert resolve(traced_line.line, traced_line.pair[:9]) == ("orm_pairs_tuned", traced_line.pair)
     assert resolve(traced_line.line, f"rejects/restarts_tuned/{traced_line.reject[:6]}")[1] == traced_line.reject
@@ -184,6 +188,7 @@ def test_the_beginning_of_an_id_is_enough_and_a_table_may_be_named(traced_line: 
         resolve(traced_line.line, "nowhere/12")
 
 
+@pytest.mark.slow
 def test_an_ambiguous_beginning_lists_what_it_may_be(traced_line: Any) -> None:
     path = Path("data/tables/plans.parquet")
     rows = [

@@ -25,6 +25,7 @@ def of(plan: Plan, stage: str) -> Any:
     return next(cost for cost in plan.stages if cost.stage == stage)
 
 
+@pytest.mark.slow
 def test_before_anything_ran_figures_are_counted_and_assumed(project: Path, written: Written, document: dict[str, Any]) -> None:
     plan = estimate(written(document), project / "requests.sqlite")
     rollouts = of(plan, "rollouts@base")
@@ -38,6 +39,7 @@ def test_before_anything_ran_figures_are_counted_and_assumed(project: Path, writ
     assert "40 rows of train.jsonl, of which some may be rejected" in plan.measured
 
 
+@pytest.mark.slow
 def test_given_rates_make_hours(project: Path, written: Written, document: dict[str, Any]) -> None:
     plan = estimate(written(document), project / "requests.sqlite", Rates(100, 1000))
     assert of(plan, "rollouts@base").seconds == pytest.approx(32 * FILLED * 304 / 100)
@@ -45,6 +47,7 @@ def test_given_rates_make_hours(project: Path, written: Written, document: dict[
     assert all(cost.seconds is not None for cost in plan.stages)
 
 
+@pytest.mark.slow
 def test_prices_make_dollars_of_the_roles_that_have_one(project: Path, written: Written, document: dict[str, Any]) -> None:
     document["roles"]["labeller"] = {
         "engine": "openai", "model": "big@1", "base_url": "http://127.0.0.1:9/v1", "prompts": "laptop", "price": {"input": 2, "output": 6},
@@ -114,6 +117,7 @@ def test_problems_with_both_verdicts_give_pairs() -> None:
     assert mixed(0.5, 4) == pytest.approx(1 - 2 * 6.5625 / 24)
 
 
+@pytest.mark.slow
 def test_what_a_model_without_weights_takes_on_the_disk_is_unknown(project: Path, written: Written, document: dict[str, Any]) -> None:
     Path("models/mine/model.safetensors").unlink()
     plan = estimate(written(document), project / "requests.sqlite")
@@ -122,6 +126,7 @@ def test_what_a_model_without_weights_takes_on_the_disk_is_unknown(project: Path
     assert of(plan, "plans@sft").bytes > 0
 
 
+@pytest.mark.slow
 def test_scores_take_tokens_that_nobody_counts(project: Path, written: Written, document: dict[str, Any]) -> None:
     price = {"input": 2, "output": 6}
     document["roles"]["reward_model"] = {"engine": "openai", "model": "big@1", "base_url": "http://127.0.0.1:9/v1", "price": price}

@@ -45,6 +45,7 @@ def test_every_profile_fits_its_graph(file: Path, monkeypatch: pytest.MonkeyPatc
     assert found.state == "ok", found.said
 
 
+@pytest.mark.slow
 def test_a_section_that_the_graph_needs_and_the_params_lack_is_wrong(project: Path, document: dict[str, Any]) -> None:
     for section in ("demonstrations", "process_rewards", "format_tuning"):
         document.pop(section)

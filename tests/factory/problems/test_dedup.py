@@ -256,6 +256,7 @@ def test_the_order_of_rows_decides_nothing() -> None:
         assert deduplicate(rows, 0.5) == wanted
 
 
+@pytest.mark.slow
 def test_an_index_finds_what_all_pairs_find() -> None:
     """Planted doubles are found, and nothing else."""
     rng = random.Random(1)

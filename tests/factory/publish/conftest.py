@@ -20,7 +20,7 @@ from factory.publish import upload
 from factory.publish.publish import Order, Outcome, publish
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.append(str(Path(__file__).parents[2]))
 from hub_server import TOKEN, HubServer
 from laid_out import lay_out
 

@@ -70,6 +70,7 @@ def test_the_same_rows_give_the_same_bytes_and_a_cut_that_is_whole_is_kept(tmp_p
     assert [shard.file.stat().st_ino for shard in shards_of(item, tmp_path / "one", aim=700_000)] == before
 
 
+@pytest.mark.slow
 def test_a_row_more_changes_one_shard(tmp_path: Path) -> None:
     old = shards_of(made(tmp_path / "a", range(ROWS)), tmp_path / "staging", aim=700_000)
     new = shards_of(made(tmp_path / "b", range(ROWS + 1)), tmp_path / "staging", aim=700_000)

@@ -11,7 +11,7 @@ import pytest
 from factory import storage
 from factory.errors import DataError
 from factory.reports.columns import CELLS, KEPT, MANY, Actions, Categories, Numbers, actions, distributions, spark, written
-from factory.reports.scan import Scan
+from factory.reports.scan import Scan, one_database
 from factory.schemas import Rollout, arrow_schema
 
 TURN = pa.struct([("role", pa.string()), ("content", pa.string())])
@@ -25,6 +25,23 @@ def table(path: Path, **columns: pa.Array) -> Path:
 def found(path: Path) -> dict[str, Numbers | Categories]:
     with Scan.of(path) as scan:
         return {part.name: part for part in distributions(scan)}
+
+
+def test_scans_of_one_database_see_nothing_of_each_other_and_it_ends_with_them(tmp_path: Path) -> None:
+    paths = [table(tmp_path / f"{name}.parquet", id=pa.array([name] * count)) for name, count in (("one", 1), ("two", 2))]
+    with one_database():
+        with Scan.of(paths[0]) as first, Scan.of(paths[1]) as second:
+            for scan in (first, second):
+                scan.ask("CREATE TEMP TABLE seen AS SELECT id FROM {rows}")
+            assert [scan.ask("SELECT count(*) FROM seen") for scan in (first, second)] == [[(1,)], [(2,)]]
+            (place,) = first.ask("SELECT current_setting('temp_directory')")[0]
+            assert second.ask("SELECT current_setting('temp_directory')") == [(place,)]
+        with Scan.of(paths[0]) as third, pytest.raises(DataError, match="cannot be read"):
+            third.ask("SELECT * FROM seen")
+        assert Path(place).is_dir()
+    assert not Path(place).exists()
+    with Scan.of(paths[0]) as alone:
+        assert alone.ask("SELECT current_setting('temp_directory')") != [(place,)]
 
 
 def test_lengths_are_characters_and_lists_are_items(tmp_path: Path) -> None:

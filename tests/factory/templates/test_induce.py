@@ -153,6 +153,7 @@ def test_bad_analyses_are_rejects_with_their_raw_text(planner_kit):
     assert templates[0].resolved == 0  # no source has a whole plan
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_rows(planner_kit):
     def run(order):
         return induce(order, planner_kit.RuleEngine(planner_kit.analyse), planner_kit.RuleEngine(planner_kit.follow), planner_kit.params())

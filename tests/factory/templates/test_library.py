@@ -25,6 +25,7 @@ def released(tmp_path, planner_kit):
     return folder
 
 
+@pytest.mark.slow
 def test_build_and_ask_in_sql(tmp_path, released):
     path = tmp_path / "library.duckdb"
     assert build_library(released, path) == 3
@@ -93,6 +94,7 @@ def test_a_library_without_templates_finds_nothing(tmp_path):
         assert index.search("groups", confident=0) == index.lookup("groups") == []
 
 
+@pytest.mark.slow
 def test_errors_name_the_remedy(tmp_path, released):
     with pytest.raises(DataError, match="is missing: `dvc repro library`"):
         Index.open(tmp_path / "none.duckdb")

@@ -94,6 +94,7 @@ def test_different_templates_stay_apart_under_the_same_tags(first, second, tags)
     assert not together((first, tags), (second, tags))
 
 
+@pytest.mark.slow
 def test_names_that_only_look_alike_need_tags_in_common():
     assert not together(("Cosine law", "triangle"), ("Cosine rule", "physics"))
     assert not together(("Cosine law", "triangle"), ("Law of the cosine", "physics"))

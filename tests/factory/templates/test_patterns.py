@@ -32,6 +32,7 @@ def by(planner_kit, **merge: object):
     return planner_kit.params(templates={"merge": section.merge.model_copy(update=merge)})
 
 
+@pytest.mark.slow
 def test_names_alone_ask_nobody_and_change_no_result(tmp_path, planner_kit) -> None:
     with labeller(tmp_path, same) as (engine, server):
         analyses, records = united_patterns([*NAMED, Named(NAMED[0].analysis, "p6")], engine, by(planner_kit, by="names"))

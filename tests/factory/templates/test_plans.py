@@ -95,6 +95,7 @@ def test_of_several_proposals_stays_the_one_that_solves_the_problem(planner_kit)
     assert Counter(item.reason for item in rejects) == {"no template retrieved": 2}
 
 
+@pytest.mark.slow
 def test_of_plans_that_solve_the_one_proposed_most_often_stays(planner_kit):
     """Three tries of four and four of four are no difference: two proposals against one are."""
     problem = planner_kit.problem("Tom has 11 apples. Tom gets 7.", "+")

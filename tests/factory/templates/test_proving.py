@@ -53,6 +53,7 @@ def test_what_no_dataset_may_hold_is_a_reject_and_the_rest_is_tried(planner_kit,
     assert {(row.licence, row.source) for row in found.values()} == {("MIT", "org/repo@1")}
 
 
+@pytest.mark.slow
 def test_a_failed_request_is_no_attempt_and_no_imports_ask_nothing(planner_kit, tmp_path):
     params = with_imports(planner_kit.params(), tmp_path / "a.jsonl", [ADD])
     rows, _ = imported(params, [])

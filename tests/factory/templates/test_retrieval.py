@@ -42,6 +42,7 @@ def test_retrieval_changes_no_prompt_of_a_template_with_steps(planner_kit):
     assert "take away: Take away the next number.\n" in guided_prompt(Prompts.of("laptop"), "?", planner_kit.library())[0].content
 
 
+@pytest.mark.slow
 def test_trajectories_are_rewarded_by_names_alone_where_retrieval_is_off(planner_kit):
     """Plans that the planner samples by turns; the inference model solves only under a template's steps."""
     problems = [planner_kit.problem(f"Tom has {n}. Tom gets 7.", "+") for n in range(12, 15)]

@@ -190,6 +190,7 @@ def test_a_plan_that_hurts_is_rejected_for_the_plan_of_nothing(planner_kit, prob
 # -- the final
 
 
+@pytest.mark.slow
 def test_the_best_plans_are_measured_again_on_more_problems(planner_kit):
     """Two plans that fare alike on the problem itself; its neighbours tell them apart."""
     problems = [planner_kit.problem(f"Tom has {n} apples. Tom gets 7.", "+") for n in range(11, 19)]
