@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from factory.engines.flow import Ask, Deliver, Flow, run
+from factory.engines.flow import Ask, Deliver, Flow, run, streamed
 from factory.errors import EngineError
 
 
@@ -51,6 +51,24 @@ def adding(service: Doubler, numbers: list[int], rounds: int) -> Flow[int]:
     for _ in range(rounds):
         total += sum((yield Ask(service, numbers)))
     return total
+
+
+@pytest.mark.parametrize(("window", "wanted", "most"), [(3, 0, 3), (7, 0, 6), (1, 0, 3), (3, 12, 12)])
+def test_flows_are_told_of_as_they_end_and_few_are_open(window: int, wanted: int, most: int) -> None:
+    """`window` counts what they ask at once; a service may want more (`wanted`)."""
+    service, begun, ended = Doubler(99), [], []
+    service.window = wanted
+
+    def one(number: int) -> Flow[int]:
+        begun.append(number)
+        assert 3 * (len(begun) - len(ended)) <= most
+        return sum((yield Ask(service, [number] * 3)))
+
+    for place, total in streamed((one(number) for number in range(20)), "sums", window, items=3, total=60):
+        assert total == 6 * place
+        ended.append(place)
+    assert sorted(ended) == begun == list(range(20))
+    assert max(map(len, service.turns)) == most
 
 
 def test_results_in_order_whatever_lands_first() -> None:

@@ -193,6 +193,20 @@ def test_a_role_whose_stages_ask_for_a_model_that_its_engine_has_not_is_refused(
     assert refused(changed(f"roles.{role}", value)).startswith(says)
 
 
+def test_tokens_that_no_recorded_answer_has_are_not_asked_for() -> None:
+    document = changed("roles.generator", {"engine": "recorded", "model": "a.jsonl", "models": ["m"]})
+    document["rollouts"]["drawn_tokens"] = True
+    assert refused(document) == (
+        "rollouts.drawn_tokens is true, and roles.generator is a file of recorded answers, which has no tokens: leave it out"
+    )
+    document["rollouts"]["drawn_tokens"] = "yes"
+    assert "rollouts.drawn_tokens is 'yes'" in refused(document)
+    document = changed("roles.generator", LAPTOP["roles"]["generator"])
+    document["rollouts"]["drawn_tokens"] = True
+    assert parse(document).require("rollouts").drawn_tokens
+    assert not parse(LAPTOP).require("rollouts").drawn_tokens
+
+
 @pytest.mark.parametrize("role", ["critic", "labeller", "reward_model", "judge"])
 def test_roles_that_are_asked_for_their_own_model_may_be_servers(role: str) -> None:
     assert parse(changed(f"roles.{role}", SERVER))
