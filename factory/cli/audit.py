@@ -204,8 +204,7 @@ def _limits(params: "Params | None", rules: str | None) -> "Grading":
 def _attempts(name: str | None, rules: "Sequence[Rule]") -> "Iterator[Attempt]":
     """Raises DataError when there is no such file or table."""
     from factory.reports.opinions import of_file, of_rollouts
-    from factory.schemas import Problem, Rollout
-    from factory.storage import TABLES, read_rows
+    from factory.storage import TABLES
 
     if name and (Path(name).is_file() or name.endswith(".jsonl")):
         yield from of_file(Path(name), rules)
@@ -215,9 +214,7 @@ def _attempts(name: str | None, rules: "Sequence[Rule]") -> "Iterator[Attempt]":
     if not tables:
         known = ", ".join(path.stem for path in there) or f"none in {TABLES.absolute()}, `dvc repro` makes them"
         raise DataError(f"no rollouts table{f' or file {name!r}' if name else ''}: there is {known}")
-    problems = {problem.id: problem for problem in read_rows(TABLES / "problems.parquet", Problem)}
-    for path in tables:
-        yield from of_rollouts(read_rows(path, Rollout), problems)
+    yield from of_rollouts(tables)
 
 
 def _opinions(attempts: "Iterable[Attempt]", params: "Params | None", limits: "Grading", most: int) -> "Opinions":

@@ -65,11 +65,8 @@ def shaped(shape: Shape, records: Iterator[Record], processes: int | None = None
     tables, problems, rejects, marked = list[pa.Table](), dict[str, Problem](), list[Reject](), False
     for piece in pieces(shape, records, processes):
         tables.append(piece.table)
-        problems = (
-            piece.problems | problems
-            if len(piece.problems) > len(problems)
-            else problems | {key: problem for key, problem in piece.problems.items() if key not in problems}
-        )
+        for key, problem in piece.problems.items():
+            problems.setdefault(key, problem)
         rejects += piece.rejects
         marked |= piece.marked
     table, same = pa.concat_tables(tables), 0

@@ -1,16 +1,16 @@
 """How well judges agree: our grader with published labels of recorded solutions, and a critic with the reference critic.
 
-graded(recorded.solutions, recorded.labels, problems, rollouts)
+graded(recorded.solutions, recorded.labels, rollouts)
 → [Graded(model="6b_finetuning", problem_id="a07b…", label=True, verdict="wrong", gold="2,125", answer="2125.5", …), …]
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from factory.engines.recorded_engine import normalise
 from factory.evaluation.statistics import wilson
-from factory.schemas import CriticJudgement, Problem, Rollout
+from factory.schemas import CriticJudgement
 
 
 @dataclass(frozen=True)
@@ -30,27 +30,34 @@ class Graded:
         return self.label == (self.verdict == "correct")
 
 
+class Solved(NamedTuple):
+    """What is read of a rollout and its problem."""
+
+    id: str
+    problem_id: str
+    problem: str
+    gold: str
+    completion: str
+    verdict: str
+    answer: str | None
+
+
 def graded(
-    solutions: Mapping[str, Mapping[str, str]],
-    labels: Mapping[str, Mapping[str, bool]],
-    problems: Sequence[Problem],
-    rollouts: Iterable[Rollout],
+    solutions: Mapping[str, Mapping[str, str]], labels: Mapping[str, Mapping[str, bool]], rollouts: Iterable[Solved]
 ) -> list[Graded]:
     """One entry a rollout whose text a recorded model wrote; twins (two models, one text) take the models in order of their names."""
     by_question = {_fold(question): question for question in solutions}
-    known = {problem.id: problem for problem in problems}
     authors: dict[tuple[str, str], list[str]] = {}
     for question, answers in solutions.items():
         for model in sorted(answers):
             authors.setdefault((question, normalise(answers[model])[0]), []).append(model)
     found = []
     for rollout in rollouts:
-        problem = known[rollout.problem_id]
-        question = by_question.get(_fold(problem.problem), "")
+        question = by_question.get(_fold(rollout.problem), "")
         if models := authors.get((question, rollout.completion)):
             model = models.pop(0)
-            ours = (rollout.verdict, problem.answer, rollout.answer)
-            found.append(Graded(rollout.id, model, problem.id, labels[question][model], *ours))
+            ours = (rollout.verdict, rollout.gold, rollout.answer)
+            found.append(Graded(rollout.id, model, rollout.problem_id, labels[question][model], *ours))
     return found
 
 

@@ -1,33 +1,28 @@
 """What the demonstrations are: types, lengths, actions, lead-ins, where candidates end, what the hints give away, tokens per accepted row.
 
-    types_of(rows)     → [TypeRecord(type="III-I", rows=320, of=1457, words_median=38, words_p90=59, reflect=1.0, …), …]
-    lead_ins_of(rows)  → [LeadIns(situation="explore", counts={"This time,": 171, "Another way:": 160, …}, other=0), …]
+    records(tallies(scan))   → [TypeRecord(type="III-I", rows=320, of=1457, words_median=38, words_p90=59, reflect=1.0, …), …]
 
 Lengths are in words: what white space separates, a meta-action token being one (factory knows no tokenizer). After Satori App. C.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
-from math import ceil, log
+from math import ceil
 from pathlib import Path
 
-from factory.coat import grammar
-from factory.coat.demonstrations import lead_ins
 from factory.reports.agreement import Share
 from factory.reports.charts import Bar, bars, curves
+from factory.reports.demonstration_counts import LeadIns, Tally, lead_ins, tallies
 from factory.reports.hints import HintRecord, accepted_hints, judged_hints
 from factory.reports.page import Block, Figure, Prose, Table
 from factory.reports.scan import Scan, literal
 from factory.reports.usage import costs, read_usage
-from factory.schemas import CriticJudgement, Demonstration, Problem, choices, field_types
-from factory.storage import LOGS, REJECTS, TABLES, count_rows, iter_rows
+from factory.storage import LOGS, REJECTS, TABLES, count_rows
 
-TYPES = choices(field_types(Demonstration)["type"])
 USAGE = LOGS / "demonstrations_usage.csv"
 MOST = 12  # reasons with a row of their own
-PHRASES = {"verify": lead_ins.VERIFY, "criticise": lead_ins.CRITIQUE, "explore": lead_ins.EXPLORE}
 
 
 @dataclass(frozen=True)
@@ -47,39 +42,12 @@ class TypeRecord:
 
 
 @dataclass(frozen=True)
-class LeadIns:
-    """How reflections or explorations begin. `counts` has every phrase of the situation, used or not; `other`: begins with none."""
-
-    situation: str
-    counts: dict[str, int]
-    other: int
-
-    @property
-    def entropy(self) -> float:
-        """Of the known phrases, in [0, 1]: 1 when all are used alike, 0 when only one is (or nothing was counted)."""
-        total = sum(self.counts.values())
-        shares = [count / total for count in self.counts.values() if count]
-        return -sum(share * log(share) for share in shares) / log(len(self.counts)) if len(shares) > 1 else 0.0
-
-
-@dataclass(frozen=True)
 class Yield:
     """Rollouts that never became candidates, candidates, and why they are not rows. `accepted` is of the candidates."""
 
     refused: tuple[tuple[str, int], ...]
     accepted: Share
     rejects: tuple[tuple[str, int], ...]
-
-
-def words(text: str) -> int:
-    for token in grammar.ACTIONS.values():
-        text = text.replace(token, f" {token} ")
-    return len(text.split())
-
-
-def p90(values: Iterable[int]) -> int:
-    """The smallest value that nine tenths do not exceed (nearest rank)."""
-    return _rank(Counter(values), 0.9)
 
 
 def _rank(counts: Mapping[int, int], share: float) -> int:
@@ -97,28 +65,6 @@ def _median(counts: Mapping[int, int]) -> float:
     return (_rank(counts, 0.5) + _rank(counts, (total // 2 + 1) / total)) / 2
 
 
-@dataclass
-class Tally:
-    """One type's rows, counted: how many have so many words and steps, and the actions of all."""
-
-    words: Counter[int] = field(default_factory=Counter)
-    steps: Counter[int] = field(default_factory=Counter)
-    actions: Counter[str] = field(default_factory=Counter)
-    by_reference: int = 0
-
-
-def tallies(rows: Iterable[Demonstration]) -> dict[str, Tally]:
-    """By type, in the types' order; rows are looked at once."""
-    found: dict[str, Tally] = {}
-    for row in rows:
-        tally = found.setdefault(row.type, Tally())
-        tally.words[words(row.completion)] += 1
-        tally.steps[len(grammar.split_steps(row.completion))] += 1
-        tally.actions.update(grammar.action_counts(row.completion))
-        tally.by_reference += row.critic == "reference"
-    return {kind: found[kind] for kind in TYPES if kind in found}
-
-
 def records(found: Mapping[str, Tally]) -> list[TypeRecord]:
     total = sum(sum(tally.words.values()) for tally in found.values())
     made = []
@@ -128,27 +74,6 @@ def records(found: Mapping[str, Tally]) -> list[TypeRecord]:
         lengths = (_median(tally.words), _rank(tally.words, 0.9), _median(tally.steps))
         made.append(TypeRecord(kind, rows, total, *lengths, reflect, explore, go_on, tally.by_reference))
     return made
-
-
-def types_of(rows: Iterable[Demonstration]) -> list[TypeRecord]:
-    return records(tallies(rows))
-
-
-def lead_ins_of(rows: Iterable[Demonstration]) -> list[LeadIns]:
-    """A reflection that an exploration follows criticises, another one verifies."""
-    said: dict[str, Counter[str]] = {situation: Counter() for situation in PHRASES}
-    for row in rows:
-        steps = [step for step in grammar.parse(row.completion) if step.action]
-        for number, step in enumerate(steps):
-            following = steps[number + 1].action if number + 1 < len(steps) else None
-            situation = {"reflect": "criticise" if following == "explore" else "verify", "explore": "explore"}.get(step.action or "")
-            if situation:
-                said[situation][next((phrase for phrase in PHRASES[situation] if step.text.startswith(phrase)), "")] += 1
-    return [
-        LeadIns(situation, {phrase: said[situation][phrase] for phrase in phrases}, said[situation][""])
-        for situation, phrases in PHRASES.items()
-        if said[situation]
-    ]
 
 
 def yield_of(rows: int, refused: Mapping[str, int], candidates: Mapping[str, int]) -> Yield:
@@ -178,35 +103,24 @@ def rejected(path: Path, problems: Path) -> tuple[Counter[str], Counter[str]]:
 
 
 def demonstrations() -> Iterable[Block]:
-    """Everything that the tables and logs of the working directory tell; nothing when there is no demonstration yet. Rows are read one
-    after another: only counts of them stay."""
-    path, judgements = TABLES / "demonstrations.parquet", TABLES / "critic_judgements.parquet"
+    """Everything that the tables and logs of the working directory tell; nothing when there is no demonstration yet. No table is read as
+    rows: what is counted is counted by SQL, and of hints only texts and their problems are looked at, one after the other."""
+    path, judgements, problems = (TABLES / f"{name}.parquet" for name in ("demonstrations", "critic_judgements", "problems"))
     total = count_rows(path) if path.exists() else 0
     if not total:
         return
-    found = tallies(iter_rows(path, Demonstration))
-    yield from type_blocks(records(found), {kind: tally.words for kind, tally in found.items()})
-    yield from lead_in_blocks(lead_ins_of(iter_rows(path, Demonstration)))
+    with Scan.of(path) as scan:
+        found = tallies(scan)
+        yield from type_blocks(records(found), {kind: tally.words for kind, tally in found.items()})
+        yield from lead_in_blocks(lead_ins(scan))
     rejects = REJECTS / "demonstrations.parquet"
     if rejects.exists():
-        yield from yield_blocks(yield_of(total, *rejected(rejects, TABLES / "problems.parquet")))
-    problems = _problems_of(path, judgements)
-    judged = iter_rows(judgements, CriticJudgement) if judgements.exists() else ()
-    hints = [*judged_hints(judged, problems), accepted_hints(iter_rows(path, Demonstration), problems)]
-    yield from hint_blocks([record for record in hints if record.hints])
+        yield from yield_blocks(yield_of(total, *rejected(rejects, problems)))
+    if problems.exists():
+        hints = [*(judged_hints(judgements, problems) if judgements.exists() else ()), accepted_hints(path, problems)]
+        yield from hint_blocks([record for record in hints if record.hints])
     if USAGE.exists():
         yield from cost_blocks(total)
-
-
-def _problems_of(*paths: Path) -> list[Problem]:
-    """Those that the rows of some tables are of."""
-    wanted: set[str] = set()
-    for path in paths:
-        if path.exists():
-            with Scan.of(path) as scan:
-                wanted |= {key for (key,) in scan.ask("SELECT DISTINCT problem_id FROM {rows}")}
-    problems = TABLES / "problems.parquet"
-    return [row for row in iter_rows(problems, Problem) if row.id in wanted] if problems.exists() else []
 
 
 def type_blocks(records: Sequence[TypeRecord], lengths: Mapping[str, Mapping[int, int]]) -> Iterable[Block]:

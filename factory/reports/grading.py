@@ -3,15 +3,16 @@
 list(grading(published_labels(params)))   → [Prose("5,276 of 5,276 published labels agree with the grader (0 do not)."), Table(…)]
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from factory.engines.recorded_engine import read_recorded
 from factory.params import Params
-from factory.reports.agreement import Graded, graded
+from factory.reports.agreement import Graded, Solved, graded
 from factory.reports.page import Block, Prose, Table
-from factory.schemas import Problem, Rollout
-from factory.storage import TABLES, iter_rows, read_rows
+from factory.reports.scan import Scan, literal
+from factory.storage import TABLES
 
 
 def published_labels(params: Params) -> list[Graded]:
@@ -21,9 +22,17 @@ def published_labels(params: Params) -> list[Graded]:
     if role is None or role.engine != "recorded" or not paths:
         return []
     recorded = read_recorded(Path(role.model))
-    problems = read_rows(TABLES / "problems.parquet", Problem)
-    rollouts = (row for path in paths for row in iter_rows(path, Rollout))
-    return graded(recorded.solutions, recorded.labels, problems, rollouts)
+    return graded(recorded.solutions, recorded.labels, chain.from_iterable(map(_solved, paths)))
+
+
+def _solved(path: Path) -> Iterator[Solved]:
+    problems = literal(str(TABLES / "problems.parquet"))
+    query = (
+        "SELECT own.id, own.problem_id, asked.problem, asked.answer, own.completion, own.verdict, own.answer FROM {rows} AS own"
+        f" JOIN read_parquet({problems}) AS asked ON asked.id = own.problem_id ORDER BY own.id"
+    )
+    with Scan.of(path) as scan:
+        yield from (Solved(*row) for row in scan.each(query))
 
 
 def grading(published: Sequence[Graded]) -> Iterable[Block]:

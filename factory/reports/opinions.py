@@ -8,7 +8,7 @@ sample of distinct (gold, answer, kind) is asked about, in the order of their ha
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -28,7 +28,7 @@ from factory.reports.agreement import Share
 from factory.reports.drawn import Draw
 from factory.reports.page import Block, Prose, Table
 from factory.reports.scan import Scan, literal
-from factory.schemas import AnswerKind, Problem, Rollout, Rule, Verdict
+from factory.schemas import AnswerKind, Rule, Verdict
 from factory.storage import TABLES
 
 MATHVERIFY = "factory.grading.symbolic:mathverify_alone"
@@ -161,29 +161,27 @@ def read_word(completion: Completion) -> Said | None:
 # What there is to judge
 
 
-def of_rollouts(rollouts: Iterable[Rollout], problems: Mapping[str, Problem]) -> Iterator[Attempt]:
-    """Raises DataError for a rollout of an unknown problem."""
-    for rollout in rollouts:
-        if (problem := problems.get(rollout.problem_id)) is None:
-            _unknown(rollout.id, rollout.problem_id)
-        yield Attempt(problem.answer, rollout.answer, problem.answer_kind, problem.problem, rollout.verdict)
-
-
 def of_line(params: Params) -> Iterator[Attempt]:
-    """Rollouts of all policies that have some, those of one answer and verdict as one attempt; without the problems' texts."""
+    """Rollouts of all policies that have some, without the problems' texts."""
+    yield from of_rollouts([path for name in params.policies if (path := TABLES / f"rollouts_{name}.parquet").exists()], texts=False)
+
+
+def of_rollouts(paths: Iterable[Path], *, texts: bool = True) -> Iterator[Attempt]:
+    """Tables of rollouts, those of one answer and verdict as one attempt. Raises DataError for a rollout of an unknown problem."""
     problems = literal(str(TABLES / "problems.parquet"))
-    for path in (path for name in params.policies if (path := TABLES / f"rollouts_{name}.parquet").exists()):
+    for path in paths:
         with Scan.of(path) as scan:
             if lost := scan.ask(
                 f"SELECT id, problem_id FROM {{rows}} WHERE problem_id NOT IN (SELECT id FROM read_parquet({problems})) LIMIT 1"
             ):
                 _unknown(*lost[0])
+            text = "p.problem" if texts else "''"
             query = (
-                f"SELECT p.answer, r.answer, p.answer_kind, r.verdict, count(*) FROM {{rows}} r JOIN read_parquet({problems}) p "
-                "ON r.problem_id = p.id GROUP BY ALL ORDER BY ALL"
+                f"SELECT p.answer, r.answer, p.answer_kind, {text} AS text, r.verdict, count(*) FROM {{rows}} r"
+                f" JOIN read_parquet({problems}) p ON r.problem_id = p.id GROUP BY ALL ORDER BY ALL"
             )
-            for gold, answer, kind, verdict, count in scan.each(query):
-                yield Attempt(gold, answer, kind, "", verdict, count)
+            for gold, answer, kind, problem, verdict, count in scan.each(query):
+                yield Attempt(gold, answer, kind, problem, verdict, count)
 
 
 def _unknown(rollout: str, problem: str) -> NoReturn:

@@ -1,16 +1,22 @@
 """The audit of demonstrations, on rows that are counted by hand."""
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from math import log
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from factory import storage
+from factory.coat.grammar import ACTIONS, action_counts, split_steps
 from factory.language.conversation import said
 from factory.reports.agreement import Share
-from factory.reports.demonstrations import LeadIns, demonstrations, grouped, lead_ins_of, p90, rejected, types_of, words, yield_of
+from factory.reports.demonstration_counts import LeadIns, Tally, lead_ins, tallies
+from factory.reports.demonstrations import demonstrations, grouped, records, rejected, yield_of
 from factory.reports.page import Figure, Prose, Table
+from factory.reports.scan import Scan
 from factory.schemas import CriticJudgement, Demonstration, Problem, Reject
 
 PLAIN = "12 + 7 = 19\n\\boxed{19}"
@@ -40,24 +46,52 @@ def table(blocks: list, caption: str) -> Table:
     return next(block for block in blocks if isinstance(block, Table) and block.caption.startswith(caption))
 
 
-def test_words_count_an_action_as_one() -> None:
-    assert words("2 + 3 = 5\n<|continue|>\\boxed{5}") == 5 + 2
-    assert p90(range(1, 11)) == 9  # nine of ten are at most 9
-    assert p90([4]) == 4
+def counted(path: Path, rows: list[Demonstration]) -> tuple[dict[str, Tally], list[LeadIns]]:
+    storage.write_rows(path / "demonstrations.parquet", Demonstration, rows)
+    with Scan.of(path / "demonstrations.parquet") as scan:
+        return tallies(scan), lead_ins(scan)
 
 
-def test_types_with_lengths_and_actions() -> None:
+BLANKS = ("\n", "\n\n", " ", "\t", "\u00a0", "\u2003", "\x85", "\x1c", "\r")
+PIECES = st.sampled_from([*ACTIONS.values(), *BLANKS, "é", "12 + 7", "But wait:", "This time,", "Let me check.", "<|", "'", "\\boxed{19}"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(PIECES, max_size=12).map("".join), min_size=1, max_size=20))
+def test_sql_counts_words_steps_and_actions_as_the_grammar_does(tmp_path: Path, texts: list[str]) -> None:
+    found, _ = counted(tmp_path, [row(number, "I", text) for number, text in enumerate(texts)])
+
+    def words(text: str) -> int:
+        for token in ACTIONS.values():
+            text = text.replace(token, f" {token} ")
+        return len(text.split())
+
+    assert found["I"].words == Counter(map(words, texts))
+    assert found["I"].steps == Counter(len(split_steps(text)) for text in texts)
+    totals = Counter[str]()
+    for text in texts:
+        totals.update(action_counts(text))
+    assert +found["I"].actions == +totals
+
+
+def test_types_with_lengths_and_actions(tmp_path: Path) -> None:
     rows = [row(1, "I", PLAIN), row(2, "I", "a b\n" + PLAIN), row(3, "III-I", CORRECTED, "reference")]
-    plain, corrected = types_of(rows)
+    plain, corrected = records(counted(tmp_path, rows)[0])
     assert (plain.type, plain.rows, plain.of, plain.by_reference, plain.reflect) == ("I", 2, 3, 0, 0.0)
     assert (plain.words_median, plain.words_p90, plain.steps_median) == (7, 8, 2.5)  # 6 and 8 words; 2 and 3 lines
     assert (corrected.reflect, corrected.explore, corrected.go_on, corrected.by_reference) == (1.0, 1.0, 1.0, 1)
 
 
-def test_lead_ins_by_what_they_are_for() -> None:
+def test_a_rank_is_the_smallest_value_that_nine_tenths_do_not_exceed(tmp_path: Path) -> None:
+    rows = [row(number, "I", "word " * number) for number in range(1, 11)]
+    (found,) = records(counted(tmp_path, rows)[0])
+    assert (found.words_p90, found.words_median) == (9, 5.5)
+
+
+def test_lead_ins_by_what_they_are_for(tmp_path: Path) -> None:
     rows = [row(1, "II-I", VERIFIED), row(2, "II-I", VERIFIED.replace("Let me check.", "Is this right?")), row(3, "III-I", CORRECTED)]
-    rows.append(row(4, "III-I", CORRECTED.replace("But wait:", "Hm.")))
-    verify, criticise, explore = lead_ins_of(rows)
+    rows += [row(4, "III-I", CORRECTED.replace("But wait:", "Hm.")), row(5, "I", PLAIN)]
+    verify, criticise, explore = counted(tmp_path, rows)[1]
     assert verify.counts == {"Let me check.": 1, "Let me stop here and check.": 0, "Is this right?": 1}
     assert verify.entropy == pytest.approx(log(2) / log(3))  # two of three phrases, alike
     assert (criticise.situation, criticise.counts["But wait:"], criticise.other, criticise.entropy) == ("criticise", 1, 1, 0.0)

@@ -24,6 +24,7 @@ from factory.reports.opinions import Attempt, Opinion, Opinions, of_file, of_lin
 from factory.reports.page import Prose, Section, Table, markdown
 from factory.reports.report import sections_of
 from factory.schemas import Rollout
+from factory.storage import TABLES, write_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 from fault_server import Fault, FaultServer
@@ -226,8 +227,10 @@ class TestRows:
         assert list(of_line(small_line.params)) == []
 
     def test_a_rollout_of_an_unknown_problem_is_an_error(self, small_line) -> None:
+        path = TABLES / "rollouts_strange.parquet"
+        write_rows(path, Rollout, [replace(small_line.rollouts[0], problem_id="nobody")])
         with pytest.raises(DataError, match=r"its problem nobody is not in problems\.parquet"):
-            list(of_rollouts([replace(small_line.rollouts[0], problem_id="nobody")], {}))
+            list(of_rollouts([path]))
 
     def test_of_a_file(self, tmp_path: Path) -> None:
         path = tmp_path / "rows.jsonl"

@@ -5,9 +5,11 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +20,13 @@ from factory.gate.release import release
 from factory.grading import grade
 from factory.identity import row_id
 from factory.problems.world import spaces
-from factory.reports.agreement import Share, critic_records, graded
+from factory.reports.agreement import Share, Solved, critic_records, graded
 from factory.reports.charts import POINTS, Bar, Point, bars, costs, curves, histogram, stacked, thinned
 from factory.reports.marked import marked
 from factory.reports.page import LONG, Figure, Heading, Link, Prose, Sample, Section, Table, html, markdown
 from factory.reports.readable import fields_of, visible
 from factory.reports.report import sections_of
-from factory.schemas import Answer, CriticJudgement, Demonstration, Problem, Restart
+from factory.schemas import Answer, CriticJudgement, Demonstration, Problem, Restart, Rollout
 
 ROOT = Path(__file__).parents[3]
 ATTACK = "<script>alert(1)</script>"
@@ -277,12 +279,20 @@ def test_critics_are_counted_beside_the_reference() -> None:
     assert (Share(0, 0).text, Share(0, 0).percent) == ("", "")
 
 
+def solved(line: Any, rollouts: Iterable[Rollout]) -> list[Solved]:
+    known = {problem.id: problem for problem in line.problems}
+    return [
+        Solved(row.id, row.problem_id, known[row.problem_id].problem, known[row.problem_id].answer, row.completion, row.verdict, row.answer)
+        for row in rollouts
+    ]
+
+
 def test_published_labels_beside_our_verdicts(small_line) -> None:
     problem = small_line.problems[0]
     right, wrong = (row for row in small_line.rollouts if row.problem_id == problem.id)
     texts = {name: row.completion.rsplit("\n", 1)[0] + f"\nA: {row.answer}" for name, row in (("6b", right), ("175b", wrong))}
     found = graded(
-        {f" {problem.problem}": texts}, {f" {problem.problem}": {"6b": True, "175b": True}}, small_line.problems, small_line.rollouts
+        {f" {problem.problem}": texts}, {f" {problem.problem}": {"6b": True, "175b": True}}, solved(small_line, small_line.rollouts)
     )
     assert [(row.model, row.label, row.verdict, row.agrees) for row in sorted(found, key=lambda row: row.model)] == [
         ("175b", True, "wrong", False),
@@ -300,7 +310,7 @@ def test_two_models_that_wrote_the_same_are_both_counted(small_line) -> None:
     text = row.completion.rsplit("\n", 1)[0] + f"\nA: {row.answer}"
     labels = {problem.problem: {"6b": True, "175b": False}}
     twins = [row, replace(row, id="twin")]
-    found = graded({problem.problem: {"6b": text, "175b": text}}, labels, small_line.problems, twins)
+    found = graded({problem.problem: {"6b": text, "175b": text}}, labels, solved(small_line, twins))
     assert sorted((entry.model, entry.agrees) for entry in found) == [("175b", False), ("6b", True)]
 
 
