@@ -224,7 +224,7 @@ def improve(start: Path, here: Machine, name: str = "ppo", adapters: Lora | None
 ALL = {"sft": tune, "orm": fit, "dpo": prefer, "ppo": improve}
 ALL |= {"arms": partial(improve, name="arms", alike="refill", online=QUOTAS), "nll": partial(prefer, name="nll", nll=0.7)}
 METHODS = ALL | {f"{name}_lora": partial(train, lora=LORA) for name, train in (("sft", tune), ("orm", fit), ("dpo", prefer))}
-METHODS["ppo_lora"] = partial(improve, name="ppo_lora", adapters=LORA, critic_lr=3e-4)
+METHODS["ppo_lora"] = partial(improve, name="ppo_lora", adapters=LORA, lr=3e-4, critic_lr=3e-4)
 PPO = ("ppo", "arms", "ppo_lora")
 
 
