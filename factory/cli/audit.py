@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from factory.cli.columns import pairs
 from factory.cli.printing import print_table
 from factory.errors import DataError
+from factory.outputs import file_for
 
 if TYPE_CHECKING:
     from factory.language.steps import By
@@ -99,8 +100,10 @@ def data_(
 ) -> None:
     """Data that somebody else made, by the gate's checks: columns mapped, what is missing told, what fails with its rows."""
     from factory.foreign.audit import audit as read
-    from factory.foreign.telling import summary_blocks, write
+    from factory.foreign.telling import place_of, summary_blocks, write
 
+    if out:
+        place_of(out)  # before the work
     by: By | None = "line" if steps is Steps.line else "paragraph" if steps else None
     found = read(name, kind=kind, given=pairs("--map", given), steps=by, revision=revision, config=config, split=split, against=against)
     if out:
@@ -176,6 +179,8 @@ def grading_(
     from factory.reports.opinions import opinion_blocks
     from factory.reports.page import Prose
 
+    if out:
+        file_for(out)
     params = load() if Path("params.yaml").exists() else None
     limits = _limits(params, rules)
     opinions = _opinions(_attempts(name, limits.rules), params, limits, most)

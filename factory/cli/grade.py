@@ -17,6 +17,7 @@ import typer
 
 from factory.cli.printing import print_table
 from factory.errors import DataError
+from factory.outputs import file_for
 
 if TYPE_CHECKING:
     from factory.files import Source
@@ -207,6 +208,7 @@ def check_output(file: str, out: str) -> None:
         return
     if not ending(path)[0] or path.is_dir():
         raise typer.BadParameter(f"{out} is no file with one of the endings {', '.join(ENDINGS)}, or -", param_hint="--out")
+    file_for(path)
     if file != "-" and path.exists() and Path(file).exists() and path.samefile(file):
         raise typer.BadParameter(f"{out} is the file that is graded: name another", param_hint="--out")
 

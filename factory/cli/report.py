@@ -11,6 +11,7 @@ import typer
 
 from factory.cli.printing import print_table
 from factory.errors import DataError
+from factory.outputs import room_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ def report(
     from factory.params import load
     from factory.storage import TABLES
 
+    room_for(out.absolute() / "index.html", f"--out {out}")  # before the work
     params = load()
     if not any(TABLES.glob("*.parquet")):
         raise DataError(f"{TABLES.absolute()} holds no table: `dvc repro` makes the line's, `dvc pull` fetches them")

@@ -17,6 +17,7 @@ import typer
 
 from factory.cli.printing import coloured, console, print_table
 from factory.errors import DataError
+from factory.outputs import file_for
 
 if TYPE_CHECKING:
     from factory.engines.ledger import Ledger
@@ -111,6 +112,7 @@ def export(
 
     if path.exists():
         raise DataError(f"{path} exists: name another file")
+    file_for(path, "the file")
     count = 0
     with opened() as store, whole_file(path) as temporary, temporary.open("w") as stream:
         for entry in store.entries(Chosen("", stage, model)):

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from factory.cli.printing import coloured, console, print_table
+from factory.cli.printing import coloured, console
+from factory.cli.solved import summarise
 from factory.errors import DataError
+from factory.outputs import file_for
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +26,7 @@ STYLES = {"plain": "bold", "good": "bold green", "bad": "bold yellow"}
 LIBRARY = "data/library.duckdb"
 PROBLEM, GOLD = ("problem", "question", "prompt"), ("answer", "gold", "target")
 MARK = "####"
+LARGEST = 2**63 - 1  # of a number in a request's key
 EPILOG = """
 The planner plans: roles.planner, or with --planner a trained one; else roles.labeller chooses from the templates that fit. roles.inference
 carries the steps out. With --model one model does all of it, whatever params.yaml says of roles. Every answer is kept in the request
@@ -53,17 +56,20 @@ def solve(
         str, typer.Option("--library", metavar="PATH", help="A library (.duckdb), a Parquet file or a dataset folder of templates.")
     ] = LIBRARY,
     rounds: Annotated[
-        int, typer.Option("--rounds", metavar="N", min=0, help="Steps that are carried out at most, those done again too.")
+        int, typer.Option("--rounds", metavar="N", min=0, max=LARGEST, help="Steps that are carried out at most, those done again too.")
     ] = 12,
     tokens: Annotated[
-        int, typer.Option("--tokens", metavar="N", min=8, help="Tokens that are generated at most, for each problem.")
+        int, typer.Option("--tokens", metavar="N", min=8, max=LARGEST, help="Tokens that are generated at most, for each problem.")
     ] = 3000,
     step_tokens: Annotated[
-        int, typer.Option("--step-tokens", metavar="N", min=8, help="Of one plan, step or evaluation; more for a model that thinks.")
+        int,
+        typer.Option(
+            "--step-tokens", metavar="N", min=8, max=LARGEST, help="Of one plan, step or evaluation; more for a model that thinks."
+        ),
     ] = 200,
-    answer_tokens: Annotated[int, typer.Option("--answer-tokens", metavar="N", min=8, help="Of the final answer.")] = 512,
+    answer_tokens: Annotated[int, typer.Option("--answer-tokens", metavar="N", min=8, max=LARGEST, help="Of the final answer.")] = 512,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", min=0, help="Without it that of params.yaml.", show_default=False)
+        int | None, typer.Option("--seed", metavar="N", min=0, max=LARGEST, help="Without it that of params.yaml.", show_default=False)
     ] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", metavar="T", min=0, help="0: greedy. What is asked again is sampled.")
@@ -112,6 +118,7 @@ def solve(
     tokens it ends with an answer or with what it lacked.
     """
     from factory.schemas import AnswerKind, choices
+    from factory.storage import MODELS
 
     if kind not in choices(AnswerKind):
         raise typer.BadParameter(f"{kind!r} is none of {', '.join(choices(AnswerKind))}", param_hint="--kind")
@@ -119,10 +126,16 @@ def solve(
         raise typer.BadParameter("give one of a problem, --problems FILE and --trace FILE", param_hint="PROBLEM")
     if server and not model:
         raise typer.BadParameter("name the model that is asked there, --model name@version", param_hint="--server")
+    for flag, name in (("--planner", planner), ("--model", "" if server else model)):
+        if name and "@" not in name and not Path(name).is_dir() and MODELS not in Path(name).parents:
+            raise DataError(f"{flag} {name} is no folder here: expected a model's folder, or org/name@commit of the Hub")
+    for flag, path in (("--json", json_), ("--page", page)):
+        if path not in ("", "-"):
+            file_for(Path(path), flag)  # before the work
     if trace:
         found = _saved(Path(trace))
     else:
-        asked = _rows(problems, n, answer_after) if problems else [(_words(problem), answer)]
+        asked = _rows(problems, n, answer_after) if problems else [(_words(problem), _whole(answer))]
         bounds = {"rounds": rounds, "tokens": tokens, "temperature": temperature, "answer_tokens": answer_tokens}
         bounds |= dict.fromkeys(("plan_tokens", "step_tokens", "check_tokens"), step_tokens)
         found = _solved(asked, library, bounds, seed, planner, evaluator, kind, (model, server))
@@ -151,9 +164,16 @@ def _words(problem: str) -> str:
     return text
 
 
+def _whole(text: str) -> str:
+    from factory.engines.bodies import whole
+
+    return whole(text)
+
+
 def _rows(name: str, n: int | None, mark: str) -> list[tuple[str, str]]:
     """(problem, gold answer or "") of the first n rows; of an answer that has `mark` in it (GSM8K's `####`) what is behind it. Raises
     DataError for a file without such a column, or with a row that is none."""
+    from factory.engines.bodies import whole
     from factory.files import row_reader
 
     found: list[tuple[str, str]] = []
@@ -161,11 +181,11 @@ def _rows(name: str, n: int | None, mark: str) -> list[tuple[str, str]]:
         for record in batch.records:
             if len(found) == n:
                 return found
-            texts = [str(record.values[key]).strip() for key in PROBLEM if record.values.get(key)]
+            texts = [whole(str(record.values[key])).strip() for key in PROBLEM if record.values.get(key)]
             if record.broken or not texts:
                 what = record.broken or f"no column {' or '.join(PROBLEM)} with words in it"
                 raise DataError(f"{name}, row {record.line}: {what}")
-            gold = next((str(record.values[key]) for key in GOLD if record.values.get(key) not in (None, "")), "")
+            gold = next((whole(str(record.values[key])) for key in GOLD if record.values.get(key) not in (None, "")), "")
             found.append((texts[0], gold.rpartition(mark)[2].strip() if mark else gold))
     if not found:
         raise DataError(f"{name} has no rows: expected one problem a row")
@@ -269,31 +289,3 @@ def show(trace: "Trace") -> None:
 def _print(output: "Console", text: str, style: str) -> None:
     output.print()
     output.print(text, style=style, markup=False)
-
-
-def summarise(traces: "Sequence[Trace]") -> None:
-    """How many were answered and right, what it took, and why others were not."""
-    from collections import Counter
-
-    from factory.evaluation.statistics import wilson
-    from factory.reports.readable import visible
-
-    n, answered = len(traces), sum(trace.ended.how == "answered" for trace in traces)
-    graded = [trace for trace in traces if trace.grade]
-    right = sum(trace.grade["verdict"] == "correct" for trace in graded)
-    cells = [["problems", f"{n:,}"], ["answered", f"{answered:,}"]]
-    if graded:
-        low, high = wilson(right, len(graded))
-        cells.append([f"correct of {len(graded):,}", f"{right:,}, {right / len(graded):.1%} ({low:.1%} to {high:.1%})"])
-    cells += [
-        ["steps a problem", f"{sum(trace.totals.rounds for trace in traces) / n:.2f}"],
-        ["requests a problem", f"{sum(trace.totals.requests for trace in traces) / n:.2f}"],
-        ["tokens out a problem", f"{sum(trace.totals.tokens for trace in traces) / n:,.1f}"],
-    ]
-    did = Counter(event.choice for trace in traces for event in trace.events if event.kind == "adjust" and event.choice)
-    cells += [[f"adjusted: {visible(choice)}", f"{count:,}"] for choice, count in did.most_common()]
-    notes = Counter(f"{event.question or event.kind}: {event.note}" for trace in traces for event in trace.events if event.note)
-    cells += [[visible(note), f"{count:,}"] for note, count in notes.most_common(8)]
-    failed = Counter(trace.ended.reason for trace in traces if trace.ended.how == "failed")
-    cells += [[f"failed: {visible(reason)}", f"{count:,}"] for reason, count in failed.most_common(8)]
-    print_table(["", ""], cells)

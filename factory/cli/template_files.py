@@ -15,6 +15,7 @@ import typer
 from factory.cli.columns import pairs
 from factory.cli.printing import console, print_table
 from factory.errors import DataError
+from factory.outputs import file_for
 
 if TYPE_CHECKING:
     from factory.schemas import Template
@@ -72,13 +73,19 @@ def import_(
     target = out or Path(f"{file.name.split('.')[0] or 'library'}.templates.parquet")
     if target.suffix != ".parquet":
         raise DataError(f"--out is {target}: expected a name that ends in .parquet")
+    file_for(target)
+    record, refused = target.with_suffix(".import.json"), target.with_suffix(".rejects.parquet")
+    if target.exists() and not record.is_file():
+        raise DataError(f"{target} exists and no import wrote it ({record.name} is not beside it): name another file with --out")
     found = read_library(file, licence, source, pairs("--column", column or []), replaces)
     findings = _linted(found.templates)
     rows = settled(found.templates, findings)
     write_rows(target, Template, rows)
-    write_json(target.with_suffix(".import.json"), found.document(file, licence, source or file.name))
+    write_json(record, found.document(file, licence, source or file.name))
     if found.rejects:
-        write_rows(target.with_suffix(".rejects.parquet"), Reject, found.rejects)
+        write_rows(refused, Reject, found.rejects)
+    else:
+        refused.unlink(missing_ok=True)  # those of an earlier import
     print_table(["what", "how many"], [[name, f"{count:,}"] for name, count in found.table()])
     accepted = sum(row.status == "accepted" for row in rows)
     console().print(f"{accepted:,} accepted, {len(rows) - accepted:,} quarantined: factory templates lint {target}", markup=False)

@@ -12,8 +12,14 @@ from factory.storage import DATASETS
 
 
 def ready(name: str) -> Released:
-    """Raises DataError for a name that no dataset has, GateError for one that may not be handed on and why. Where there is no dvc.lock
-    nothing says what is stale."""
+    """Raises DataError for a name that no dataset has, GateError for one that may not be handed on and why."""
+    found = readable(name)
+    unchanged(found)
+    return found
+
+
+def readable(name: str) -> Released:
+    """What lies here, but for whether it is stale, which takes DVC seconds to say."""
     try:
         kind_of(name)
     except ParamsError:
@@ -21,6 +27,10 @@ def ready(name: str) -> Released:
         raise DataError(f"no dataset {name!r}: there is {there}") from None
     found = passed(name)
     whole(found)
-    if LOCK.exists():
-        current(name, read_lock(), stale())
     return found
+
+
+def unchanged(dataset: Released) -> None:
+    """Raises GateError for a dataset that the line would make anew. Where there is no dvc.lock nothing says what is stale."""
+    if LOCK.exists():
+        current(dataset.name, read_lock(), stale())

@@ -21,6 +21,8 @@ class Renderer:
         """A model's folder, with its tokenizer. Raises DataError where it has none, or no chat template."""
         if not folder.is_dir():
             raise DataError(f"--tokenizer {folder} is no folder: name the folder of the model that will be trained")
+        if not any(any(folder.glob(pattern)) for pattern in ("tokenizer*", "vocab*", "*.model")):
+            raise DataError(f"--tokenizer {folder} holds no tokenizer (tokenizer.json): name the folder of the model that will be trained")
         self.folder, self.role = folder, Role(engine="transformers", model=str(folder))
         self.texts([([{"role": "user", "content": "12 + 7?"}], "12")])
         self.mark = _put_before(folder / "tokenizer.json")

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from factory.errors import DataError, GateError
 from factory.export.readme import readme
-from factory.export.ready import ready
+from factory.export.ready import readable, unchanged
 from factory.export.rendering import Renderer
 from factory.export.reward import Limits, package_of, pyproject, reward_file, taskset_file
 from factory.export.rows import converted, has_prefixes, use_of
+from factory.outputs import folder_for
 from factory.publish.checks import Released
 from factory.storage import whole_folder, write_json
 
@@ -36,9 +37,8 @@ class Exported:
 
 def export(name: str, target: str, out: Path, tokenizer: Path | None = None) -> Exported:
     """Raises DataError and GateError for what cannot be exported, before anything is written."""
-    if out.exists() and not ((out / MARK).is_file() or (out.is_dir() and not any(out.iterdir()))):
-        raise DataError(f"--out {out} exists and is no export: name another folder")
-    dataset = ready(name)
+    place = folder_for(out, MARK, "export")
+    dataset = readable(name)
     use = use_of(dataset, target)
     prefixed = use == "prompts" and has_prefixes(dataset)
     if prefixed and target != "verifiers" and tokenizer is None:
@@ -47,7 +47,8 @@ def export(name: str, target: str, out: Path, tokenizer: Path | None = None) -> 
             "trained with --tokenizer, so that they are written out as its text"
         )
     renderer = Renderer(tokenizer) if tokenizer and prefixed and target != "verifiers" else None
-    with whole_folder(out) as folder:
+    unchanged(dataset)  # last: DVC looks at every file
+    with whole_folder(place) as folder:
         count = _write(folder, dataset, target, use, renderer)
         if count != dataset.rows:
             raise DataError(f"{name}: {count:,} rows were written of {dataset.rows:,}: run it again")

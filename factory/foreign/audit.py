@@ -81,7 +81,9 @@ def audit(
     with opened(name, revision, config, split) as found:
         first = list(islice((record for record in found.records() if not record.broken), LOOKED_AT))
         if not first:
-            raise DataError(f"{name} has no rows that can be read: expected a JSON object a line, an array of them, CSV or Parquet")
+            broken = Counter(record.broken for record in found.records()).most_common(1)
+            why = f"{broken[0][0]}: {broken[0][1]:,}" if broken else "it is empty"
+            raise DataError(f"{name} has no rows that can be read ({why}): expected a JSON object a line, an array of them, CSV or Parquet")
         columns = list(dict.fromkeys(column for record in first for column in record.values))
         rows = [record.values for record in first]
         told = kind or found.kind or guess({*given, *columns}, rows)

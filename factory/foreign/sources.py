@@ -6,6 +6,7 @@ with opened("org/name", revision="4f1c2ab") as found:
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Opened:
 def opened(name: str, revision: str | None = None, config: str | None = None, split: str | None = None) -> Iterator[Opened]:
     """`revision`, `config` and `split` are of the Hub. Raises DataError where there is nothing of this name, or it cannot be read."""
     path = Path(name)
+    if not name.strip():
+        raise DataError("the name of the data is empty: expected a file, a folder, a dataset of this line or a Hub id (org/name)")
     if path.is_file():
         yield Opened(name, "", lambda: _of_files([path]))
     elif path.is_dir():
@@ -65,6 +68,7 @@ def _manifest_kind(path: Path) -> str:
 def _of_hub(name: str, revision: str | None, config: str | None, split: str | None) -> Opened:
     import datasets
     import httpx
+    import huggingface_hub
     import pyarrow as pa
     import yaml
     from datasets.exceptions import DatasetsError
@@ -72,6 +76,7 @@ def _of_hub(name: str, revision: str | None, config: str | None, split: str | No
 
     try:
         datasets.disable_progress_bars()
+        huggingface_hub.utils.logging.set_verbosity_error()  # each of its retries is a line otherwise
         found: Any = datasets.load_dataset(name, config, revision=revision, split=split)
     except (OSError, ValueError, RuntimeError, TypeError, StopIteration, pa.ArrowException, yaml.YAMLError, DatasetsError, HfHubHTTPError,
             httpx.HTTPError) as error:  # fmt: skip
@@ -79,6 +84,11 @@ def _of_hub(name: str, revision: str | None, config: str | None, split: str | No
             names = ", ".join(re.findall("'([^']+)'", str(error).split("vailable", 1)[-1].split("]", 1)[0]))
             raise DataError(f"{name} has several configurations: name one of {names} with --config") from None
         said = " ".join(str(error.__cause__ if "generating" in str(error) and error.__cause__ else error).split())[:200]
+        if isinstance(error, ConnectionError):
+            where = f"HF_ENDPOINT, {endpoint}," if (endpoint := os.environ.get("HF_ENDPOINT")) else "huggingface.co"
+            raise DataError(
+                f"{name} is no file or folder here, and {where} cannot be reached ({said}): correct the name, or try later"
+            ) from None
         raise DataError(f"{name} cannot be loaded from the Hub ({said}): is the name right, and can this account read it?") from None
     if isinstance(found, datasets.DatasetDict):
         if len(found) > 1:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from factory.errors import DataError
 from factory.foreign.audit import Foreign
 from factory.gate.expectations import short
 from factory.gate.extract import write_extract
+from factory.outputs import folder_for
 from factory.reports.datasets import dataset_blocks
 from factory.reports.page import Block, Prose, Section, Table, html, markdown
 from factory.reports.readable import visible
@@ -23,11 +23,14 @@ SHOWN = 10  # rows that overlap a benchmark; audit.json has all
 MARK = "audit.json"  # in a folder that another audit may replace
 
 
+def place_of(out: Path) -> Path:
+    """The folder that an audit may be written into. Raises DataError for one that holds something else, or cannot be made."""
+    return folder_for(out, MARK, "audit")
+
+
 def write(out: Path, found: Foreign) -> None:
     """Raises DataError for a folder that holds something else."""
-    if out.exists() and not ((out / MARK).is_file() or (out.is_dir() and not any(out.iterdir()))):
-        raise DataError(f"--out {out} exists and is no audit: name another folder")
-    with whole_folder(out) as folder:
+    with whole_folder(place_of(out)) as folder:
         given = [name for name in found.table.column_names if name not in found.absent]
         pq.write_table(found.table.select(given), folder / "rows.parquet", compression="zstd")
         write_rows(folder / "rejects.parquet", Reject, {item.id: item for item in found.rejects}.values())

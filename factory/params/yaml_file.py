@@ -4,6 +4,7 @@ read_yaml(Path("params.yaml"))   → {"seed": 1, …}, or ParamsError("params.ya
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from factory.errors import ParamsError
+
+LARGEST = 100_000  # keys and items of lists, each as often as an alias repeats it
 
 
 def read_yaml(path: Path) -> Any:
@@ -22,7 +25,7 @@ def read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path} is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}): save it as UTF-8") from None
     try:
         document = YAML(typ="safe", pure=True).load(text)
-        keys = list(_keys(document))
+        keys = list(islice(_keys(document), LARGEST + 1))
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ParamsError(f"{path}:{line}: {_twice(error)}: keep one of the two") from None
@@ -31,6 +34,8 @@ def read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {problem}") from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    if len(keys) > LARGEST:  # aliases of aliases: a file of ten lines says 10^9 things
+        raise ParamsError(f"{path} says more than {LARGEST:,} things: are there aliases (*name) of aliases in it? Write them out")
     for where, key in keys:
         if not isinstance(key, str):
             below = f" below {where}" if where else ""
@@ -51,6 +56,7 @@ def _keys(document: object, where: str = "") -> Iterator[tuple[str, object]]:
             yield from _keys(value, f"{where}.{key}" if where else str(key))
     elif isinstance(document, list):
         for number, value in enumerate(document):
+            yield where, ""
             yield from _keys(value, f"{where}.{number}")
 
 

@@ -77,13 +77,19 @@ def _beside(facts: Facts) -> Iterator[tuple[str, Path]]:
             yield f"lineage/prompts/{path.parent.name}/{question}.j2", path
 
 
-def model_items(repo: str, name: str, facts: Facts, graph: Mapping[str, Locked]) -> list[Item]:
-    """A model's files with its card; raises GateError for a name that no stage of the line made."""
+def made_here(name: str, graph: Mapping[str, Locked]) -> Path:
+    """A model's folder. Raises GateError for a name that no stage of the line made."""
     folder = MODELS / name
-    config = folder / "config.json"
-    if not any(str(folder) in stage.outs for stage in graph.values()) or not config.is_file():
+    if not any(str(folder) in stage.outs for stage in graph.values()) or not (folder / "config.json").is_file():
         made = sorted(Path(out).name for stage in graph.values() for out in stage.outs if out.startswith(f"{MODELS}/"))
         raise GateError(f"--models {name}: no stage of this line made {folder}; it made {', '.join(made) or 'no model'}")
+    return folder
+
+
+def model_items(repo: str, name: str, facts: Facts, graph: Mapping[str, Locked]) -> list[Item]:
+    """A model's files with its card; raises GateError for a name that no stage of the line made."""
+    folder = made_here(name, graph)
+    config = folder / "config.json"
     architectures = json.loads(_text(config)).get("architectures") or [""]
     card = model_card(repo, name, facts, graph, classifier=str(architectures[0]).endswith("ForSequenceClassification"))
     _no_secret({"README.md": card}, facts.params)

@@ -19,7 +19,7 @@ from factory.errors import EngineError, GateError, ParamsError
 from factory.line import stages_of
 from factory.lock import Locked, ancestors, read_lock
 from factory.params import Params
-from factory.publish.bundle import Item, dataset_items, model_items
+from factory.publish.bundle import Item, dataset_items, made_here, model_items
 from factory.publish.checks import Released, released
 from factory.publish.facts import gather_facts
 from factory.publish.shards import AIM, shards_of
@@ -28,7 +28,7 @@ from factory.storage import MODELS, write_json
 
 STAGING = Path(".factory/publish")
 PUBLISHED = Path("data/published.json")
-NAME = re.compile(r"[\w.-]+/[\w.-]+")
+BRANCH, LANGUAGE = re.compile(r"\w[\w./-]*"), re.compile(r"[a-z]{2,3}")
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,24 @@ class Outcome:
 
 def publish(order: Order, params: Params, stale: Callable[[], Set[str]]) -> list[Outcome]:
     """Raises GateError or ParamsError before anything was sent, EngineError when a Hub fails; then nothing of it is visible there."""
-    if not NAME.fullmatch(order.repo):
-        raise ParamsError(f"--repo {order.repo}: expected organisation/name")
+    _named(order)
     graph = read_lock({stage.title for stage in stages_of(params)})
-    old = stale()
+    for name in order.models:
+        made_here(name, graph)
+    old = stale()  # takes seconds
     items = released(params, graph, old)
     _models_current(order.models, graph, old)
     shards = {item.name: shards_of(item, STAGING, order.aim) for item in items}
     facts = gather_facts(order.repo, items, shards, params, graph, order.language)
     jobs: list[tuple[Remote, list[Item]]] = [
-        (Remote(order.repo, "dataset", order.revision), dataset_items(facts, [shard for part in shards.values() for shard in part]))
+        (
+            Remote(order.repo, "dataset", order.revision, patient=not order.dry),
+            dataset_items(facts, [shard for part in shards.values() for shard in part]),
+        )
     ]
     for name in order.models:
         repo = f"{order.repo}-{name}"
-        jobs.append((Remote(repo, "model", order.revision), model_items(repo, name, facts, graph)))
+        jobs.append((Remote(repo, "model", order.revision, patient=not order.dry), model_items(repo, name, facts, graph)))
     if order.dry:
         return [_planned(remote, files) for remote, files in jobs]
     absent = [remote for remote, _ in jobs if _absent(remote, order.private)]
@@ -84,6 +88,25 @@ def publish(order: Order, params: Params, stale: Callable[[], Set[str]]) -> list
         outcomes.append(Outcome(remote.kind, remote.repo, plan, remote.send(files, plan, message)))
     _write_down(order, items, outcomes)
     return outcomes
+
+
+def _named(order: Order) -> None:
+    """Raises ParamsError for what no Hub takes as a name."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    for repo in (order.repo, *(f"{order.repo}-{name}" for name in order.models)):
+        try:
+            validate_repo_id(repo)
+            named = repo.count("/") == 1
+        except HFValidationError:
+            named = False
+        if not named:
+            raise ParamsError(f"--repo {order.repo}: expected organisation/name" + (f", found {repo}" if repo != order.repo else ""))
+    if not BRANCH.fullmatch(order.revision) or ".." in order.revision:
+        raise ParamsError(f"--revision {order.revision!r}: expected the name of a branch")
+    if not LANGUAGE.fullmatch(order.language):
+        raise ParamsError(f"--language {order.language!r}: expected a code of ISO 639, as en")
 
 
 def _models_current(names: tuple[str, ...], graph: dict[str, Locked], stale: Set[str]) -> None:

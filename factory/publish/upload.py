@@ -58,9 +58,11 @@ def unknown(items: Sequence[Item]) -> Plan:
 class Remote:
     """One repository at a branch. `kind`: dataset or model."""
 
-    def __init__(self, repo: str, kind: Literal["dataset", "model"], revision: str) -> None:
+    def __init__(self, repo: str, kind: Literal["dataset", "model"], revision: str, *, patient: bool = True) -> None:
+        """`patient`: whether a Hub that does not answer is waited for."""
         from huggingface_hub import HfApi
 
+        self.waits = WAITS if patient else ()
         self.repo, self.kind, self.revision = repo, kind, revision
         self.api = HfApi()
 
@@ -163,7 +165,7 @@ class Remote:
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Again after a wait while the Hub is busy (429), failing (5xx) or cut off; for as long as a 429 says, at most a minute."""
-        for wait in (*WAITS, None):
+        for wait in (*self.waits, None):
             try:
                 return call()
             except self._errors() as error:

@@ -51,12 +51,16 @@ def test_a_failed_expectation_is_an_exit_status_and_the_page_says_it(run: Run, f
     (("theirs.jsonl", "--map", "gold=answer"), "error: --map gold=answer: the name here stands first, OURS=THEIRS: --map answer=gold"),
     (("theirs.jsonl", "--map", "answer=gold", "--map", "answer=response"), "error: --map answer=response: answer is gold already"),
     (("theirs.jsonl", "--against", "gone.jsonl"), "error: the benchmark gone.jsonl is missing"),
+    (("",), "error: the name of the data is empty"),
+    (("latin.jsonl",), "error: latin.jsonl has no rows that can be read (not UTF-8"),
+    (("theirs.jsonl", "--out", "theirs.jsonl/out"), "error: --out theirs.jsonl/out cannot be written: "),
     (("theirs.jsonl", "--as", "rolouts"), "error: --as rolouts is no kind of rows"),
     (("theirs.jsonl", "--out", "full"), "error: --out full exists and is no audit"),
 ])  # fmt: skip
 def test_a_mistake_is_one_line(run: Run, file: Path, words: tuple[str, ...], message: str) -> None:
     (file.parent / "full").mkdir()
     (file.parent / "full/thesis.tex").touch()
+    (file.parent / "latin.jsonl").write_bytes('{"question": "Café?", "answer": "2"}'.encode("latin-1"))
     asked = run("audit", *words, cwd=file.parent)
     assert asked.returncode == 1
     assert asked.stderr.startswith(message)

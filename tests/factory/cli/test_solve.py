@@ -144,6 +144,20 @@ def test_a_failed_request_is_a_stated_end_and_exit_code_3(project: Path, server:
     assert solve("--trace", "trace.json").exit_code == 3
 
 
+@pytest.mark.parametrize("flag", ["--seed", "--rounds", "--tokens", "--step-tokens", "--answer-tokens"])
+def test_a_number_that_no_key_holds_is_a_usage_error(project: Path, flag: str) -> None:
+    done = solve(PROBLEM, flag, str(2**63))
+    assert done.exit_code == 2
+    assert f"Invalid value for '{flag}'" in done.output
+
+
+def test_half_a_character_in_a_file_of_problems_is_replaced(project: Path) -> None:
+    Path("half.jsonl").write_text('{"problem": "What is \\ud83d 1 + 1?", "answer": "\\ud83d2"}\n', encoding="utf-8")
+    document = json.loads(solve("--problems", "half.jsonl", "--json", "-").stdout)
+    assert document["problem"] == "What is \ufffd 1 + 1?"
+    assert document["grade"]["gold"] == "\ufffd2"
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -151,6 +165,10 @@ def test_a_failed_request_is_a_stated_end_and_exit_code_3(project: Path, server:
         (("P?", "--library", "gone.duckdb"), "gone.duckdb is missing: name a library with --library"),
         (("P?", "--evaluator", "nobody"), "params.yaml has no roles.nobody to evaluate steps: expected planner, "),
         (("P?", "--planner", "data/models/none"), "data/models/none"),
+        (("P?", "--planner", "none"), "--planner none is no folder here: expected a model's folder, or org/name@commit of the Hub"),
+        (("P?", "--model", "none"), "--model none is no folder here: expected a model's folder"),
+        (("P?", "--json", "bare.jsonl/x"), "--json bare.jsonl/x cannot be written: "),
+        (("P?", "--page", "."), "--page . is a folder: name a file"),
         (("--problems", "gone.jsonl"), "gone.jsonl is missing"),
         (("--problems", "bare.jsonl"), "bare.jsonl, row 2: no column problem or question or prompt with words in it"),
         (("--trace", "bare.jsonl"), "bare.jsonl, line 1: this is no trace"),

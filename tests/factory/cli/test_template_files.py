@@ -58,6 +58,21 @@ def test_a_mistake_is_one_line(mine: Path, run: Run, words: tuple[str, ...], sai
 
 
 @pytest.mark.slow
+def test_only_an_import_is_replaced_and_its_old_rejects_go(mine: Path, run: Run) -> None:
+    storage.write_rows(mine.parent / "theirs.parquet", Template, [])
+    before = (mine.parent / "theirs.parquet").read_bytes()
+    answer = run("templates", "import", "mine.json", "--licence", "MIT", "--out", "theirs.parquet", cwd=mine.parent)
+    assert answer.returncode == 1
+    assert "theirs.parquet exists and no import wrote it" in answer.stderr
+    assert (mine.parent / "theirs.parquet").read_bytes() == before
+    assert run("templates", "import", "mine.json", "--licence", "MIT", cwd=mine.parent).returncode == 0
+    assert (mine.parent / "mine.templates.rejects.parquet").exists()
+    mine.write_text(json.dumps([ROW]), encoding="utf-8")
+    assert run("templates", "import", "mine.json", "--licence", "MIT", cwd=mine.parent).returncode == 0
+    assert not (mine.parent / "mine.templates.rejects.parquet").exists(), "nothing was rejected this time"
+
+
+@pytest.mark.slow
 def test_lint_shows_what_quarantines_and_fails_only_when_strict(mine: Path, run: Run) -> None:
     answer = run("templates", "lint", "mine.json", cwd=mine.parent)
     assert answer.returncode == 0, answer.stderr

@@ -142,7 +142,7 @@ def test_a_prefix_stands_at_the_end_of_the_written_out_prompt(exported: Callable
 @pytest.mark.slow
 def test_a_folder_without_a_tokenizer_is_named(handed_on: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"--tokenizer: the tokenizer of .*empty cannot be read"):
+    with pytest.raises(DataError, match=r"--tokenizer .*empty holds no tokenizer \(tokenizer\.json\): name the folder of the model"):
         export("restarts_r1", "trl", tmp_path / "out", tmp_path / "empty")
 
 
@@ -152,10 +152,27 @@ def test_only_an_export_is_replaced(exported: Callable, tmp_path: Path) -> None:
     before = (out / "train.parquet").read_bytes()
     assert export("plans_sft", "trl", out) == first
     assert (out / "train.parquet").read_bytes() == before, "the same data, the same bytes"
+    assert export("plans_sft", "trl", out / ".." / out.name) == first
+    assert (out / "train.parquet").read_bytes() == before, "by a way through itself it is replaced too, and not lost"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(DataError, match="mine exists and is no export: name another folder"):
         export("plans_sft", "trl", tmp_path / "mine")
+
+
+def test_what_costs_nothing_to_see_is_refused_before_dvc_looks_at_every_file(
+    handed_on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "unchanged", lambda _: pytest.fail("DVC was asked"))
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="file is no folder"):
+        export("plans_sft", "trl", tmp_path / "file" / "out")
+    with pytest.raises(GateError, match="verifiers takes prompts"):
+        export("plans_sft", "verifiers", tmp_path / "out")
+    with pytest.raises(GateError, match="--tokenizer"):
+        export("restarts_r1", "verl", tmp_path / "out")
+    with pytest.raises(DataError, match=r"--tokenizer .*file is no folder"):
+        export("restarts_r1", "verl", tmp_path / "out", tmp_path / "file")
 
 
 def test_a_broken_export_leaves_nothing(handed_on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Names and numbers of params.yaml are checked where they are written: one line says the key, the value and what would fit."""
 
 import copy
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from factory.params import Role, consistency, load, parse
 from factory.params.consistency import COLUMNS
 from factory.params.names import OnHub, on_hub
 from factory.params.sections import CORPUS_ROLES
+from factory.params.yaml_file import read_yaml
 from factory.problems.world.roles import ROLES
 from factory.schemas import Restart, table_of
 
@@ -420,3 +422,10 @@ def test_a_round_may_be_distilled_into_another_base() -> None:
 ])  # fmt: skip
 def test_another_base_has_a_corpus_and_somebody_who_is_distilled_into_it(changes: dict[str, Any], message: str) -> None:
     assert message in refused(with_large(**changes))
+
+
+def test_aliases_of_aliases_are_one_line_and_no_hour(tmp_path: Path) -> None:
+    layers = "".join(f"{here}: &{here} [{', '.join(['*' + below] * 9)}]\n" for below, here in itertools.pairwise("abcdefghi"))
+    (tmp_path / "params.yaml").write_text("a: &a [x, x, x, x, x, x, x, x, x]\n" + layers, encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"params\.yaml says more than 100,000 things: are there aliases"):
+        read_yaml(tmp_path / "params.yaml")

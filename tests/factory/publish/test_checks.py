@@ -109,7 +109,17 @@ def test_a_stale_or_unknown_model_is_refused(line, hub) -> None:
     assert hub.log == []
 
 
-@pytest.mark.parametrize("repo", ["coat", "org/coat/more", "org/", "http://hub/org/coat", "org/co at"])
+def test_a_name_that_no_hub_takes_is_refused_before_anything_is_compared(line, hub) -> None:
+    with pytest.raises(ParamsError, match="--revision 'a b': expected the name of a branch"):
+        line.send(revision="a b")
+    with pytest.raises(ParamsError, match="--language 'english': expected a code of ISO 639"):
+        line.send(language="english")
+    with pytest.raises(GateError, match="--models planer: no stage"):
+        line.send(models=("planer",), stale=lambda: pytest.fail("DVC compared every file before the model's name was looked at"))
+    assert hub.log == []
+
+
+@pytest.mark.parametrize("repo", ["coat", "org/coat/more", "org/", "http://hub/org/coat", "org/co at", "../..", "org/.coat", "org/a--b"])
 def test_a_repository_has_an_organisation_and_a_name(line, hub, repo: str) -> None:
     with pytest.raises(ParamsError, match="expected organisation/name"):
         line.send(repo=repo)

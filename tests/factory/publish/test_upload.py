@@ -8,6 +8,7 @@ from hub_server import TOKEN, Fault, HubServer
 
 from factory import storage
 from factory.errors import EngineError, GateError
+from factory.publish import upload
 from factory.schemas import Example
 
 
@@ -92,9 +93,11 @@ def test_a_dry_run_compares_and_writes_nothing(line, hub: HubServer) -> None:
 
 
 @pytest.mark.slow
-def test_a_dry_run_without_a_hub_shows_what_it_would_send_and_says_so(line, hub: HubServer) -> None:
+def test_a_dry_run_without_a_hub_shows_what_it_would_send_and_says_so(line, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.__exit__()
-    (outcome,) = line.send(dry=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(upload.time, "sleep", lambda _: pytest.fail("a dry run waited for a Hub that is not there"))
+        (outcome,) = line.send(dry=True)
     assert {change.state for change in outcome.plan.changes} == {"unknown"}
     assert outcome.note.startswith(f"org/coat at {hub.url}: ")
     with pytest.raises(EngineError, match="run it again"):
