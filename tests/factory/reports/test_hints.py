@@ -63,8 +63,8 @@ def test_shares_of_judged_and_of_accepted_hints(tmp_path: Path) -> None:
         f"12 + 7 = 19\n19 - 4 = 14\n<|reflect|>But wait: no.\n<|explore|>This time, {hint}\n<|continue|>\\boxed{{15}}" for hint in hints
     ]
     rows = [
-        Demonstration(id=str(number), problem_id="p", type="III-I", prompt=said("user", "…"), completion=text, score=0.0, critic="llm", model="m",
-                      prompt_version="v", seed=1, round="base")
+        Demonstration(id=str(number), problem_id="p", type="III-I", prompt=said("user", "…"), completion=text, score=0.0, critic="llm",
+                      model="m", prompt_version="v", seed=1, round="base")
         for number, text in enumerate(texts)
     ]  # fmt: skip
     write_rows(tmp_path / "demonstrations.parquet", Demonstration, rows)
