@@ -85,15 +85,30 @@ def cache() -> Path:
     return Path(answer.stdout.strip().splitlines()[-1])
 
 
+def parse_yaml(text: str | bytes, what: str) -> Any:
+    """A document of DVC's or params, None of an empty one. Raises DataError, with `what` it is, for what is no YAML."""
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise DataError(f"{what} is no YAML") from None
+
+
 def read_stages(path: Path = LOCK) -> dict[str, Stage] | None:
     """By title, those of former lines too, which DVC keeps; None where there is no lock. Raises DataError for what is none of DVC's."""
     document = read_yaml(path)
     if document is None and not path.exists():
         return None
+    if (found := stages_of(document)) is None:
+        raise DataError(f"{path} is no lock of DVC: restore it from git, or run `dvc repro`")
+    return found
+
+
+def stages_of(document: Any) -> dict[str, Stage] | None:
+    """The stages of a lock's document, from wherever it was read; None for what is no lock of DVC."""
     try:
         return {title: _stage(title, stage) for title, stage in document["stages"].items()}
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise DataError(f"{path} is no lock of DVC: restore it from git, or run `dvc repro`") from None
+        return None
 
 
 def _stage(title: str, found: Mapping[str, Any]) -> Stage:

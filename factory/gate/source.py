@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from factory.processes import cores
+from factory.row_groups import groups
 from factory.storage import parquet, parts, shards
 
 MANY = 100_000  # rows for which further processes are started: they take two seconds
@@ -43,10 +44,9 @@ class Source:
         if isinstance(rows, pa.Table):
             found = [(None, number, min(SLICE, rows.num_rows - first)) for number, first in enumerate(range(0, rows.num_rows, SLICE))]
         else:
-            for path in shards(rows):
-                with parquet(path) as file:
-                    self.schema = file.schema_arrow
-                    found += [(path, group, file.metadata.row_group(group).num_rows) for group in range(file.num_row_groups)]
+            with parquet(shards(rows)[-1]) as file:
+                self.schema = file.schema_arrow
+            found = [(group.path, group.number, group.rows) for group in groups(rows)]
         starts = itertools.accumulate((count for _, _, count in found), initial=0)
         self.parts = tuple(Part(path, group, start, count) for (path, group, count), start in zip(found, starts) if count)
 

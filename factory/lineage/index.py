@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from factory.errors import DataError
+from factory.lineage.kept import narrow
 from factory.lineage.links import FEW, by_size, columns, rejected, together
 from factory.lineage.places import Place, places, quoted, scan
 from factory.storage import DATASETS, shards
@@ -157,7 +158,9 @@ class Index:
         """What was rejected of the rows that were reached in fewer than `depth` steps. Nothing is made of a reject, so that all files of
         them are read once, at the end."""
         reached = [key for (key,) in self.ask(f"SELECT id FROM reached WHERE steps < {depth} LIMIT {FEW + 1}")]
-        links = " UNION ALL ".join(rejected([place for place in self.places.values() if place.rejects], ids, reached))
+        places = [place for place in self.places.values() if place.rejects]
+        kept = {place.name: file for place in places if "row" in place.columns and (file := narrow(self.root, place, self.ask))}
+        links = " UNION ALL ".join(rejected(places, kept, ids, reached))
         if links:
             self.ask(
                 "INSERT INTO seen SELECT DISTINCT id, file, via, steps + 1 FROM ("

@@ -7,9 +7,11 @@ A query costs a millisecond a file before it reads a row, most of what a small l
 In a large table each column is a query of its own: DuckDB then decodes that column and reads ids only where it names a wanted row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 
+from factory.lineage.kept import said
 from factory.lineage.names import IN_REJECTS
 from factory.lineage.places import Place, quoted, scan
 
@@ -48,17 +50,22 @@ def columns(source: str, scalars: Iterable[str], lists: Iterable[str]) -> Iterab
         yield f"SELECT id, filename AS file, '{column}' AS via, unnest({column}) AS link FROM {source}"
 
 
-def rejected(places: Sequence[Place], ids: Sequence[str], reached: Sequence[str]) -> list[str]:
+def rejected(places: Sequence[Place], narrow: Mapping[str, Path], ids: Sequence[str], reached: Sequence[str]) -> list[str]:
     """The links of rejects. `row.problem_id` counts for `ids` alone, from which the descent began; `reached`: all that it has come to, none
-    where they are more than FEW. A reject's JSON is read once, and only searched further where it holds one of them."""
+    where they are more than FEW. `narrow`: place → the file with what its JSON says; of others the JSON is read once, and only searched
+    further where it holds one of them."""
     parts = list(columns(scan(place.path for place in places), *_named(places)))
-    if files := [place.path for place in places if "row" in place.columns]:
-        said = [f'regexp_extract(row, \'"{name}": "([^"]+)"\', 1)' for name in IN_REJECTS]
-        said[1] = f"CASE WHEN {_holds(ids)} THEN {said[1]} END"
+    spoken = [place for place in places if "row" in place.columns]
+    for place in spoken:
+        if kept := narrow.get(place.name):
+            source, file = f"read_parquet({quoted(str(kept))})", quoted(str(place.path))
+            parts += [f"SELECT id, {file} AS file, 'row.{name}' AS via, row_{name} AS link FROM {source}" for name in IN_REJECTS]
+    if files := [place.path for place in spoken if place.name not in narrow]:
+        first, second = map(said, IN_REJECTS)
         via = ", ".join(f"'row.{name}'" for name in IN_REJECTS)
         parts.append(
-            f"SELECT id, filename AS file, unnest([{via}]) AS via, unnest([{', '.join(said)}]) AS link FROM {scan(files)}"
-            f" WHERE {_holds(reached)}"
+            f"SELECT id, filename AS file, unnest([{via}]) AS via, unnest([{first}, CASE WHEN {_holds(ids)} THEN {second} END]) AS link"
+            f" FROM {scan(files)} WHERE {_holds(reached)}"
         )
     return parts
 

@@ -16,10 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from factory.errors import DataError
-from factory.lock import cache
+from factory.lock import Out, cache, parse_yaml, stages_of
 
 LOCK, LINE, PARAMS, METRICS = "dvc.lock", "dvc.yaml", "params.yaml", "data/evaluation/metrics.json"
 
@@ -117,17 +115,17 @@ class Revision:
 
 def locked(text: str, line: str | None, params: Mapping[str, Any], what: str) -> dict[str, Locked]:
     """The stages of a lock that its own dvc.yaml and params still have. Raises DataError for a text that is no lock."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        known = dict(yaml.load(line, loader)["stages"]) if line else None
-        found = {}
-        for title, stage in yaml.load(text, loader)["stages"].items():
-            if known is None or _belongs(title, known, params):
-                values = {name: value for file in (stage.get("params") or {}).values() for name, value in file.items()}
-                found[title] = Locked(_hashes(stage.get("deps")), values, _hashes(stage.get("outs")))
-        return found
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
-        raise DataError(f"{what} cannot be read: it is no lock of DVC") from None
+    document = parse_yaml(line, what.replace(LOCK, LINE)) if line else None
+    known = document.get("stages") if isinstance(document, dict) else None
+    found = parse_yaml(text, what)
+    stages = stages_of(found)
+    if stages is None or (line and not isinstance(known, dict)):
+        raise DataError(f"{what} cannot be read: it is no lock of DVC")
+    return {
+        title: Locked(_hashes(stage.deps), _values(found["stages"][title]), _hashes(stage.outs))
+        for title, stage in stages.items()
+        if known is None or _belongs(title, known, params)
+    }
 
 
 def _belongs(title: str, known: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
@@ -138,15 +136,17 @@ def _belongs(title: str, known: Mapping[str, Any], params: Mapping[str, Any]) ->
     return section is None or key in (params.get(section[1]) or {})
 
 
-def _hashes(entries: list[dict[str, Any]] | None) -> dict[str, str]:
-    return {str(entry["path"]): str(entry.get("md5", "")) for entry in entries or []}
+def _hashes(found: Iterable[Out]) -> dict[str, str]:
+    return {out.path: out.md5 for out in found}
+
+
+def _values(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Its parameters by the keys that DVC tracks."""
+    return {name: value for file in (stage.get("params") or {}).values() for name, value in file.items()}
 
 
 def _mapping(text: str | None, what: str) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(text) if text else {}
-    except yaml.YAMLError:
-        raise DataError(f"{what} is no YAML") from None
+    found = parse_yaml(text, what) if text else {}
     return found if isinstance(found, dict) else {}
 
 

@@ -16,12 +16,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from factory.errors import DataError
-from factory.lock import cache
+from factory.lock import cache, parse_yaml, stages_of
 from factory.schemas import Template
 from factory.storage import TABLES, read_rows
 
@@ -166,12 +163,10 @@ def rows_at_revision(revision: str, path: Path = LIBRARY) -> list[Template]:
 
 
 def _digest(lock: str, path: Path, revision: str) -> str:
-    try:
-        document: Any = yaml.safe_load(lock)
-        outs = [out for stage in document["stages"].values() for out in stage.get("outs", [])]
-        found = [str(out["md5"]) for out in outs if out["path"] == path.as_posix()]
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        raise DataError(f"dvc.lock of {revision} cannot be read") from None
+    stages = stages_of(parse_yaml(lock, f"dvc.lock of {revision}"))
+    if stages is None:
+        raise DataError(f"dvc.lock of {revision} is no lock of DVC: name another revision, or a Parquet file")
+    found = [out.md5 for stage in stages.values() if (out := stage.out(path.as_posix()))]
     if not found:
         raise DataError(f"git does not track {path} at {revision}, nor does its dvc.lock name it: there is nothing to compare with")
     return found[0]

@@ -4,14 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from factory import storage
 from factory.errors import DataError
+from factory.lineage import kept, links
 from factory.lineage.index import SHOWN
 from factory.lineage.trace import FEW, Line, resolve, trace
 from factory.schemas import Example, Message, Rollout
-from factory.storage import read_rows, write_rows
+from factory.storage import read_rows, write_rejects, write_rows
 
 
 def test_a_pair_leads_up_to_its_rollouts_their_requests_and_the_problem(traced_line: Any) -> None:
@@ -110,6 +112,35 @@ def test_down_goes_to_everything_made_of_a_problem_by_steps(traced_line: Any) ->
         (2, "orm_pairs_tuned", ("rejected_id",), 1),
     ]
     assert found.made[-1].ids == (traced_line.pair,)
+
+
+def test_what_large_rejects_say_is_kept_in_narrow_columns_until_they_change(traced_line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [traced_line.problems[1], traced_line.rollouts["tuned"][1]]
+    before = [trace(Line(Path(".")), what).made for what in asked]
+    monkeypatch.setattr(kept, "LARGE", 1)
+    assert [trace(Line(Path(".")), what).made for what in asked] == before
+    (first,) = Path(kept.FOLDER).iterdir()
+    assert pq.read_table(first).column_names == ["id", "row_id", "row_problem_id"]
+    stamp = first.stat().st_mtime_ns
+    assert trace(Line(Path(".")), asked[0]).made == before[0]
+    assert first.stat().st_mtime_ns == stamp, "it is read, not made again"
+    write_rejects("restarts_tuned", [])
+    assert "rejects/restarts_tuned" not in {level.place for level in trace(Line(Path(".")), asked[0]).made}
+    assert [file != first for file in Path(kept.FOLDER).iterdir()] == [True]
+
+
+def test_where_nothing_can_be_written_the_json_is_read(traced_line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = trace(Line(Path(".")), traced_line.problems[1]).made
+    monkeypatch.setattr(kept, "LARGE", 1)
+    Path(".factory").write_text("a file where the folder would be", encoding="utf-8")
+    assert trace(Line(Path(".")), traced_line.problems[1]).made == before
+
+
+def test_large_tables_and_small_ones_say_the_same(traced_line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [trace(Line(Path(".")), what).made for what in traced_line.problems]
+    monkeypatch.setattr(links, "SMALL", 2)
+    assert [trace(Line(Path(".")), what).made for what in traced_line.problems] == before
+    assert any(before)
 
 
 @pytest.mark.slow
