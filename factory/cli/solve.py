@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from factory.cli.printing import coloured, console
-from factory.cli.solved import summarise
+from factory.cli.printing import coloured, console, print_table
 from factory.errors import DataError
 from factory.outputs import file_for
 
@@ -150,7 +149,9 @@ def solve(
     elif len(found) == 1:
         show(found[0])
     else:
-        summarise(found)
+        from factory.reports.solved import summary
+
+        print_table(["", ""], summary(found))
     if len(found) == 1 and found[0].ended.how == "failed":
         raise typer.Exit(3)
 

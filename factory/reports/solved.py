@@ -1,8 +1,10 @@
 """What `factory solve` says of many problems: how many were answered and right, what it took, and why others were not."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from factory.cli.printing import print_table
+from factory.evaluation.statistics import wilson
+from factory.reports.readable import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -10,13 +12,8 @@ if TYPE_CHECKING:
     from factory.templates.traces import Trace
 
 
-def summarise(traces: "Sequence[Trace]") -> None:
-    """How many were answered and right, what it took, and why others were not."""
-    from collections import Counter
-
-    from factory.evaluation.statistics import wilson
-    from factory.reports.readable import visible
-
+def summary(traces: "Sequence[Trace]") -> list[list[str]]:
+    """Rows of two cells: how many were answered and right, what it took, and why others were not."""
     n, answered = len(traces), sum(trace.ended.how == "answered" for trace in traces)
     graded = [trace for trace in traces if trace.grade]
     right = sum(trace.grade["verdict"] == "correct" for trace in graded)
@@ -35,4 +32,4 @@ def summarise(traces: "Sequence[Trace]") -> None:
     cells += [[visible(note), f"{count:,}"] for note, count in notes.most_common(8)]
     failed = Counter(trace.ended.reason for trace in traces if trace.ended.how == "failed")
     cells += [[f"failed: {visible(reason)}", f"{count:,}"] for reason, count in failed.most_common(8)]
-    print_table(["", ""], cells)
+    return cells
