@@ -120,8 +120,9 @@ def test_a_thought_that_the_template_opens_begins_the_text(model_folder: Path, t
     words.chat_template = "{% for m in messages %}{{ m.content }} {% endfor %}{% if add_generation_prompt %}<think>\n{% endif %}"
     words.save_pretrained(folder)
     model = LlamaForCausalLM.from_pretrained(folder)
-    model.resize_token_embeddings(len(words), mean_resizing=False)
-    with torch.no_grad():  # new rows are random: a thought must neither end at once nor never, on any machine
+    with torch.random.fork_rng(), torch.no_grad():  # new rows are random: a thought must neither end at once nor never
+        torch.manual_seed(0)
+        model.resize_token_embeddings(len(words), mean_resizing=False)
         model.get_output_embeddings().weight[-2:] = 0
     model.save_pretrained(folder)
     engine = StoredEngine(TransformersEngine(str(folder), "t@1"), Store(tmp_path / "requests.sqlite"), "rollouts")
