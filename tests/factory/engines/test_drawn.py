@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from fault_server import EOS, FaultServer
 from served import SETTINGS, ask, asked, requests_of
-from test_conformance import await_health, needs_vllm
-from test_conformance import server as vllm_server
 
 from factory.engines.keys import request_key
 from factory.engines.openai_engine import OpenAIEngine
@@ -21,7 +19,7 @@ from factory.engines.store import Store
 from factory.engines.transformers_engine import TransformersEngine
 from factory.errors import EngineError
 from factory.language.prompting import Prompts
-from factory.params import Requests, Role
+from factory.params import Role
 from factory.schemas import Message
 
 SAMPLINGS = [
@@ -144,57 +142,3 @@ def test_recorded_answers_have_none(tmp_path: Path) -> None:
     request = Request(prompts.render("solve", problem="Tom has 3."), SamplingParams(8, drawn=True))
     assert "leave rollouts.drawn_tokens out" in (engine.generate([request])[0].error or "")
     assert engine.generate([replace(request, sampling=SamplingParams(8))])[0].error is None
-
-
-def vllm_samples(engine: Any, store: Store, sampling: SamplingParams) -> list[Completion]:
-    stored = StoredEngine(engine, store, "rollouts")
-    return stored.generate([Request(asked("Tom has"), sampling, seed=seed, ordinal=seed) for seed in range(12)])
-
-
-@pytest.fixture
-def plain_model(bytes_folder: Path) -> tuple[Any, list[int]]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    words = AutoTokenizer.from_pretrained(bytes_folder)
-    return AutoModelForCausalLM.from_pretrained(bytes_folder, dtype=torch.float32), words("user: Tom has\nassistant:").input_ids
-
-
-HOT = SamplingParams(24, 0.7, top_p=0.9, drawn=True)
-
-
-@pytest.mark.slow
-@needs_vllm[1]
-@pytest.mark.timeout(600)
-def test_vllm_tells_what_it_drew(bytes_folder: Path, plain_model: tuple[Any, list[int]], tmp_path: Path) -> None:
-    from factory.engines.vllm_engine import VllmEngine
-
-    engine, store = VllmEngine(Role(engine="vllm", model=str(bytes_folder)), "bytes@1"), Store(tmp_path / "store.sqlite")
-    for sampling in (HOT, replace(HOT, temperature=1.0, top_p=1.0), replace(HOT, temperature=0.0, top_p=1.0)):
-        found = vllm_samples(engine, store, sampling)
-        close_to_recomputed(found, *plain_model, sampling, 1)
-    refused = vllm_samples(engine, store, SamplingParams(24, 0.7, logprobs=True))[0]
-    assert "ask in a run of its own" in (refused.error or "")
-    engine.close()
-
-
-@pytest.mark.slow
-@needs_vllm[1]
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("mode", ["processed_logprobs", "raw_logprobs"])
-def test_a_real_vllm_server_tells_them_or_is_refused(
-    mode: str, bytes_folder: Path, plain_model: tuple[Any, list[int]], tmp_path: Path
-) -> None:
-    log = tmp_path / "log"
-    with vllm_server(bytes_folder, log, "--no-enable-chunked-prefill", "--logprobs-mode", mode) as url:
-        await_health(url, log)
-        engine = OpenAIEngine(
-            Role(engine="openai", model="tiny@1", base_url=f"{url}/v1"), Requests(timeout=60, retries=2, max_failed_share=0.5)
-        )
-        store = Store(tmp_path / "store.sqlite")
-        if mode == "raw_logprobs":
-            with pytest.raises(EngineError, match="plain softmax"):
-                vllm_samples(engine, store, HOT)
-        else:
-            close_to_recomputed(vllm_samples(engine, store, HOT), *plain_model, HOT, 1)
-        engine.close()
