@@ -18,7 +18,7 @@ from factory.errors import DataError
 from factory.outputs import file_for
 
 if TYPE_CHECKING:
-    from factory.schemas import Template
+    from factory.schemas import Reject, Template
     from factory.templates.lint import Finding
     from factory.templates.merges import Merge
 
@@ -126,13 +126,12 @@ def lint(
     from factory.reports.readable import visible
     from factory.templates.importing import templates_in
 
-    path = _library(name)
-    rows, origins = templates_in(path)
-    findings = _linted(rows)
-    unknown = sorted(set(code or ()) - set(WHAT))
-    if unknown:
+    if unknown := sorted(set(code or ()) - set(WHAT)):
         raise DataError(f"--code {unknown[0]}: expected one of {', '.join(WHAT)}")
+    rows, origins, rejects = templates_in(_library(name))
+    findings = _linted(rows)
     _summary(rows, findings)
+    _left_out(rejects)
     shown = [finding for finding in findings if (finding.code in code if code else finding.blocking or warnings)]
     number = {key: origin.number for key, origin in origins.items()}
     shown.sort(key=lambda finding: (not finding.blocking, number.get(finding.template_id, 0), finding.name, finding.code))
@@ -159,6 +158,14 @@ def _library(name: str | None) -> Path:
     if name:
         raise DataError(f"{name} is no file, and no dataset or table of this line")
     raise DataError(f"{places[0]} is missing: `dvc repro templates` makes it; or name a file")
+
+
+def _left_out(rejects: "Sequence[Reject]") -> None:
+    from factory.reports.readable import visible
+
+    if rejects:
+        told = f"{len(rejects):,} entries are no templates, the first of them: {rejects[0].reason} (`factory templates import` lists all)"
+        console().print(visible(told), markup=False)
 
 
 def _summary(rows: "Sequence[Template]", findings: "Sequence[Finding]") -> None:
@@ -234,7 +241,9 @@ def merges(
     from factory.templates.merges import counted, read_merges
 
     if name:
-        rows = duplicates(templates_in(_library(name))[0])
+        found, _, rejects = templates_in(_library(name))
+        rows = duplicates(found)
+        _left_out(rejects)
     elif TABLE.exists():
         rows = read_merges()
     else:

@@ -114,10 +114,14 @@ def _add_origin(tree: "Tree", origin: "Origin", whole: bool = False) -> None:
     if origin.row.get("model"):
         rest = (f"{name} {origin.row[name]}" for name in ("prompt_version", "seed", "round") if name in origin.row)
         tree.add(_said("model", str(origin.row["model"]), *rest))
-    for request in origin.requests[:REQUESTS]:
+    lost = [request.key[:20] for request in origin.requests if not request.found]
+    if lost:
+        which = lost[0] if len(lost) == 1 else f"{lost[0]} and {len(lost) - 1:,} more"
+        tree.add(_said("requests", which, "not in this request store: FACTORY_STORE names another; recorded answers are in none"))
+    for request in [request for request in origin.requests[:REQUESTS] if request.found]:
         _add_request(tree.add(_said("request", request.key[:20])), request)
-    if origin.asked > REQUESTS:
-        known = [request for request in origin.requests if request.found]
+    known = [request for request in origin.requests if request.found]
+    if origin.asked > REQUESTS and known:
         tokens = f"{sum(item.prompt_tokens for item in known):,} tokens in, {sum(item.completion_tokens for item in known):,} out"
         tree.add(_said("requests", f"{origin.asked:,} in all", f"{tokens} of the {len(known):,} in the store"))
     for parent in origin.parents:
@@ -127,9 +131,6 @@ def _add_origin(tree: "Tree", origin: "Origin", whole: bool = False) -> None:
 
 
 def _add_request(tree: "Tree", request: "Asked") -> None:
-    if not request.found:
-        tree.add(_said("", "not in this request store", "FACTORY_STORE names another; recorded answers and other machines' are not here"))
-        return
     cost = "" if request.dollars is None else f"${request.dollars:.6f}"
     tree.add(_said("asked of", request.model, f"{request.family}, for {request.stage}"))
     tree.add(_said("sampling", ", ".join(f"{name} {value}" for name, value in (request.sampling or {}).items())))

@@ -274,12 +274,13 @@ def gradable(row: Template) -> bool:
     return bool(row.example_problem.strip()) and short and not answer_is_option(row)
 
 
-def templates_in(path: Path) -> tuple[list[Template], dict[str, Origin]]:
-    """The templates of a file or dataset for reading: our own Parquet as it stands, any other library as it would be imported."""
+def templates_in(path: Path) -> tuple[list[Template], dict[str, Origin], list[Reject]]:
+    """The templates of a file or dataset for reading: our own Parquet as it stands, any other library as it would be imported, with the
+    entries that an import would reject."""
     if path.is_dir() or (path.is_file() and first_bytes(path, str(path)).startswith(b"PAR1") and _ours(path)):
-        return read_rows(path, Template), {}
+        return read_rows(path, Template), {}, []
     found = read_library(path, licence="not stated")
-    return found.templates, found.origins
+    return found.templates, found.origins, found.rejects
 
 
 def _ours(path: Path) -> bool:

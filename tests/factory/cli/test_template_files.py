@@ -77,6 +77,8 @@ def test_lint_shows_what_quarantines_and_fails_only_when_strict(mine: Path, run:
     answer = run("templates", "lint", "mine.json", cwd=mine.parent)
     assert answer.returncode == 0, answer.stderr
     assert "2 templates: 1 pass, 1 do not" in answer.stdout
+    assert "1 entries are no templates, the first of them: " in answer.stdout
+    assert "1 entries are no templates" in run("templates", "merges", "mine.json", cwd=mine.parent).stdout
     assert "a step refers to: 'Example 2'" in answer.stdout
     assert "answer cannot be read" not in answer.stdout
     assert run("templates", "lint", "mine.json", "--strict", cwd=mine.parent).returncode == 1

@@ -2,10 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import pyarrow.parquet as pq
 import pytest
+
+from factory.schemas import Rollout
+from factory.storage import read_rows, write_rows
 
 
 def first(table: str) -> str:
@@ -38,6 +43,15 @@ def test_diff_shows_what_differs(small_line, ask: Callable[..., str]) -> None:
     assert "problem_id" in shown
     assert "-[user] Tom has" in shown
     assert ask("trace", "diff", "plans_sft#0", "plans_sft#0").strip().endswith("the same origin")
+
+
+def test_requests_that_the_store_has_not_are_one_line_a_row(small_line, ask: Callable[..., str]) -> None:
+    table = Path("data/tables/rollouts_base.parquet")
+    rows = [replace(row, request_ids=("9f0c" * 10, "77ab" * 10)) for row in read_rows(table, Rollout)]
+    write_rows(table, Rollout, rows)
+    shown = ask("trace", f"rollouts_base/{rows[0].id}", "--depth", "0")
+    assert shown.count("not in this request store") == 1
+    assert f"requests {('9f0c' * 10)[:20]} and 1 more" in shown
 
 
 def test_an_id_that_is_nowhere_is_one_line(small_line, run: Callable[..., CompletedProcess]) -> None:
