@@ -59,8 +59,9 @@ def make_outs(line: Line) -> None:
         if path.suffix:
             path.write_text(name, encoding="utf-8")
         else:
-            path.mkdir()
-            (path / "made.txt").write_text(name)
+            (path / "data").mkdir(parents=True)
+            for file in ("manifest.json", "data/made.txt"):  # trainers depend on these of a dataset
+                (path / file).write_text(name)
 
 
 @pytest.fixture(scope="module")
