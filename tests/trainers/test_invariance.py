@@ -7,19 +7,15 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 import cuts
-import psutil
 import pytest
 import torch
 
 from trainers import batches, hf, ppo
-from trainers import run as processes
-from trainers.checkpoints import WHOLE
 from trainers.machine import Machine
 
 ROOT = Path(__file__).parents[2]
@@ -140,29 +136,3 @@ def test_adapters_on_spread_weights_make_the_steps_of_one_process(
     expected = run(method, start, tmp_path / "alone", Machine())
     monkeypatch.chdir(together("shard") / "1")
     assert_same(expected, cuts.outcome(method))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["dpo_lora", "ppo"])
-def test_spread_weights_go_on_from_their_checkpoint_in_the_same_bits(
-    method: str, together: Callable[..., Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both processes and their launcher are killed -9 after the first checkpoint."""
-    running = pair(start, tmp_path, "shard", "save", method)
-    kept = tmp_path / "0" / processes.WORK / method / "checkpoint-1"
-    while not (kept / WHOLE).exists():
-        assert running.poll() is None, running.stderr.read()[-4000:] if running.stderr else ""
-        time.sleep(0.001)
-    for one in (*psutil.Process(running.pid).children(recursive=True), running):
-        one.kill()
-    running.communicate()
-    monkeypatch.chdir(tmp_path / "0")
-    assert not any(Path(f"{method}{end}").exists() for end in ("", ".json"))
-    assert len(list(kept.glob("state-*.pt"))) == 2
-    ended(pair(start, tmp_path, "shard", "save", method))
-    assert not kept.parent.exists()
-    resumed = cuts.outcome(method)
-    monkeypatch.chdir(together("shard") / "0")
-    expected = cuts.outcome(method)
-    assert resumed.log == expected.log
-    assert all(torch.equal(weight, resumed.weights[name]) for name, weight in expected.weights.items())
