@@ -48,11 +48,11 @@ def ask(hub: HubServer, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
 def test_a_dataset_of_the_hub_is_audited_at_its_revision(hub: HubServer, ask: Callable, tmp_path: Path) -> None:
     first = put(hub, {"data/train-00000-of-00001.parquet": parquet(question=["12 + 7?"], response=["\\boxed{19}"], gold=["19"])})
     put(hub, {"data/train-00000-of-00001.parquet": parquet(question=["12 + 7?"], response=["\\boxed{18}"], gold=["19"])})
-    before = ask("org/theirs", "--map", "gold=answer", "--revision", first, "--split", "train", "--out", "out")
+    before = ask("org/theirs", "--map", "answer=gold", "--revision", first, "--split", "train", "--out", "out")
     assert before.returncode == 0, before.stdout + before.stderr
     document = json.loads((tmp_path / "out/audit.json").read_text(encoding="utf-8"))
     assert (document["dataset"], document["kind"]) == (f"org/theirs@{first}, train", "distillation")
-    after = ask("org/theirs", "--map", "gold=answer")
+    after = ask("org/theirs", "--map", "answer=gold")
     assert after.returncode == 1
     assert "the completion is graded correct against the problem's answer" in after.stdout
 
