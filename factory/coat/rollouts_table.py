@@ -70,18 +70,20 @@ def problems_at(problems: Path, chosen: np.ndarray) -> Iterator[Problem]:
 def set_aside(folder: Path, parts: Iterable[Part], row_type: type[Rollout] = Rollout) -> Made:
     """Rows and rejects as they come, in runs of `row_type` and Reject."""
     found = Made()
-    rows: list[Rollout] = []
-    rejects: list[Reject] = []
+    rows, rows_held = list[Rollout](), 0
+    rejects, rejects_held = list[Reject](), 0
     for some, failed in parts:
         found.tally.add(some, failed)
         rows += some
+        rows_held += sum(map(_length, some))
         rejects += failed
-        if sum(_length(row) for row in rows) > HELD:
+        rejects_held += sum(len(row.row) for row in failed)
+        if rows_held > HELD:
             found.rows.append(spill(folder, row_type, rows, packed=False))
-            rows = []
-        if sum(len(row.row) for row in rejects) > HELD:
+            rows, rows_held = [], 0
+        if rejects_held > HELD:
             found.rejects.append(spill(folder, Reject, rejects))
-            rejects = []
+            rejects, rejects_held = [], 0
     found.rows += [spill(folder, row_type, rows, packed=False)] if rows else []
     found.rejects += [spill(folder, Reject, rejects)] if rejects else []
     return found

@@ -50,13 +50,9 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Shaped:
-    """`same`: rows that say what another row says, which are numbered apart where ids are made of what they say."""
+class Shaped(Piece):
+    """All of it. `same`: rows that say what another row says, which are numbered apart where ids are made of what they say."""
 
-    table: pa.Table
-    problems: dict[str, Problem]
-    rejects: list[Reject]
-    marked: bool
     same: int
 
 
