@@ -43,7 +43,7 @@ from factory.params import Params, Role, Source, parse
 from factory.problems.records import from_records
 from factory.problems.sources import read_raw
 from factory.schemas import Answer, Problem, Reject, Split, Template
-from factory.storage import whole_file, write_rows
+from factory.storage import write_rows
 from factory.templates.index import Index
 from factory.templates.induce import Solved, induce
 from factory.templates.interplay import PlanError
@@ -53,6 +53,7 @@ from factory.templates.plans import check_form, proposal
 from factory.templates.proposing import finished_text
 from factory.templates.solver import Settings, Solver, Voice
 from factory.templates.traces import Trace
+from factory.whole import whole_file
 
 MOST = 4  # templates of a plan
 ROLES = ("labeller", "inference")

@@ -40,9 +40,10 @@ from factory.params import Params, load
 from factory.problems.draw import in_order
 from factory.reports.charts import Point, costs, stacked
 from factory.schemas import Answer, Message, Problem
-from factory.storage import DATASETS, MODELS, TABLES, read_rows, whole_file
+from factory.storage import DATASETS, MODELS, TABLES, read_rows
 from factory.templates.lookup import Lookup, load_templates
 from factory.templates.solver import Settings, Solver, solver_of
+from factory.whole import whole_file
 
 STEP = {"line": 40, "paragraph": 200}  # tokens of a step, and of an evaluation
 CHECK = {"line": 48, "paragraph": 160}

@@ -24,7 +24,7 @@ from factory.identity import hash_files
 from factory.language.prompting import SETS, Prompts
 from factory.params import Params, Role
 from factory.params.names import is_gguf, model_of_line, on_hub
-from factory.storage import whole_file, write_json
+from factory.whole import whole_file, write_json
 
 FOLDER = Path("data/inputs")
 KNOWN = Path(".factory/hashes.json")

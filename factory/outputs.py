@@ -9,12 +9,13 @@ import os
 from pathlib import Path
 
 from factory.errors import DataError
+from factory.whole import restored
 
 
 def folder_for(path: Path, mark: str, what: str, flag: str = "--out") -> Path:
     """The folder that `path` means, without links and `..`: while a folder is replaced, `folder/..` leads nowhere. Only an earlier one,
     with `mark` in it, or an empty one is replaced. Raises DataError for another, and for what is below a file."""
-    found, said = Path(os.path.realpath(path)), f"{flag} {path}"
+    found, said = restored(Path(os.path.realpath(path))), f"{flag} {path}"
     room_for(found, said)
     if found.exists() and not ((found / mark).is_file() or (found.is_dir() and not any(found.iterdir()))):
         raise DataError(f"{said} exists and is no {what}: name another folder")

@@ -27,8 +27,9 @@ from factory.evaluation.claims import Evidence
 from factory.evaluation.planner_ablations import Made
 from factory.params import load
 from factory.schemas import Answer, Example, Problem, Template, TrajectoryPair
-from factory.storage import TABLES, read_rows, whole_file
+from factory.storage import TABLES, read_rows
 from factory.templates.structure import REPORTS
+from factory.whole import whole_file
 from pipelines.claims import copy_project, run_in, side_by_side, whole_numbers
 from pipelines.planner_arms import NAME as PLANNER
 from pipelines.score import SCORES

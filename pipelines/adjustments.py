@@ -8,8 +8,9 @@ python -m pipelines.adjustments
 from collections import Counter
 
 from factory.params import Params
+from factory.rejects import write_rejects
 from factory.schemas import Problem, Template, Trajectory
-from factory.storage import DATASETS, TABLES, read_rows, write_rejects, write_rows
+from factory.storage import DATASETS, TABLES, read_rows, write_rows
 from factory.tables import ADJUSTS, Adjustment
 from factory.templates.adjustments import make_adjustments
 from pipelines import stage

@@ -24,7 +24,8 @@ from factory.evaluation.metrics import groups_of
 from factory.params import load
 from factory.problems.world import CLAIMS
 from factory.schemas import Answer, Problem
-from factory.storage import TABLES, read_rows, whole_file
+from factory.storage import TABLES, read_rows
+from factory.whole import whole_file
 
 COPIES = Path(".factory/seeds")
 RESULT = Path("data/evaluation/claims.md")

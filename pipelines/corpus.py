@@ -9,8 +9,9 @@ from collections import Counter
 
 from factory.params import Params
 from factory.problems.world import role_texts
+from factory.rejects import write_rejects
 from factory.schemas import CorpusText, Problem
-from factory.storage import TABLES, read_rows, write_rejects, write_rows
+from factory.storage import TABLES, read_rows, write_rows
 from pipelines import stage
 
 

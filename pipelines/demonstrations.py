@@ -13,8 +13,9 @@ from factory.errors import DataError, ParamsError
 from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.params.names import first_policy
+from factory.rejects import write_rejects
 from factory.schemas import CriticJudgement, Demonstration, Problem, Reject, Rollout
-from factory.storage import LOGS, REJECTS, TABLES, read_rows, write_rejects, write_rows
+from factory.storage import LOGS, REJECTS, TABLES, read_rows, write_rows
 from pipelines import stage
 
 STAGE = "demonstrations"

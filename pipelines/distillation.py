@@ -7,8 +7,9 @@ from factory.errors import ParamsError
 from factory.grading import Grader
 from factory.language.prompting import Prompts
 from factory.params import Params
+from factory.rejects import write_rejects
 from factory.schemas import Example, Problem
-from factory.storage import MODELS, TABLES, read_rows, write_rejects, write_rows
+from factory.storage import MODELS, TABLES, read_rows, write_rows
 from pipelines import stage
 
 

@@ -16,7 +16,8 @@ from factory.grading import Grader
 from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.schemas import Answer, Problem, Template
-from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_json, write_rows
+from factory.storage import DATASETS, MODELS, TABLES, read_rows, write_rows
+from factory.whole import write_json
 from pipelines import stage
 
 METRICS = Path("data/evaluation/metrics.json")

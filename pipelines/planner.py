@@ -11,8 +11,9 @@ from pathlib import Path
 from factory.identity import seed_for
 from factory.params import Params
 from factory.schemas import Example
-from factory.storage import DATASETS, LOGS, MODELS, write_json
+from factory.storage import DATASETS, LOGS, MODELS
 from factory.templates.structure import REPORTS, report, spans_of, split_templates
+from factory.whole import write_json
 from pipelines import stage, training
 from trainers import likelihood, machine, run, sft
 

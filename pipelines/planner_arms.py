@@ -9,7 +9,8 @@ from factory.evaluation.metrics import PLANNER_ARMS, by_split, cost
 from factory.grading import Grader
 from factory.params import Params
 from factory.schemas import Answer, Problem
-from factory.storage import TABLES, read_rows, write_json, write_rows
+from factory.storage import TABLES, read_rows, write_rows
+from factory.whole import write_json
 from pipelines import stage
 from pipelines.evaluate import interplay_answers, planner_answers
 from pipelines.score import SCORES

@@ -5,8 +5,9 @@ python -m pipelines.plans first
 
 from factory.engines.select import Engines
 from factory.params import Params
+from factory.rejects import write_rejects
 from factory.schemas import Example, Problem, Template
-from factory.storage import DATASETS, TABLES, read_rows, write_rejects, write_rows
+from factory.storage import DATASETS, TABLES, read_rows, write_rows
 from factory.templates.plans import plan_examples
 from pipelines import stage
 

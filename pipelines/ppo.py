@@ -26,8 +26,9 @@ from factory.identity import seed_for
 from factory.language import tokens
 from factory.params import Params
 from factory.params.sections import PpoSampler
+from factory.rejects import write_rejects
 from factory.schemas import Message, Restart
-from factory.storage import DATASETS, LOGS, MODELS, write_rejects
+from factory.storage import DATASETS, LOGS, MODELS
 from pipelines import stage, training
 from pipelines.acting import assert_one_end, sampling
 from trainers import batches, diagnostics, lora, machine, policy, ppo, rollout, run, shards

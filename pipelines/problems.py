@@ -17,8 +17,9 @@ from factory.problems.keys import keys
 from factory.problems.sources import Read, read_problems, reasons
 from factory.problems.split import assign
 from factory.problems.world import spaces
+from factory.rejects import write_rejects
 from factory.schemas import Problem, Reject
-from factory.storage import REJECTS, TABLES, write_rejects, write_rows
+from factory.storage import REJECTS, TABLES, write_rows
 from pipelines import stage
 
 NOT_BAD = ("exact duplicate", "duplicate instance", BEYOND)  # rejects of good rows: another one says the same, or enough others are there

@@ -12,8 +12,9 @@ from factory.coat.stepwise import Noise
 from factory.evaluation.statistics import wilson
 from factory.params import Params
 from factory.params.names import first_policy
+from factory.rejects import write_rejects
 from factory.schemas import CriticJudgement, Problem, Rollout
-from factory.storage import TABLES, read_rows, write_rejects, write_rows
+from factory.storage import TABLES, read_rows, write_rows
 from factory.tables import ProcessReward
 from pipelines import stage
 

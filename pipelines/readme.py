@@ -14,8 +14,9 @@ from typing import Any
 from factory.errors import DataError, FactoryError
 from factory.problems.world import WRONG
 from factory.schemas import Message, Row
-from factory.storage import TABLES, count_rows, iter_rows, whole_file
+from factory.storage import TABLES, count_rows, iter_rows
 from factory.tables import table_of
+from factory.whole import whole_file
 from pipelines.claims import RESULT
 from pipelines.evaluate import METRICS
 

@@ -10,7 +10,7 @@ from factory.params import Params
 from factory.reports import data_docs
 from factory.reports.page import html, markdown
 from factory.reports.report import whole_report
-from factory.storage import whole_folder
+from factory.whole import whole_folder
 from pipelines import stage
 
 REPORT = Path("data/report")

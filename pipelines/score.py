@@ -12,7 +12,8 @@ from factory.evaluation.metrics import by_split, cost, self_correction
 from factory.grading import Grader
 from factory.params import Params
 from factory.schemas import Answer, Problem
-from factory.storage import TABLES, read_rows, write_json, write_rows
+from factory.storage import TABLES, read_rows, write_rows
+from factory.whole import write_json
 from pipelines import stage
 
 SCORES = Path("data/evaluation/scores")

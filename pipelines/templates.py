@@ -5,8 +5,9 @@ Run: python -m pipelines.templates
 
 from factory.engines.select import Engines
 from factory.params import Params
+from factory.rejects import write_rejects
 from factory.schemas import Problem, Rollout, Template
-from factory.storage import TABLES, read_rows, write_rejects, write_rows
+from factory.storage import TABLES, read_rows, write_rows
 from factory.templates.evidence import best_supported
 from factory.templates.induce import choose_solved, induce
 from factory.templates.lint import lint_library

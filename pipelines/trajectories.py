@@ -2,8 +2,9 @@
 
 from factory.engines.select import Engines
 from factory.params import Params
+from factory.rejects import write_rejects
 from factory.schemas import Problem, Template, Trajectory, TrajectoryPair
-from factory.storage import DATASETS, TABLES, read_rows, write_rejects, write_rows
+from factory.storage import DATASETS, TABLES, read_rows, write_rows
 from factory.templates.trajectories import make_trajectories
 from pipelines import stage
 

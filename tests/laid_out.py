@@ -16,6 +16,7 @@ from factory.gate.background import kind_of
 from factory.gate.expectations import Audit, Finding
 from factory.params import Params
 from factory.tables import TABLES
+from factory.whole import whole_folder, write_json
 
 
 def lay_out(name: str, params: Params, parts: int = 1, findings: Sequence[Finding] = ()) -> Path:
@@ -24,8 +25,8 @@ def lay_out(name: str, params: Params, parts: int = 1, findings: Sequence[Findin
     with mock.patch.object(storage, "GROUP_ROWS", -(-len(rows) // parts)), mock.patch.object(release, "SHARD", 1):
         storage.write_rows(path, row_type, rows)
         audit = Audit(name, kind_of(name), params.purpose, len(rows), True, "1.24.1", tuple(findings))
-        storage.write_json(storage.AUDITS / f"{name}.json", release.worded(audit, params, {}))
-        with storage.whole_folder(storage.DATASETS / name) as folder:
+        write_json(storage.AUDITS / f"{name}.json", release.worded(audit, params, {}))
+        with whole_folder(storage.DATASETS / name) as folder:
             release.write_dataset(folder, name, path, row_type, audit, params, {}, processes=1)
     assert len(storage.shards(storage.DATASETS / name)) == min(parts, len(rows)), json.dumps([name, len(rows)])
     return storage.DATASETS / name

@@ -28,6 +28,7 @@ from torch.distributed.tensor import DTensor
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from factory.errors import DataError, ParamsError
+from factory.whole import restored
 from trainers import attention, lora, shards
 from trainers.collate import Batch, Ids, micro_batches
 from trainers.head import entropy, log_probs_and_entropy
@@ -222,7 +223,7 @@ class Critic(_Reader):
 
 def load_critic(folder: Path, machine: Machine = ALONE) -> Critic:
     """The outcome reward model in `folder`. Raises DataError when it is none, or does not carry the statistics of its logits."""
-    if not (folder / "config.json").exists():
+    if not (restored(folder) / "config.json").exists():
         raise DataError(f"{folder} holds no reward model: `dvc repro` makes it")
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, num_labels=1)
     return Critic(model, *statistics_in(model.config, folder), machine)

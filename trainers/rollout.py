@@ -19,8 +19,8 @@ from torch import Tensor
 
 from factory.errors import DataError
 from factory.identity import seed_for
+from factory.rejects import reject
 from factory.schemas import Conversation, Reject, Restart
-from factory.storage import reject
 from trainers import machine
 from trainers.collate import Ids, action_mask
 

@@ -27,6 +27,7 @@ from transformers.utils import logging
 from factory import storage
 from factory.errors import DataError
 from factory.schemas import R
+from factory.whole import restored, whole_file, whole_folder
 
 WORK = Path(".factory/training")  # what a trainer keeps while it runs: never an out of a stage
 PROBE = "Tom has 12 apples.\nSolve:\n12 + 7 = 19\n<|reflect|>But wait.\n\\boxed{19}"
@@ -36,7 +37,7 @@ def load_dataset_rows(folder: Path, row_type: type[R]) -> list[R]:
     """Rows of a dataset that passed its gate, of all its shards. Raises DataError when `release` did not write it, when it is benchmark
     test data, and when it does not hold the rows that passed."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = json.loads((restored(folder) / "manifest.json").read_text())
     except FileNotFoundError:
         raise DataError(f"{folder} has no manifest.json: only `dvc repro release@{folder.name}` makes a dataset to train on") from None
     except json.JSONDecodeError as error:
@@ -64,7 +65,7 @@ def quiet() -> None:
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Raises DataError when the folder is not a model's."""
-    if not (folder / "config.json").exists():
+    if not (restored(folder) / "config.json").exists():
         raise DataError(f"{folder} holds no model: `dvc repro` makes it")
     quiet()
     return AutoTokenizer.from_pretrained(folder)
@@ -105,7 +106,7 @@ def fitting(name: str, lengths: Sequence[int], limit: int) -> list[int]:
 
 def write_log(path: Path, columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
     """A CSV with floats in six digits and empty cells for what a line lacks."""
-    with storage.whole_file(path) as temporary, temporary.open("w", newline="") as stream:
+    with whole_file(path) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         for line in lines:
@@ -119,7 +120,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     model.config.use_cache = True  # the Hugging Face trainer switches it off for training
     for key in ("is_local", "local_files_only"):  # how this copy was read says nothing about the tokenizer
         tokenizer.init_kwargs.pop(key, None)
-    with storage.whole_folder(folder) as temporary:
+    with whole_folder(folder) as temporary:
         try:
             model.save_pretrained(temporary)
         except SafetensorError as error:  # of a disk that is full

@@ -236,7 +236,7 @@ def _opinions(attempts: "Iterable[Attempt]", params: "Params | None", limits: "G
 def _write(path: Path, opinions: "Opinions") -> None:
     import orjson
 
-    from factory.storage import whole_file
+    from factory.whole import whole_file
 
     rows = [dataclasses.asdict(opinion) | {"differs": opinion.differs} for opinion in opinions.found]
     try:

@@ -70,7 +70,7 @@ def _against(params: "Params", name: str, out: Path, partial: bool) -> None:
 
 def _write(out: Path, name: str, title: str, notice: str, sections: "Sequence[Section]") -> None:
     from factory.reports.page import html, markdown
-    from factory.storage import whole_file
+    from factory.whole import whole_file
 
     try:
         for suffix, text in ((".html", html(title, notice, sections)), (".md", markdown(title, notice, sections))):

@@ -108,7 +108,7 @@ def export(
 ) -> None:
     """Requests and raw answers as JSONL, one object a line, in the order in which they landed."""
     from factory.engines.ledger import Chosen
-    from factory.storage import whole_file
+    from factory.whole import whole_file
 
     if path.exists():
         raise DataError(f"{path} exists: name another file")

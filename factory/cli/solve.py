@@ -246,7 +246,7 @@ def _lines(traces: "Sequence[Trace]") -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from factory.storage import whole_file
+    from factory.whole import whole_file
 
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

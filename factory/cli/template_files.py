@@ -66,9 +66,10 @@ def import_(
     there are any.
     """
     from factory.schemas import Reject, Template
-    from factory.storage import write_json, write_rows
+    from factory.storage import write_rows
     from factory.templates.importing import read_library
     from factory.templates.lint import settled
+    from factory.whole import write_json
 
     target = out or Path(f"{file.name.split('.')[0] or 'library'}.templates.parquet")
     if target.suffix != ".parquet":

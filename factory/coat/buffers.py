@@ -28,9 +28,9 @@ from factory.errors import DataError
 from factory.language.prompting import Prompts
 from factory.merging import Run, spill
 from factory.processes import Each
+from factory.rejects import reject
 from factory.row_groups import Group, groups, read_group
 from factory.schemas import Problem, Reject, Restart, Rollout, Row, arrow_schema, field_types
-from factory.storage import reject
 
 JUDGED = ("problem_id", "pass_rate", "verdict", "finish_reason")
 KEPT = ["problem_id", "pass_rate"]

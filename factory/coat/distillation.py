@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from factory.coat import grammar
 from factory.identity import row_id, seed_for
 from factory.language.steps import By
+from factory.rejects import reject
 from factory.schemas import Example, Reject, Rollout
-from factory.storage import reject
 
 PER_PROBLEM = 2  # a problem that is solved rarely would otherwise count for less than one solved always
 

@@ -23,12 +23,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from factory.arrays import values_of
 from factory.identity import row_id, seed_for
 from factory.merging import LZ4, Run, one_batch, spill
 from factory.processes import Each
+from factory.rejects import reject
 from factory.row_groups import Group, groups, read_group
 from factory.schemas import Conversation, FinishReason, OrmPair, Reject, Rollout, Verdict, arrow_schema, field_types
-from factory.storage import reject, values_of
 
 SHARE = 30_000  # samples of a share, on average
 

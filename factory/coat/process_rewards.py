@@ -27,8 +27,8 @@ from factory.identity import row_id, seed_for
 from factory.language.conversation import flat
 from factory.language.steps import By
 from factory.params.sections import ProcessRewards
+from factory.rejects import reject
 from factory.schemas import CriticJudgement, Problem, Reject, Rollout
-from factory.storage import reject
 from factory.tables import ProcessReward, StepSource
 
 STAGE = "process_rewards"

@@ -24,8 +24,8 @@ from factory.language.prompting import Prompts
 from factory.language.steps import By, split
 from factory.params import Role, Sampling
 from factory.problems.draw import Drawn, in_order
+from factory.rejects import reject
 from factory.schemas import Conversation, Problem, Reject, Rollout
-from factory.storage import reject
 from factory.tables import DrawnRollout
 
 NO_RATES: Mapping[str, Any] = {}

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from factory.arrays import rows_of
 from factory.coat.rollouts import Part, Tally, part_of
 from factory.merging import Run, spill
 from factory.params import Role
 from factory.row_groups import groups, read_group
 from factory.schemas import Problem, Reject, Rollout, field_types
-from factory.storage import rows_of
 from factory.tables import DrawnRollout
 
 HELD = 1 << 24  # characters of completions, or of rejects, that are held before they are set aside

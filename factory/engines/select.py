@@ -23,7 +23,7 @@ from factory.errors import EngineError
 from factory.identity import hash_files
 from factory.language.prompting import Prompts
 from factory.params import Budget, Requests, Role
-from factory.storage import whole_file
+from factory.whole import restored, whole_file
 
 # What decides a model's answers; a card, a log or an optimizer's state beside it does not.
 _CONTENT = (
@@ -172,7 +172,7 @@ def _scorer(role: Role, settings: Requests) -> Scorer | StreamingScorer:
 
 def model_revision(folder: Path) -> str:
     """A hash over a model folder's configuration, tokenizer and weights. Raises EngineError naming the stage that makes the folder."""
-    files = {file for pattern in _CONTENT for file in folder.glob(pattern) if file.is_file() and file.name not in _OTHER}
+    files = {file for pattern in _CONTENT for file in restored(folder).glob(pattern) if file.is_file() and file.name not in _OTHER}
     names = {file.name for file in files}
     if "config.json" not in names or not any(name.endswith((".safetensors", ".bin")) for name in names):
         state = "holds no model (config.json and weights)" if folder.is_dir() else "is missing"

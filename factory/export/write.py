@@ -20,7 +20,7 @@ from factory.export.reward import Limits, package_of, pyproject, reward_file, ta
 from factory.export.rows import converted, has_prefixes, use_of
 from factory.outputs import folder_for
 from factory.publish.checks import Released
-from factory.storage import whole_folder, write_json
+from factory.whole import whole_folder, write_json
 
 MARK = "export.json"  # in a folder that an export may replace
 

@@ -19,8 +19,8 @@ from factory.files.batches import Record
 from factory.foreign.reading import Shaper, Unfit, table_of_rows
 from factory.language.steps import By
 from factory.processes import workers
+from factory.rejects import reject
 from factory.schemas import Problem, Reject
-from factory.storage import reject
 
 BATCH = 5_000  # records that a process shapes at once
 BATCHES = 8  # read before the first of them is waited for

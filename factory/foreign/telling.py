@@ -16,8 +16,9 @@ from factory.reports.datasets import dataset_blocks
 from factory.reports.page import Block, Prose, Section, Table, html, markdown
 from factory.reports.readable import visible
 from factory.schemas import Reject
-from factory.storage import whole_folder, write_json, write_rows
+from factory.storage import write_rows
 from factory.tables import TABLES
+from factory.whole import whole_folder, write_json
 
 SHOWN = 10  # rows that overlap a benchmark; audit.json has all
 MARK = "audit.json"  # in a folder that another audit may replace

@@ -17,13 +17,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from factory.arrays import rows_of
 from factory.gate.background import Background
 from factory.gate.leakage import hashed
 from factory.gate.source import Part, Source
 from factory.gate.table import checks_of
 from factory.processes import mapped
 from factory.schemas import Row, arrow_schema, field_types
-from factory.storage import rows_of
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from factory.gate.expectations import Audit, Finding
 from factory.gate.source import Source
-from factory.storage import whole_file
+from factory.whole import whole_file
 
 SCHEMA = pa.schema([(name, pa.bool_() if name == "critical" else pa.string()) for name in
                     ("id", "expectation", "type", "critical", "column", "value", "row")])  # fmt: skip

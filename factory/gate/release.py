@@ -33,8 +33,9 @@ from factory.gate.source import Source
 from factory.params import Params
 from factory.processes import mapped
 from factory.schemas import Conversation, Row, Template, arrow_schema, arrow_type, choices, field_types, released_answers
-from factory.storage import AUDITS, DATASETS, TABLES, whole_folder, write_json
+from factory.storage import AUDITS, DATASETS, TABLES
 from factory.tables import row_type_of
+from factory.whole import restored, whole_folder, write_json
 
 LINEAGE = ("model", "prompt_version", "round")
 MANY_VALUES = 12  # a column with more is no count worth a table
@@ -51,7 +52,7 @@ def release(dataset: str, params: Params, processes: int | None = None) -> Audit
     write_extract(bad, path, audit)
     if audit.failures():
         write_json(report, audit.document())
-        shutil.rmtree(DATASETS / dataset, ignore_errors=True)  # what an earlier table passed must not pass for this one
+        shutil.rmtree(restored(DATASETS / dataset), ignore_errors=True)  # what an earlier table passed must not pass for this one
         raise GateError(_message(audit, report))
     licences = licences_of(Source(path), background.templates, params)
     write_json(report, worded(audit, params, licences))

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.files import MALFORMED, Batch, Source, ending
-from factory.storage import whole_file
+from factory.whole import whole_file
 
 Added = Sequence[str | None]  # the values of the columns that are added
 TEXT = pa.string()

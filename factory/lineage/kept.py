@@ -12,7 +12,7 @@ from typing import Any
 
 from factory.lineage.names import IN_REJECTS
 from factory.lineage.places import Place, quoted
-from factory.storage import whole_file
+from factory.whole import whole_file
 
 FOLDER = Path(".factory/lineage")
 LARGE = 32 << 20  # bytes of a table of rejects

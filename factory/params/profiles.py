@@ -9,7 +9,7 @@ from pathlib import Path
 
 from factory.errors import ParamsError
 from factory.params import load
-from factory.storage import whole_file
+from factory.whole import whole_file
 
 FOLDER = Path("pipelines/profiles")
 PARAMS = Path("params.yaml")

@@ -24,8 +24,8 @@ from factory.problems.overlap import Match, Overlaps, Question
 from factory.problems.records import STAGE
 from factory.problems.wording import Text
 from factory.processes import mapped
+from factory.rejects import reject
 from factory.schemas import Problem, Reject
-from factory.storage import reject
 
 BATCH = 1000
 LONGEST_SHOWN = 2000  # characters of a benchmark's question or answer in a reject

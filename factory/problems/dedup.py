@@ -24,8 +24,8 @@ from factory.problems.keys import Keys, chosen, inside, keys, number
 from factory.problems.lexer import tokens
 from factory.problems.records import DUPLICATE, STAGE
 from factory.problems.similar import Index, Union, held_pairs, shingles
+from factory.rejects import reject
 from factory.schemas import Problem, Reject
-from factory.storage import reject
 
 MOST_ASKED = 8  # look-alikes whose answers the grader compares with a row's
 LONGER, FURTHER = 3, 60

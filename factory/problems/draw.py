@@ -15,8 +15,8 @@ from math import log1p
 from typing import Protocol, TypeVar
 
 from factory.identity import ID_LENGTH, seed_for
+from factory.rejects import reject
 from factory.schemas import Problem, Reject
-from factory.storage import reject
 
 BEYOND = "beyond the source's cap"
 

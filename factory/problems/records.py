@@ -19,8 +19,8 @@ from factory.language.tokens.control import placed
 from factory.params import Source
 from factory.problems.gold import CONTRADICTION, gold_solution, stated_answer
 from factory.problems.values import BadRow, literal_of, normalise, table_of, text_of
+from factory.rejects import reject
 from factory.schemas import AnswerKind, Problem, Reject, Split
-from factory.storage import reject
 
 STAGE = "problems"
 DUPLICATE = "exact duplicate"

@@ -25,6 +25,7 @@ from factory.publish.croissant import croissant
 from factory.publish.facts import Facts
 from factory.publish.shards import Shard
 from factory.storage import AUDITS, DATASETS, MODELS
+from factory.whole import restored
 
 OURS = ("data/", "audits/", "suites/", "lineage/")  # folders of which nothing stays that is not sent
 SECRETS = re.compile(
@@ -79,7 +80,7 @@ def _beside(facts: Facts) -> Iterator[tuple[str, Path]]:
 
 def made_here(name: str, graph: Mapping[str, Locked]) -> Path:
     """A model's folder. Raises GateError for a name that no stage of the line made."""
-    folder = MODELS / name
+    folder = restored(MODELS / name)
     if not any(str(folder) in stage.outs for stage in graph.values()) or not (folder / "config.json").is_file():
         made = sorted(Path(out).name for stage in graph.values() for out in stage.outs if out.startswith(f"{MODELS}/"))
         raise GateError(f"--models {name}: no stage of this line made {folder}; it made {', '.join(made) or 'no model'}")

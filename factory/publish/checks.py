@@ -19,6 +19,7 @@ from factory.lock import Locked, ancestors
 from factory.params import Params
 from factory.publish.licences import conflict
 from factory.storage import AUDITS, DATASETS, count_rows, shards
+from factory.whole import restored
 
 MANIFEST = {"name": str, "table": str, "purpose": str, "rows": int, "split": str, "columns": dict, "lineage": dict}
 WORDS = {"collection": str, "notice": str, "licence": str, "licences": dict}  # of the audit's `release`
@@ -91,7 +92,7 @@ def passed(name: str) -> Released:
         raise GateError(
             f"dataset {name} failed its audit: {AUDITS / name}.json says which rows; correct them, then `dvc repro release@{name}`"
         )
-    path = DATASETS / name / "manifest.json"
+    path = restored(DATASETS / name) / "manifest.json"
     manifest = _json(path, again)
     if wrong := _unreadable(manifest, MANIFEST):
         raise GateError(f"{path} has no {wrong} that can be read: {again}")

@@ -24,7 +24,8 @@ from factory.publish.checks import Released, released
 from factory.publish.facts import gather_facts
 from factory.publish.shards import AIM, shards_of
 from factory.publish.upload import Plan, Remote, unknown
-from factory.storage import MODELS, write_json
+from factory.storage import MODELS
+from factory.whole import write_json
 
 STAGING = Path(".factory/publish")
 PUBLISHED = Path("data/published.json")

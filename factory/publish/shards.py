@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from factory.errors import GateError
 from factory.identity import digest
 from factory.publish.checks import Released
-from factory.storage import whole_folder
+from factory.whole import whole_folder
 
 AIM = 256 << 20  # bytes of a shard
 GROUP_BYTES = 64 << 20  # of a row group, in memory

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from factory.params import Params
-from factory.storage import AUDITS, whole_folder
+from factory.storage import AUDITS
+from factory.whole import whole_folder
 
 TIME = "2000-01-01T00:00:00Z"  # of no run: an audit has no time
 LOADED = re.compile(

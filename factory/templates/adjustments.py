@@ -26,8 +26,8 @@ from collections.abc import Iterator, Sequence
 from factory.identity import row_id, seed_for
 from factory.language.steps import By
 from factory.params import Params
+from factory.rejects import reject
 from factory.schemas import Conversation, Reject, Template, Trajectory
-from factory.storage import reject
 from factory.tables import Adjustment
 from factory.templates.adjusting import SPOKEN, prompts_of, question
 from factory.templates.interplay import parse_plan

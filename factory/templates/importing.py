@@ -23,8 +23,9 @@ from factory.files import row_reader
 from factory.files.unpacking import first_bytes
 from factory.grading import normalise
 from factory.identity import hash_files, row_id
+from factory.rejects import reject
 from factory.schemas import Reject, Template, field_types
-from factory.storage import read_rows, reject
+from factory.storage import read_rows
 from factory.templates.cleaning import line_of, lines_of, steps_of
 from factory.templates.defects import answer_is_option
 from factory.templates.examples import example_of

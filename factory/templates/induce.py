@@ -22,8 +22,8 @@ from factory.language.prompting import Prompts
 from factory.params import Params, Sampling
 from factory.problems.draw import in_order
 from factory.problems.manners import manners_of
+from factory.rejects import reject
 from factory.schemas import Conversation, Message, Problem, Reject, Rollout, Template
-from factory.storage import reject
 from factory.templates.evidence import decide
 from factory.templates.interplay import guided_prompt
 from factory.templates.merges import Merge

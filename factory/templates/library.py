@@ -20,10 +20,12 @@ Run: python -m pipelines.library. Source: papers/reasonflux, "Retrieval"; the we
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from factory.arrays import values_of
 from factory.schemas import Template, arrow_schema, field_types
-from factory.storage import shards, values_of, whole_file
+from factory.storage import shards
 from factory.templates.shapes import Shapes, written
 from factory.templates.terms import TOKEN, read
+from factory.whole import whole_file
 
 if TYPE_CHECKING:
     import duckdb

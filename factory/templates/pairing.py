@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from factory.evaluation.newcombe import newcombe
 from factory.identity import row_id
 from factory.params import Trajectories
+from factory.rejects import reject
 from factory.schemas import Problem, Reject, Trajectory, TrajectoryPair
-from factory.storage import reject
 
 ROUNDING = 1e-9  # R is a ratio of small integers: a gap of exactly `min_gap` must not fall to a float's last bit
 

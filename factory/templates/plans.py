@@ -20,8 +20,8 @@ from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.params import Params
 from factory.problems.draw import in_order
+from factory.rejects import reject
 from factory.schemas import Example, Problem, Reject, Template
-from factory.storage import reject
 from factory.templates.interplay import parse_plan
 from factory.templates.proposing import collect, plan_requests
 from factory.templates.reading import plan_schema

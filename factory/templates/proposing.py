@@ -14,8 +14,8 @@ from factory.engines.asking import sampling_params
 from factory.engines.protocol import Completion, Engine, Request
 from factory.language.prompting import Prompts
 from factory.params import Sampling
+from factory.rejects import reject
 from factory.schemas import Problem, Reject, Template
-from factory.storage import reject
 from factory.templates.interplay import PlanError, plan_text
 from factory.templates.trying import Proposal
 

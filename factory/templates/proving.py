@@ -19,8 +19,8 @@ from factory.identity import seed_for
 from factory.language.prompting import Prompts
 from factory.language.tokens.control import strays
 from factory.params import Params
+from factory.rejects import reject
 from factory.schemas import Problem, Reject, Template
-from factory.storage import reject
 from factory.templates.evidence import decide
 from factory.templates.importing import gradable, read_library
 from factory.templates.interplay import guided_prompt

@@ -22,8 +22,8 @@ from factory.grading import Grader
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.params import Params
+from factory.rejects import reject
 from factory.schemas import Problem, Reject, Template, Trajectory, TrajectoryPair
-from factory.storage import reject
 from factory.templates.interplay import NOTHING, parse_plan
 from factory.templates.pairing import make_pairs
 from factory.templates.plans import draw_train

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from factory import merging, storage
 from factory.errors import DataError
 from factory.merging import SCRATCH, characters, merge, merge_rejects, one_batch, scratch, spill
+from factory.rejects import reject, write_rejects
 from factory.schemas import Message, Reject, Restart, Rollout
-from factory.storage import REJECTS, reject, to_table, write_rejects, write_rows
+from factory.storage import REJECTS, to_table, write_rows
 
 TABLE = Path("data/tables/rollouts.parquet")
 

@@ -7,7 +7,7 @@ import pytest
 
 from factory.errors import DataError
 from factory.outputs import file_for, folder_for
-from factory.storage import whole_folder
+from factory.whole import whole_folder
 
 
 def _earlier(folder: Path) -> Path:

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factory import storage
+from factory.arrays import rows_of
 from factory.errors import DataError
 from factory.language.conversation import said
 from factory.row_groups import groups, read_group, rows_of_ids
 from factory.schemas import Problem, Rollout
-from factory.storage import read_rows, rows_of, write_rows
+from factory.storage import read_rows, write_rows
 
 TABLE = Path("rollouts.parquet")
 

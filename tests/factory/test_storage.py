@@ -1,6 +1,5 @@
 """Outputs appear whole or not at all, in one order, with the same bytes; what can be written can be read, and what is damaged is said."""
 
-import datetime
 import gzip
 import itertools
 import json
@@ -18,6 +17,7 @@ from factory import storage
 from factory.errors import DataError
 from factory.gate.release import conversational
 from factory.language.conversation import said
+from factory.rejects import reject
 from factory.schemas import (
     CorpusText,
     Demonstration,
@@ -35,22 +35,7 @@ from factory.schemas import (
     choices,
     field_types,
 )
-from factory.storage import (
-    count_rows,
-    find_rows,
-    iter_rows,
-    read_rows,
-    read_table,
-    reject,
-    rows_at,
-    spread,
-    to_table,
-    whole_file,
-    whole_folder,
-    write_json,
-    write_rejects,
-    write_rows,
-)
+from factory.storage import count_rows, find_rows, iter_rows, read_rows, read_table, rows_at, spread, to_table, write_rows
 
 TABLE = Path("rollouts.parquet")
 VALUES = {  # one of each kind of column
@@ -96,24 +81,6 @@ def test_a_duplicate_id_is_refused() -> None:
     assert not Path("a.parquet").exists()
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else() -> None:
-    Path("x").write_text("old", encoding="utf-8")
-    with pytest.raises(IsADirectoryError), whole_file(Path("x")) as temporary:
-        temporary.write_text("half" * len(Path("/").read_bytes()))
-    assert [path.name for path in Path().iterdir()] == ["x"]
-    assert Path("x").read_text(encoding="utf-8") == "old"
-
-
-def test_what_a_killed_run_left_is_swept_away() -> None:
-    Path(".m.abc.part").mkdir()
-    Path(".m.abc.part/half").write_text("h", encoding="utf-8")
-    Path(".other.abc.part").mkdir()
-    with whole_folder(Path("m")) as folder:
-        (folder / "weights").write_text("w")
-    assert sorted(path.name for path in Path().iterdir()) == [".other.abc.part", "m"]
-    assert (Path("m") / "weights").read_text() == "w"
-
-
 def test_missing_files_and_columns_say_what_and_where() -> None:
     with pytest.raises(DataError, match=r"none.parquet is missing: `dvc repro`"):
         read_table(Path("none.parquet"))
@@ -123,12 +90,6 @@ def test_missing_files_and_columns_say_what_and_where() -> None:
     Path("bad.parquet").write_text("no parquet", encoding="utf-8")
     with pytest.raises(DataError, match="not a readable Parquet file"):
         read_table(Path("bad.parquet"))
-
-
-def test_identical_rejects_are_numbered_apart() -> None:
-    one = reject("s", {"text": "x"}, "too long")
-    assert write_rejects("s", [one, one, one]) == 3
-    assert {row.reason for row in read_rows(Path("data/rejects/s.parquet"), Reject)} == {"too long"}
 
 
 # -- what can be written can be read
@@ -401,11 +362,6 @@ def test_conversations_come_back_as_they_were(rows: int, monkeypatch: pytest.Mon
     assert pq.read_table(TABLE).column("prompt")[1].as_py() == [{"role": "user", "content": "Tom has 12. é∑ 😀\n\n"}]
 
 
-def test_a_reject_of_a_conversation_names_its_roles() -> None:
-    (turn,) = json.loads(reject("s", rollout(1), "r").row)["prompt"]
-    assert turn == {"role": "user", "content": rollout(1).prompt[0].content}
-
-
 @pytest.mark.parametrize("row_type", [Demonstration, Example, OrmPair, Restart, Rollout, Trajectory, TrajectoryPair])
 def test_the_released_form_reads_back_to_the_same_rows(row_type: type[Row]) -> None:
     hints = {name: hint for name, hint in field_types(row_type).items() if name != "prompt"}
@@ -420,48 +376,3 @@ def test_the_released_form_reads_back_to_the_same_rows(row_type: type[Row]) -> N
     assert read_rows(TABLE, row_type) == list(iter_rows(TABLE, row_type)) == rows
     for name in answers if row_type is not Rollout else ():
         assert released.column(name).to_pylist() == [[{"role": "assistant", "content": text}] for text in texts]
-
-
-def nested(depth: int) -> object:
-    value: object = "end"
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [
-        ("\ud83d and 😀", "\ud83d and 😀"),
-        ({"\udfff": 1}, {"\udfff": 1}),
-        (b"caf\xc3\xa9", "café"),
-        (b"\xff\x00", "base64:/wA="),
-        (datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC), "2026-01-02T03:04:05+00:00"),
-        ([datetime.date(2026, 1, 2), datetime.time(3, 4)], ["2026-01-02", "03:04:00"]),
-        ((float("nan"), float("inf"), -0.5), ["nan", "inf", -0.5]),
-        (-(16**5000), "-0x1" + "0" * 5000),
-        ([{"role": "user", "content": None}, True, 2**70], [{"role": "user", "content": None}, True, 2**70]),
-        ({2: "two", None: "none"}, {"2": "two", "None": "none"}),
-        (nested(60), nested(60)),
-    ],
-    ids=itertools.count(),
-)
-def test_a_reject_holds_its_row_as_it_was(value: object, written: object) -> None:
-    assert write_rejects("s", [reject("s", {"value": value}, "why: \ud83d", parent_id="\udc80")]) == 1
-    (row,) = read_rows(Path("data/rejects/s.parquet"), Reject)
-    assert json.loads(row.row) == {"value": written}
-    assert "NaN" not in row.row
-    assert (row.reason, row.parent_id) == ("why: \\ud83d", "\\udc80")
-
-
-@pytest.mark.slow
-def test_a_row_nested_without_end_is_a_reject_too() -> None:
-    endless: list[object] = []
-    endless.append(endless)
-    for value in (nested(200_000), endless):
-        assert "nested deeper than 100" in reject("s", {"value": value}, "r").row
-
-
-def test_json_documents_take_any_text() -> None:
-    write_json(Path("x.json"), {"é": "\ud83d"})
-    assert json.loads(Path("x.json").read_text(encoding="utf-8")) == {"é": "\ud83d"}

@@ -10,7 +10,8 @@ import torch
 from factory.language.conversation import said
 from factory.params import Params, load
 from factory.schemas import Example
-from factory.storage import MODELS, read_rows, whole_folder, write_rows
+from factory.storage import MODELS, read_rows, write_rows
+from factory.whole import whole_folder
 from pipelines import planner
 from trainers import batches, likelihood, run
 

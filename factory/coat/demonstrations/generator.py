@@ -43,8 +43,8 @@ from factory.language.prompting import Prompts
 from factory.language.steps import By, split
 from factory.params import Demonstrations
 from factory.problems.manners import manners_of
+from factory.rejects import reject
 from factory.schemas import Conversation, CriticJudgement, Problem, Reject
-from factory.storage import reject
 
 STAGE = "demonstrations"
 

@@ -22,8 +22,8 @@ from factory.engines.protocol import Scorer
 from factory.identity import row_id, seed_for
 from factory.language.steps import By, split
 from factory.problems.manners import manners_of
+from factory.rejects import reject
 from factory.schemas import Demonstration, Problem, Reject, Rollout
-from factory.storage import reject
 
 STAGE = "demonstrations"
 MOST = 16  # trajectories a problem (Satori App. C)

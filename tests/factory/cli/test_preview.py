@@ -23,10 +23,11 @@ from factory.errors import ParamsError
 from factory.language.conversation import begun
 from factory.language.prompting import Prompts
 from factory.params import load
+from factory.rejects import reject
 from factory.reports.exchanges import kinds, readings
 from factory.sandbox import made_otherwise, mirror, with_whole_paths
 from factory.schemas import Message, Problem, Rollout
-from factory.storage import TABLES, read_rows, reject, write_rows
+from factory.storage import TABLES, read_rows, write_rows
 from pipelines.few_rows import PROBLEMS, Few
 
 ROOT = Path(__file__).parents[3]

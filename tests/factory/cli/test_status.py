@@ -23,13 +23,14 @@ from factory.engines.store import Store
 from factory.errors import GateError
 from factory.gate.release import release
 from factory.language.conversation import said
+from factory.rejects import reject, write_rejects
 from factory.schemas import CorpusText, Demonstration
 
 
 @pytest.mark.slow
 def test_status_tells_rows_rejects_seconds_and_a_shut_gate(small_line, ask: Callable[..., str]) -> None:
     rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
-    storage.write_rejects("demonstrations", [storage.reject("demonstrations", rows[0], "leaks the answer")])
+    write_rejects("demonstrations", [reject("demonstrations", rows[0], "leaks the answer")])
     Path(".factory").mkdir()
     entries = [{"stage": "demonstrations", "seconds": seconds, "peak_mb": 300, "at": "2026-01-01T00:00:00"} for seconds in (9.9, 4.5)]
     Path(".factory/timings.jsonl").write_text("\n".join(json.dumps(entry) for entry in entries) + '\n{"stage": "demo', encoding="utf-8")

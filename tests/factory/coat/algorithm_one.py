@@ -13,8 +13,8 @@ from factory.coat.restarts import WINDOW, Draw, Prefer
 from factory.identity import row_id, seed_for
 from factory.language.prompting import Prompts
 from factory.language.steps import By
+from factory.rejects import reject
 from factory.schemas import Buffer, Conversation, Problem, Reject, Restart, Rollout
-from factory.storage import reject
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from factory.language.conversation import said
 from factory.language.steps import split
 from factory.merging import merge, merge_rejects, scratch
 from factory.processes import workers
+from factory.rejects import write_rejects
 from factory.schemas import OrmPair, Problem, Restart, Rollout
-from factory.storage import REJECTS, write_rejects, write_rows
+from factory.storage import REJECTS, write_rows
 
 sys.path.insert(0, str(Path(__file__).parent))
 import algorithm_one

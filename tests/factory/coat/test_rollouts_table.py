@@ -21,8 +21,9 @@ from factory.identity import row_id
 from factory.language.prompting import Prompts
 from factory.merging import merge, merge_rejects, scratch
 from factory.params import Role, Sampling
+from factory.rejects import write_rejects
 from factory.schemas import Problem, Rollout
-from factory.storage import REJECTS, read_rows, write_rejects, write_rows
+from factory.storage import REJECTS, read_rows, write_rows
 
 PROBLEMS, TABLE = Path("problems.parquet"), Path("rollouts.parquet")
 POLICY = Role(engine="transformers", model="data/models/base")

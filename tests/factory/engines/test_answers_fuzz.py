@@ -24,8 +24,9 @@ from factory.engines.protocol import Completion, Request, SamplingParams, failur
 from factory.engines.requests import StoredEngine
 from factory.engines.server import Server, _cards
 from factory.engines.structured import conform, validator_of
+from factory.rejects import reject
 from factory.schemas import Reject, Rollout
-from factory.storage import read_rows, reject, write_rows
+from factory.storage import read_rows, write_rows
 
 pytestmark = pytest.mark.usefixtures("quick")
 CASES = 20_000

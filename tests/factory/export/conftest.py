@@ -14,8 +14,9 @@ from factory.export.write import Exported, export
 from factory.gate.background import kind_of
 from factory.gate.release import conversational
 from factory.schemas import Restart
-from factory.storage import read_rows, read_table, write_json
+from factory.storage import read_rows, read_table
 from factory.tables import TABLES
+from factory.whole import write_json
 
 
 def release(name: str, purpose: str = "train") -> None:

@@ -16,7 +16,9 @@ from factory.engines.requests import StoredEngine
 from factory.identity import row_id
 from factory.language.prompting import Prompts
 from factory.lineage.trace import Line
+from factory.rejects import reject, write_rejects
 from factory.schemas import OrmPair, Problem, Restart, Rollout, Template
+from factory.whole import write_json
 
 PROMPTS = Prompts.of("laptop")
 ANSWERS = {"base": "12 + 7 = 18\n\\boxed{18}", "tuned": "12 + 7 = 19\n\\boxed{19}"}
@@ -90,13 +92,13 @@ def traced_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Known:
         parents=tuple(row.id for row in problems), name="add", tags=(), description="", scope="", steps=(), example_problem="",
         example_solution="", example_answer="", source="induced", licence="mit", status="accepted", resolved=0, solve_rate=None, version=1,
     )  # fmt: skip
-    rejected = storage.reject("restarts_tuned", wrong, "truncated parent", parent_id=wrong.id)
+    rejected = reject("restarts_tuned", wrong, "truncated parent", parent_id=wrong.id)
     for name, row_type, rows in (
         ("problems", Problem, problems), ("rollouts_base", Rollout, rollouts["base"]), ("rollouts_tuned", Rollout, rollouts["tuned"]),
         ("orm_pairs_tuned", OrmPair, [pair]), ("restarts_tuned", Restart, [restart]), ("templates", Template, [template]),
     ):  # fmt: skip
         storage.write_rows(storage.TABLES / f"{name}.parquet", row_type, rows)
-    storage.write_rejects("restarts_tuned", [rejected])
+    write_rejects("restarts_tuned", [rejected])
     release("restarts_tuned", Restart, [restart])
     write_lock(tmp_path)
     for words in (["init", "-q"], ["add", "dvc.lock"], ["-c", "user.name=n", "-c", "user.email=e@x", "commit", "-qm", "run"]):
@@ -109,9 +111,9 @@ def traced_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Known:
 
 def release(name: str, row_type: type, rows: list) -> None:
     storage.write_rows(storage.DATASETS / name / "data" / "train-00000-of-00001.parquet", row_type, rows)
-    storage.write_json(storage.DATASETS / name / "manifest.json", {"rows": len(rows), "sha256": "0" * 64})
+    write_json(storage.DATASETS / name / "manifest.json", {"rows": len(rows), "sha256": "0" * 64})
     findings = [{"says": "one", "success": True}, {"says": "two", "success": False}]
-    storage.write_json(storage.AUDITS / f"{name}.json", {"success": True, "findings": findings})
+    write_json(storage.AUDITS / f"{name}.json", {"success": True, "findings": findings})
 
 
 def write_lock(root: Path) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from factory import storage
 from factory.errors import DataError
 from factory.lineage import kept, links
 from factory.lineage.index import SHOWN
 from factory.lineage.trace import FEW, Line, resolve, trace
+from factory.rejects import write_rejects
 from factory.schemas import Example, Message, Rollout
-from factory.storage import read_rows, write_rejects, write_rows
+from factory.storage import read_rows, write_rows
+from factory.whole import write_json
 
 
 def test_a_pair_leads_up_to_its_rollouts_their_requests_and_the_problem(traced_line: Any) -> None:
@@ -174,7 +175,7 @@ def test_a_publication_of_other_rows_is_told_as_one(traced_line: Any, shards: ob
     Path("data/published.json").write_text(json.dumps(told), encoding="utf-8")
     found = trace(traced_line.line, traced_line.restart)
     assert (found.published["datasets"], found.published["changed"]) == ([], ["restarts_tuned"])
-    storage.write_json(Path("data/datasets/restarts_tuned/manifest.json"), {"rows": 1, "sha256": shards})
+    write_json(Path("data/datasets/restarts_tuned/manifest.json"), {"rows": 1, "sha256": shards})
     found = trace(Line(Path(".")), traced_line.restart)
     assert (found.published["datasets"], found.published["changed"]) == (["restarts_tuned"], [])
 

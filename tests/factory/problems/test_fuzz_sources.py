@@ -15,8 +15,9 @@ from factory.params import Source
 from factory.problems.dedup import deduplicate
 from factory.problems.sources import from_records, read_raw
 from factory.problems.split import assign
+from factory.rejects import write_rejects
 from factory.schemas import Problem, Reject
-from factory.storage import read_rows, write_rejects, write_rows
+from factory.storage import read_rows, write_rows
 
 ROWS = 20_000
 COLUMNS = {"solution": "solution", "family": "family", "decimals": "decimals"}

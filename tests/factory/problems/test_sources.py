@@ -12,8 +12,9 @@ import pytest
 from factory.errors import DataError
 from factory.params import Problems, Source
 from factory.problems.sources import Read, read_problems
+from factory.rejects import write_rejects
 from factory.schemas import Problem, Reject
-from factory.storage import read_rows, write_rejects
+from factory.storage import read_rows
 
 GSM8K = {"columns": {"problem": "question", "answer": "answer", "solution": "answer"}, "answer_after": "####"}
 ROW = {

@@ -18,6 +18,7 @@ from factory import storage
 from factory.cli.main import app
 from factory.errors import DataError
 from factory.params import load
+from factory.rejects import reject, write_rejects
 from factory.reports.against import against_sections
 from factory.reports.compared import compare, moved
 from factory.reports.page import Fold, Plots, Section, Table, html
@@ -53,9 +54,9 @@ def commit_first() -> dict:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     names = (*(f"restarts_{name}" for name in params["rounds"]), "demonstrations")
     for name in names:
-        storage.write_rejects(name, [])
+        write_rejects(name, [])
     rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
-    storage.write_rejects("demonstrations", [storage.reject("demonstrations", row, "still wrong") for row in rows[:2]])
+    write_rejects("demonstrations", [reject("demonstrations", row, "still wrong") for row in rows[:2]])
     for path in [*storage.TABLES.glob("*.parquet")]:
         if path.stem not in names:
             path.unlink()
@@ -97,7 +98,7 @@ def changed(params: dict) -> None:
     came = [replace(second, id=f"new{number}", prefix=ATTACK * 30) for number in range(2)]
     storage.write_rows(path, Restart, [replace(first, backtrack=first.backtrack + 7), *rest, *came])
     rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
-    storage.write_rejects("demonstrations", [storage.reject("demonstrations", row, "still wrong") for row in rows[:3]])
+    write_rejects("demonstrations", [reject("demonstrations", row, "still wrong") for row in rows[:3]])
     params["restarts"]["per_sign"] += 1
     Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     document = json.loads(Path("data/evaluation/metrics.json").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import pytest
 
 from factory import storage
 from factory.gate.release import release
+from factory.rejects import reject, write_rejects
 from factory.reports.page import html
 from factory.reports.report import sections_of
 from factory.schemas import Demonstration
@@ -54,7 +55,7 @@ def page(written_line, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / "dvc.yaml", folder)
         release("restarts_r1", written_line.params)
         rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
-        storage.write_rejects("demonstrations", [storage.reject("demonstrations", row, "x" * 300) for row in rows[:2]])
+        write_rejects("demonstrations", [reject("demonstrations", row, "x" * 300) for row in rows[:2]])
         (folder / "index.html").write_text(html("a line", "a notice", sections_of(written_line.params)), encoding="utf-8")
     return folder
 

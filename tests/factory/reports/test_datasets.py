@@ -9,6 +9,7 @@ import pytest
 
 from factory import storage
 from factory.gate.release import release
+from factory.rejects import reject, write_rejects
 from factory.reports.audits import audit_blocks
 from factory.reports.datasets import dataset_blocks
 from factory.reports.line import audit_of
@@ -95,7 +96,7 @@ def test_failed_expectations_stand_first_with_their_rows_and_measures_follow(tmp
 
 def test_rejects_by_reason_and_a_row_of_each(small_line) -> None:
     rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
-    storage.write_rejects("x", [storage.reject("x", row, f"{'a' if n < 4 else 'b'}") for n, row in enumerate(rows)])
+    write_rejects("x", [reject("x", row, f"{'a' if n < 4 else 'b'}") for n, row in enumerate(rows)])
     table, fold = reject_blocks(storage.REJECTS / "x.parquet", "x")
     assert table.rows == (("a", "4", "66.7 %"), ("b", "2", "33.3 %"))
     assert [block.title for block in fold.blocks] == ["rejected: a", "rejected: b"]
@@ -120,7 +121,7 @@ def test_whatever_a_model_wrote_is_text_on_the_page(small_line) -> None:
     attack = "</dd></details><script>alert(1)</script><svg onload=alert(1)>\"'`<|reflect|>\\boxed{<b>}"
     small_line.change("restarts_r1", Restart, prefix=attack, round=attack)
     rows = storage.read_rows(storage.TABLES / "restarts_r1.parquet", Restart)
-    storage.write_rejects("restarts_r1", [storage.reject("restarts", row, attack) for row in rows[:1]])
+    write_rejects("restarts_r1", [reject("restarts", row, attack) for row in rows[:1]])
     blocks = tuple(dataset_blocks("restarts_r1", storage.TABLES / "restarts_r1.parquet", rejects=storage.REJECTS / "restarts_r1.parquet"))
     page = html("t", "", [Section("x", blocks)])
     assert "<script" not in page

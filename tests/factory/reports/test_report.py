@@ -20,6 +20,7 @@ from factory.gate.release import release
 from factory.grading import grade
 from factory.identity import row_id
 from factory.problems.world import spaces
+from factory.rejects import reject, write_rejects
 from factory.reports.agreement import Share, Solved, critic_records, graded
 from factory.reports.charts import POINTS, Bar, Point, bars, costs, curves, histogram, stacked, thinned
 from factory.reports.marked import marked
@@ -27,6 +28,7 @@ from factory.reports.page import LONG, Figure, Heading, Link, Prose, Sample, Sec
 from factory.reports.readable import fields_of, visible
 from factory.reports.report import sections_of
 from factory.schemas import Answer, CriticJudgement, Demonstration, Problem, Restart, Rollout
+from factory.whole import write_json
 
 ROOT = Path(__file__).parents[3]
 ATTACK = "<script>alert(1)</script>"
@@ -69,7 +71,7 @@ def evaluated(line) -> None:
     dev = next(problem for problem in line.problems if problem.split == "dev")
     early, end = ([answer(dev, "base", text)] for text in ("\\boxed{x}", f"\\boxed{{{dev.answer}}}"))
     block = {"settling": settling(early, end, resamples=100, seed=1)}
-    storage.write_json(Path("data/evaluation/metrics.json"), compute(rows, line.problems, resamples=100, seed=1) | block)
+    write_json(Path("data/evaluation/metrics.json"), compute(rows, line.problems, resamples=100, seed=1) | block)
 
 
 @pytest.mark.slow
@@ -78,8 +80,8 @@ def test_the_report_has_every_part_that_has_run(small_line) -> None:
     shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
     release("restarts_r1", small_line.params)
     rows = storage.read_rows(storage.TABLES / "demonstrations.parquet", Demonstration)
-    refused = [storage.reject("demonstrations", row, "the critic's remark was not understood") for row in rows[:2]]
-    storage.write_rejects("demonstrations", refused)
+    refused = [reject("demonstrations", row, "the critic's remark was not understood") for row in rows[:2]]
+    write_rejects("demonstrations", refused)
     storage.LOGS.mkdir(parents=True)
     with (storage.LOGS / "policy_r1.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("iteration", "reward"), (1, -0.5), (2, ""), (3, -0.1)])
