@@ -24,7 +24,6 @@ import torch
 from accelerate import init_empty_weights
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from factory.errors import DataError, ParamsError
@@ -86,9 +85,8 @@ class _Reader(nn.Module):
         if not isinstance(self.whole, PeftModel):
             return shards.spread(self, self.machine)
         shards.spread_layers(self.model.base_model, self.machine)
-        for parameter in self.parameters():
-            if not isinstance(parameter, DTensor):
-                parameter.data = parameter.data.to(self.machine.device)  # a head that stands outside of the backbone
+        for parameter in shards.unspread(self.parameters()):
+            parameter.data = parameter.data.to(self.machine.device)  # a head that stands outside of the backbone
 
     def recompute(self, on: bool) -> None:
         """Gradient checkpointing: a layer's activations are computed again for its gradient. Layers recompute in training mode only. Raises

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from factory.errors import ParamsError
@@ -98,7 +97,7 @@ class Learner:
     def step(self) -> float:
         """Apply the gradients of all processes; returns their norm before clipping. Raises FloatingPointError when it or a weight is not
         finite."""
-        machine.add_gradients([parameter for parameter in self.parameters if not isinstance(parameter, DTensor)])
+        machine.add_gradients(shards.unspread(self.parameters))
         norm = float(shards.full(torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)))
         if not math.isfinite(norm):
             raise FloatingPointError(f"gradient norm {norm}")

@@ -31,6 +31,7 @@ from trainers import machine
 from trainers.machine import Machine
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Tensor)
 WHOLE = "state.pt"  # in a checkpoint: what one process wrote for all
 PART = "state-{}-of-{}.pt"
 
@@ -84,7 +85,16 @@ def _layers(module: nn.Module) -> list[nn.Module]:
 
 def averaged(parameters: Iterable[Tensor]) -> int:
     """What gradients are divided by when they are added over the processes: by their number where `parameters` are spread, else by 1."""
-    return machine.world() if any(isinstance(parameter, DTensor) for parameter in parameters) else 1
+    return machine.world() if any_spread(parameters) else 1
+
+
+def any_spread(parameters: Iterable[Tensor]) -> bool:
+    return any(isinstance(parameter, DTensor) for parameter in parameters)
+
+
+def unspread(parameters: Iterable[P]) -> list[P]:
+    """Those that every process holds whole."""
+    return [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
 
 
 def in_step(passes: list[T], idle: T, settings: Machine) -> list[T]:
@@ -122,15 +132,14 @@ def full(x: Tensor) -> Tensor:
 
 def finite(module: nn.Module) -> bool:
     """Of the weights that this process holds."""
-    mine = (parameter.to_local() if isinstance(parameter, DTensor) else parameter for parameter in module.parameters())
-    return all(bool(torch.isfinite(weight).all()) for weight in mine)
+    return all(bool(torch.isfinite(_part(parameter)).all()) for parameter in module.parameters())
 
 
 def write(folder: Path, held: dict[str, Any], parameters: Iterable[Tensor]) -> None:
     """Into a checkpoint, to be called in all processes: each its part where `parameters` are spread, else the first all."""
-    spread = any(isinstance(parameter, DTensor) for parameter in parameters)
-    if spread or machine.rank() == 0:
-        torch.save(held, folder / (PART.format(machine.rank(), machine.world()) if spread else WHOLE))
+    divided = any_spread(parameters)
+    if divided or machine.rank() == 0:
+        torch.save(held, folder / (PART.format(machine.rank(), machine.world()) if divided else WHOLE))
 
 
 def has_parts(folder: Path) -> bool:

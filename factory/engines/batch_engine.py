@@ -30,46 +30,32 @@ import sys
 import tempfile
 import time
 import uuid
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from factory.engines.batch_book import Batch, BatchBook, forget
+from factory.engines.batch_jobs import Job, Jobs
 from factory.engines.batch_lines import Line, chunked, lines, request_line
 from factory.engines.batch_provider import Provider
 from factory.engines.bodies import Failed, Refused, words
 from factory.engines.openai_engine import OpenAIEngine
-from factory.engines.protocol import Completion, Landed, Request, hand_over
+from factory.engines.protocol import Completion, Request
 from factory.engines.server import SECRET
 from factory.engines.store import Store
 from factory.errors import EngineError
 from factory.params import Requests, Role
 
-UNRUN = 5  # times that a request loses no attempt to a batch that expired
 EVERY = 60.0  # seconds between lines about a batch that is waited for
 COMMIT = 512  # answers of one commit
 BATCHES = 4  # that are full and under way while more is asked
 ENDED = ("completed", "failed", "expired", "cancelled")
 FULL_QUEUE = ("token_limit_exceeded", "request_limit_exceeded", "rate_limit_exceeded", "too_many_requests")
 
-
-@dataclass(eq=False, slots=True)
-class _Job:
-    """`sinks`: several where two roles of one model ask the same at once."""
-
-    key: str
-    item: Request
-    sinks: list[Landed]
-    attempts: int = 0
-    unrun: int = 0
-
-
-Jobs = dict[str, _Job]
+Waiting = dict[str, Job]  # for one batch, by key
 
 
 class BatchEngine(OpenAIEngine):
@@ -85,16 +71,13 @@ class BatchEngine(OpenAIEngine):
         self.provider = Provider(self.server, self.model, role.batch.window, settings.timeout)
         self.book = BatchBook(store, self.model, self.server.url)
         self.most, self.window = role.batch.requests, BATCHES * role.batch.requests
-        self.queue: deque[_Job] = deque()
-        self.jobs: Jobs = {}  # all that have no answer yet
-        self.held: dict[str, str] = {}  # request → tag of a batch of an earlier run
-        self.under: dict[str, Jobs] = {}  # tag → requests of this run that wait for it
+        self.jobs = Jobs(self.book)
         self.came, self.awake, self.ended = 0.0, asyncio.Event(), asyncio.Event()
 
     def close(self) -> None:
         super().close()
-        if left := sum(map(len, self.under.values())):
-            batches = f"{len(self.under)} batch{'es' if len(self.under) > 1 else ''}"
+        if left := sum(map(len, self.jobs.under.values())):
+            batches = f"{len(self.jobs.under)} batch{'es' if len(self.jobs.under) > 1 else ''}"
             self._say(f"{batches} with {left:,} requests may go on at {self.server.url}: the next run fetches the answers")
 
     # In the loop
@@ -104,11 +87,7 @@ class BatchEngine(OpenAIEngine):
 
     def _accept(self, jobs: Sequence[Any]) -> None:
         for given in jobs:
-            if given.key in self.jobs:
-                self.jobs[given.key].sinks.append(given.landed)
-            else:
-                self.jobs[given.key] = job = _Job(given.key, given.item, [given.landed])
-                self.queue.append(job)
+            self.jobs.add(given.key, given.item, given.landed)
         self._start()
 
     def _start(self) -> None:
@@ -118,46 +97,34 @@ class BatchEngine(OpenAIEngine):
 
     async def _drive(self) -> None:
         """Raises EngineError for a server that has no batches."""
-        while not (self.server.live and self.queue):
+        while not (self.server.live and self.jobs.queue):
             await self._woken()
         if self.server.vllm:
             raise EngineError(
                 f"server {self.server.url} is vLLM, which has no batch interface: leave batch out of the role whose model is {self.model}"
             )
         known = {batch.tag: batch for batch in self.book.open()}
-        self.held = self.book.held()
+        self.jobs.held = self.book.held()
         while True:
-            while not self.queue:
+            while not self.jobs.queue:
                 await self._woken()
-            self._attach(known)
-            if len(self.queue) < self.most and (quiet := self.came + self.batch.gather - time.monotonic()) > 0:
+            for tag in self.jobs.attach():
+                self._spawn(self._adopt(known[tag]))
+            if len(self.jobs.queue) < self.most and (quiet := self.came + self.batch.gather - time.monotonic()) > 0:
                 await asyncio.sleep(quiet)
-            elif self.queue:
+            elif self.jobs.queue:
                 await self._send()
 
     async def _woken(self) -> None:
         await self.awake.wait()
         self.awake.clear()
 
-    def _attach(self, known: Mapping[str, Batch]) -> None:
-        """Requests that are in a batch of an earlier run wait for it."""
-        jobs, self.queue = self.queue, deque()
-        for job in jobs:
-            if (tag := self.held.get(job.key)) is None:
-                self.queue.append(job)
-            elif tag in self.under:
-                self.under[tag][job.key] = job
-            else:
-                self.under[tag] = {job.key: job}
-                self._spawn(self._adopt(known[tag]))
-
     async def _adopt(self, batch: Batch) -> None:
         if name := batch.name or await self.provider.find(batch.tag, batch.begun_at):
             self.book.submitted(batch.tag, name)
             return await self._follow(batch.tag, name, batch.begun_at)
         forget(self.book.store, batch.tag)  # a kill came before it was submitted
-        self.held = {key: tag for key, tag in self.held.items() if tag != batch.tag}
-        self._next(batch.tag, self.under.pop(batch.tag))
+        self._next(batch.tag, self.jobs.lost(batch.tag))
 
     async def _send(self) -> None:
         """The next requests as one batch, which is then followed."""
@@ -167,43 +134,43 @@ class BatchEngine(OpenAIEngine):
             if not jobs:
                 return
             self.book.begin(tag, self.stage, list(jobs))
-            self.under[tag], size = jobs, path.stat().st_size
+            self.jobs.under[tag], size = jobs, path.stat().st_size
             try:
                 name = await self.provider.create(tag, await self.provider.upload(path), endpoint, begun)
             except EngineError:
                 if self.provider.refused:
                     forget(self.book.store, tag)
-                    del self.under[tag]
+                    del self.jobs.under[tag]
                 raise
         self.book.submitted(tag, name)
         self._say(f"batch {name} of {len(jobs):,} requests ({size / 1e6:.1f} MB) is submitted, to be answered within {self.batch.window}")
         self._spawn(self._follow(tag, name, begun))
 
-    async def _write(self, path: Path) -> tuple[Jobs, str]:
+    async def _write(self, path: Path) -> tuple[Waiting, str]:
         """The next requests of one endpoint that fit into a batch, and the endpoint. Those that cannot be asked fail at once."""
-        jobs: Jobs = {}
-        later: list[_Job] = []
+        jobs: Waiting = {}
+        queue, later = self.jobs.queue, list[Job]()
         endpoint, size = "", 0
         with path.open("wb") as stream:
-            while self.queue and len(jobs) < self.most:
-                job = self.queue.popleft()
+            while queue and len(jobs) < self.most:
+                job = queue.popleft()
                 try:
                     target, document = await self.put(job.item, self.server)
                 except Refused as error:
-                    self._hand([(job, self.failed(str(error)))])
+                    self.jobs.hand([(job, self.failed(str(error)))])
                     continue
                 line = request_line(job.key, target, document)
                 if target != (endpoint or target):
                     later.append(job)
                     continue
                 if jobs and size + len(line) > self.batch.megabytes * 1e6:
-                    self.queue.appendleft(job)
+                    queue.appendleft(job)
                     break
                 stream.write(line)
                 jobs[job.key], endpoint, size = job, target, size + len(line)
                 if len(jobs) % COMMIT == 0:
                     await asyncio.sleep(0)
-        self.queue.extendleft(reversed(later))
+        queue.extendleft(reversed(later))
         return jobs, endpoint
 
     async def _follow(self, tag: str, name: str, begun: float) -> None:
@@ -213,11 +180,11 @@ class BatchEngine(OpenAIEngine):
             if time.monotonic() - said >= EVERY:
                 said, count = time.monotonic(), state.get("request_counts") or {}
                 hours, minutes = divmod(int(time.time() - begun) // 60, 60)
-                done = f"{count.get('completed') or 0:,} of {count.get('total') or len(self.under[tag]):,} answered"
+                done = f"{count.get('completed') or 0:,} of {count.get('total') or len(self.jobs.under[tag]):,} answered"
                 self._say(f"batch {name}: {done}, {state['status']} for {hours} h {minutes:02d} min")
             await asyncio.sleep(self.batch.poll)
             state = await self.provider.state(name)
-        jobs, fault = self.under.pop(tag), None  # who comes now, comes too late for this reading of it
+        jobs, fault = self.jobs.under.pop(tag), None  # who comes now, comes too late for this reading of it
         with tempfile.TemporaryDirectory() as folder:
             for field in ("output_file_id", "error_file_id"):  # answers first: they prove that this server takes such requests
                 if file := state.get(field):
@@ -232,10 +199,10 @@ class BatchEngine(OpenAIEngine):
         self._rest(tag, jobs, state["status"])
         self.ended.set()
 
-    async def _read_lines(self, tag: str, jobs: Jobs, found: Sequence[Line]) -> EngineError | None:
+    async def _read_lines(self, tag: str, jobs: Waiting, found: Sequence[Line]) -> EngineError | None:
         """Store and hand over what has been answered or refused; what may yet be answered waits for the next batch."""
-        answers: list[tuple[_Job, Completion]] = []
-        again: Jobs = {}
+        answers: list[tuple[Job, Completion]] = []
+        again: Waiting = {}
         fault = None
         for line in found:
             if (job := jobs.pop(line.key, None)) is None:
@@ -245,13 +212,13 @@ class BatchEngine(OpenAIEngine):
             except Refused as error:
                 answers.append((job, self.failed(str(error))))
             except Failed as error:
-                if given_up := self._given_up(job, str(error), line.unrun):
-                    answers.append((job, given_up))
-                else:
+                if job.failed(line.unrun, self.settings.retries):
                     again[job.key] = job
+                else:
+                    answers.append((job, self._given_up(job, str(error))))
             except EngineError as error:
                 fault, again[job.key] = error, job
-        self._hand(answers, tag)
+        self.jobs.hand(answers, tag)
         self._next(tag, again)
         return fault
 
@@ -263,30 +230,22 @@ class BatchEngine(OpenAIEngine):
         sent = {} if 200 <= line.status < 300 else (await self.put(item, self.server))[1]
         return self.read(self.server.judge(line.status, {}, body, sent), item, self.server)
 
-    def _given_up(self, job: _Job, reason: str, unrun: bool) -> Completion | None:
-        """None where the request goes into the next batch."""
-        if unrun and job.unrun < UNRUN:
-            job.unrun += 1
-            return None
-        job.attempts += 1
-        if job.attempts <= self.settings.retries:
-            return None
-        return self.failed(f"{reason}; given up after {job.attempts + job.unrun} batches")
+    def _given_up(self, job: Job, reason: str) -> Completion:
+        return self.failed(f"{reason}; given up after {job.batches} batches")
 
-    def _rest(self, tag: str, jobs: Jobs, status: str) -> None:
+    def _rest(self, tag: str, jobs: Waiting, status: str) -> None:
         """Requests of which an ended batch says nothing."""
-        gone: list[tuple[_Job, Completion]] = []
-        again: Jobs = {}
+        gone: list[tuple[Job, Completion]] = []
+        again: Waiting = {}
         for job in jobs.values():
-            reason, unrun = f"no line about it in a batch that is {status}", status in ("expired", "cancelled")
-            if status != "failed" and (given_up := self._given_up(job, reason, unrun)):
-                gone.append((job, given_up))
-            else:
+            if status == "failed" or job.failed(status in ("expired", "cancelled"), self.settings.retries):
                 again[job.key] = job
-        self._hand(gone, tag)
+            else:
+                gone.append((job, self._given_up(job, f"no line about it in a batch that is {status}")))
+        self.jobs.hand(gone, tag)
         self._next(tag, again)
 
-    async def _invalid(self, tag: str, jobs: Jobs, state: Mapping[str, Any]) -> None:
+    async def _invalid(self, tag: str, jobs: Waiting, state: Mapping[str, Any]) -> None:
         """A batch that was not run at all. Raises EngineError where another one can be no better."""
         errors = [error for error in (state.get("errors") or {}).get("data") or () if isinstance(error, dict)]
         said = self.server.clean("; ".join(map(words, errors[:3]))) or "no reason given"
@@ -302,24 +261,12 @@ class BatchEngine(OpenAIEngine):
         if not wrong:
             forget(self.book.store, tag)
             raise EngineError(f"server {self.server.url} refuses a batch of {len(jobs):,} requests, none of which was run: {said}")
-        self._hand([(jobs.pop(key), self.failed(self.server.clean(words(error)))) for key, error in wrong.items() if key in jobs], tag)
+        self.jobs.hand([(jobs.pop(key), self.failed(self.server.clean(words(error)))) for key, error in wrong.items() if key in jobs], tag)
 
-    def _hand(self, answers: Sequence[tuple[_Job, Completion]], tag: str | None = None) -> None:
-        """Into the store, out of the book, on to who asked: in this order."""
-        hand_over((sink, job.key, answer) for job, answer in answers for sink in job.sinks)
-        for job, _ in answers:
-            del self.jobs[job.key]
-            self.held.pop(job.key, None)
-        if tag and answers:
-            self.book.done(tag, [job.key for job, _ in answers])
-
-    def _next(self, tag: str, jobs: Jobs) -> None:
+    def _next(self, tag: str, jobs: Waiting) -> None:
         """For the next batch."""
         if jobs:
-            self.book.done(tag, jobs)
-            for key in jobs:
-                self.held.pop(key, None)
-            self.queue.extend(jobs.values())
+            self.jobs.again(tag, jobs)
             self._start()
 
     def _say(self, line: str) -> None:
