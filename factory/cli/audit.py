@@ -153,13 +153,14 @@ def critics_(
 
 
 @audit.command(
-    "grading", epilog="Examples: factory audit grading · factory audit grading rollouts_base -n 200 · factory audit grading a.jsonl"
+    "grading", epilog="Examples: factory audit grading · factory audit grading rollouts_base -n 200 · factory audit grading a.parquet"
 )
 def grading_(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME|FILE]", help="A rollouts table, or JSON lines: gold, answer or response, and kind, problem if there are."
+            metavar="[NAME|FILE]",
+            help="A rollouts table, or a file (.jsonl, .json, .csv, .tsv, .parquet): gold, answer or response; kind, problem if there are.",
         ),
     ] = None,
     most: Annotated[int, typer.Option("-n", min=1, help="How many distinct answers to ask about at most.")] = 500,
@@ -208,10 +209,11 @@ def _limits(params: "Params | None", rules: str | None) -> "Grading":
 
 def _attempts(name: str | None, rules: "Sequence[Rule]") -> "Iterator[Attempt]":
     """Raises DataError when there is no such file or table."""
+    from factory.files import ending
     from factory.reports.opinions import of_file, of_rollouts
     from factory.storage import TABLES
 
-    if name and (Path(name).is_file() or name.endswith(".jsonl")):
+    if name and (Path(name).is_file() or any(ending(Path(name)))):
         yield from of_file(Path(name), rules)
         return
     there = sorted(TABLES.glob("rollouts_*.parquet"))

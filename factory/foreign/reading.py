@@ -7,6 +7,7 @@ What no column says is filled with an empty value, and nothing that reads it is 
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -66,6 +67,8 @@ class Shaper:
             found["prompt"], found["completion"] = _of_turns(record.get(self.turns))
         if "prompt" not in found and "chosen" in found and "prompt" in self.types:
             found["prompt"], found["chosen"], found["rejected"] = _common(found.get("chosen"), found.get("rejected"))
+        for name, value in found.items():
+            _finite(self.columns.get(name, name), value)
         answer = found.get("answer")
         if isinstance(answer, str) and MARK in answer and "solution" not in self.columns:
             self.marked = self.solved = True
@@ -148,7 +151,19 @@ def _fitted(name: str, value: Any, hint: Any) -> Any:
         if isinstance(value, (list, dict)):
             return flat(_conversation(value))
         return _unicode(name, str(value))
-    return _held(name, [_number(value, kind)], pa.list_(kind))[0]
+    number = _number(value, kind)
+    _finite(name, number)
+    return _held(name, [number], pa.list_(kind))[0]
+
+
+def _finite(name: str, value: Any) -> None:
+    """Raises Unfit for NaN and the infinities, which JSON writers and pandas let through, in whatever value."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            raise Unfit(f"{name} is {'NaN' if math.isnan(item) else 'infinite'}" if item is value else f"{name} holds NaN or an infinity")
+        left += item.values() if isinstance(item, Mapping) else item if isinstance(item, (list, tuple)) else ()
 
 
 def _number(value: Any, kind: pa.DataType) -> Any:

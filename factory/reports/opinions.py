@@ -12,18 +12,18 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn
-
-import orjson
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from factory.engines.protocol import Completion, Engine, Request, SamplingParams
 from factory.errors import DataError
+from factory.files import row_reader
 from factory.grading.extraction import extract
 from factory.grading.grader import Grader, Task, gold_answer
 from factory.grading.protocol import KINDS
 from factory.grading.workers import Pool
 from factory.language.prompting import Prompts
 from factory.params import Grading, Params
+from factory.problems.values import BadRow, text_of
 from factory.reports.agreement import Share
 from factory.reports.drawn import Draw
 from factory.reports.page import Block, Prose, Table
@@ -189,39 +189,37 @@ def _unknown(rollout: str, problem: str) -> NoReturn:
 
 
 def of_file(path: Path, rules: Sequence[Rule]) -> Iterator[Attempt]:
-    """JSON lines with gold, and answer or response (its answer is found by `rules`); kind (else `math`) and problem if there are.
+    """JSON lines, an array of them, CSV, TSV or Parquet with gold, and answer or response (its answer is found by `rules`); kind (else
+    `math`) and problem if there are.
 
-    Raises DataError naming the line that has not this form.
+    Raises DataError naming the row that has not this form.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield _attempt(line, f"{path}:{number}", rules)
+    reader = row_reader(path, "json", strict=True)
+    for batch in reader.batches():
+        for record in batch.records:
+            at = f"{path}:{record.line}"
+            if record.broken:
+                raise DataError(f"{at} is {record.broken}")
+            try:
+                yield _attempt(dict.fromkeys(reader.header) | record.values, rules)
+            except BadRow as error:
+                raise DataError(f"{at}: {error}") from None
 
 
-def _attempt(line: bytes, at: str, rules: Sequence[Rule]) -> Attempt:
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise DataError(f"{at} is no JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{at} is no JSON object")
+def _attempt(row: dict[str, Any], rules: Sequence[Rule]) -> Attempt:
+    """Raises BadRow."""
     if "gold" not in row or not row.keys() & {"answer", "response"}:
-        raise DataError(f"{at} has the columns {', '.join(row) or 'none'}: expected gold, and answer or response")
-    gold, kind, problem = row["gold"], row.get("kind") or "math", row.get("problem") or ""
-    answer = row["answer"] if "answer" in row else row["response"]
-    for name, value in (("gold", gold), ("problem", problem), ("answer" if "answer" in row else "response", answer or "")):
-        if not isinstance(value, str):
-            raise DataError(f"{at}: {name} is {str(value)[:40]!r}: expected a text")
+        raise BadRow(f"the columns are {', '.join(row) or 'none'}: expected gold, and answer or response")
+    gold, problem, kind = text_of(row["gold"], "gold"), text_of(row.get("problem"), "problem", "user"), row.get("kind") or "math"
+    if gold is None:
+        raise BadRow("gold is empty: expected a text")
     if kind not in KINDS:
-        raise DataError(f"{at}: kind is {str(kind)[:40]!r}: expected one of {', '.join(KINDS)}")
-    if "answer" not in row and answer is not None:
-        found = extract(answer, rules, kind)
-        answer = found.text if found else None
-    return Attempt(gold, answer, kind, problem)
+        raise BadRow(f"kind is {str(kind)[:40]!r}: expected one of {', '.join(KINDS)}")
+    if "answer" in row:
+        return Attempt(gold, text_of(row["answer"], "answer"), kind, problem or "")
+    response = text_of(row["response"], "response", "assistant")
+    found = extract(response, rules, kind) if response is not None else None
+    return Attempt(gold, found.text if found else None, kind, problem or "")
 
 
 # What they say, for people

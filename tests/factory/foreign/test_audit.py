@@ -55,6 +55,15 @@ def test_what_can_be_checked_is_and_what_cannot_is_told(file: Callable[..., str]
 
 
 @pytest.mark.slow
+def test_an_answer_that_is_no_number_is_a_reject_with_its_reason(file: Callable[..., str]) -> None:
+    rows = [f'{{"question": "{row}?", "response": "19", "gold": {gold}}}' for row, gold in enumerate(("19", "NaN", "1e999", "-Infinity"))]
+    found = of(file(rows), answer="gold")
+    assert found.table.num_rows == 1
+    assert found.reasons == {"gold is NaN": 1, "gold is infinite": 2}
+    assert [json.loads(item.row)["gold"] for item in found.rejects] == ["nan", "inf", "-inf"]
+
+
+@pytest.mark.slow
 def test_without_answers_nothing_is_called_right(file: Callable[..., str]) -> None:
     found = of(file([{"question": "12 + 7?", "response": "\\boxed{18}"}]))
     assert unchecked(found)["the completion is graded correct against the problem's answer"] == "no column gives the problem's answer"

@@ -60,6 +60,11 @@ def test_a_verdict_may_be_yes_or_no() -> None:
     ("process_rewards", {"prompt": "a", "completions": ["1"], "labels": ["yes"]}, "labels is no bool"),
     ("restarts", {"prompt": "a", "prefix": "1", "buffer": "?"}, "buffer is none of 0, +, -, t"),
     ("orm_pairs", {"prompt": "a", "chosen": "1", "rejected": "2", "margin": "wide"}, "margin is no double"),
+    ("orm_pairs", {"prompt": "a", "chosen": "1", "rejected": "2", "margin": "1e999"}, "^margin is infinite$"),  # a cell of CSV
+    ("problems", {"question": "a", "answer": float("nan")}, "^answer is NaN$"),
+    ("problems", {"question": "a", "answer": float("-inf")}, "^answer is infinite$"),
+    ("distillation", {"prompt": "a", "completion": "1", "problem_id": float("nan")}, "^problem_id is NaN$"),
+    ("rollouts", {"prompt": "a", "completion": "1", "steps": ["x", float("inf")]}, "^steps holds NaN or an infinity$"),
 ])  # fmt: skip
 def test_what_is_no_row_says_why(kind: str, record: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unfit, match=reason.replace("+", r"\+").replace("?", r"\?")):

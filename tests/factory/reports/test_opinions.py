@@ -1,5 +1,6 @@
 """Opinions on verdicts: real Math-Verify workers, a judge behind a real local server, and the command."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -247,15 +249,38 @@ class TestRows:
         path.write_text('{"gold": "7", "response": "The answer is 7."}')
         assert next(of_file(path, ALL_RULES)).answer == "7"
 
+    @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.json", "rows.csv", "rows.tsv", "rows.parquet", "rows"])
+    def test_a_file_says_the_same_in_whatever_form_it_is(self, tmp_path: Path, name: str) -> None:
+        path, rows = tmp_path / name, [("7", r"so \boxed{7}", "number", "How\nmany?"), ("1/2", "", "", ""), ("1", r"\boxed{1}", "math", "")]
+        table = pl.DataFrame(rows, schema=["gold", "response", "kind", "problem"], orient="row")
+        if name in ("rows.csv", "rows.tsv"):
+            table.write_csv(path, separator="\t" if name == "rows.tsv" else ",")
+        elif name == "rows.parquet":
+            table.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String))).write_parquet(path)  # nulls for what is empty
+        else:
+            text = json.dumps(table.to_dicts()) if name == "rows.json" else "".join(json.dumps(row) + "\n" for row in table.to_dicts())
+            path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+        assert list(of_file(path, ["box"])) == [
+            Attempt("7", "7", "number", "How\nmany?"), Attempt("1/2", None, "math"), Attempt("1", "1", "math"),
+        ]  # fmt: skip
+
+    def test_numbers_are_texts(self, tmp_path: Path) -> None:
+        path = tmp_path / "rows.parquet"
+        pl.DataFrame({"gold": [18.0, 0.5], "answer": [18, None]}).write_parquet(path)
+        assert list(of_file(path, ["box"])) == [Attempt("18", "18", "math"), Attempt("0.5", None, "math")]
+
     @pytest.mark.parametrize(
         ("line", "message"),
         [
-            ("{", r"rows\.jsonl:1 is no JSON: "), ("[1]", r"rows\.jsonl:1 is no JSON object"), (r'{"gold": "\ud800"}', "is no JSON: "),
-            ('{"gold": "7", "pred": "7"}', "has the columns gold, pred: expected gold, and answer or response"),
-            ('{"answer": "7"}', "has the columns answer: expected gold"), ('{"gold": 7, "answer": "7"}', "gold is '7': expected a text"),
-            ('{"gold": "7", "answer": 7}', "answer is '7': expected a text"), ('{"gold": "7", "response": ["7"]}', "response is"),
+            ("{", r"rows\.jsonl:1 is malformed JSON"), ("[1]", r"rows\.jsonl:1 is not a JSON object"),
+            (r'{"gold": "\ud800", "answer": "7"}', r"rows\.jsonl:1: gold has a lone surrogate"),
+            ('{"gold": "7", "pred": "7"}', "the columns are gold, pred: expected gold, and answer or response"),
+            ('{"answer": "7"}', "the columns are answer: expected gold"), ('{"gold": null, "answer": "7"}', "gold is empty: expected"),
+            ('{"gold": NaN, "answer": "7"}', "gold is NaN"), ('{"gold": "7", "answer": 1e999}', "answer is infinite"),
+            ('{"gold": "7", "gold": "8", "answer": "7"}', "an object with a key twice"),
+            ('{"gold": "7", "answer": {"value": 7}}', "answer is an object"), ('{"gold": "7", "response": ["7", "8"]}', "is a list of 2"),
             ('{"gold": "7", "answer": "7", "kind": "maths"}', "kind is 'maths': expected one of number, math"),
-            ('{"gold": "7", "answer": "7", "kind": ["math"]}', "kind is"), ('{"gold": "7", "answer": "7", "problem": 3}', "problem is '3'"),
+            ('{"gold": "7", "answer": "7", "kind": ["math"]}', "kind is"), ('{"gold": "7", "answer": "7", "problem": []}', "problem is an"),
         ],
     )  # fmt: skip
     def test_a_malformed_line_is_named(self, tmp_path: Path, line: str, message: str) -> None:
@@ -371,7 +396,8 @@ class TestTheCommand:
     def test_a_mistake_is_one_line(self, file: Path) -> None:
         words = [sys.executable, "-m", "factory.cli", "audit", "grading"]
         for extra, expected in (
-            (["nothing.jsonl"], "error: nothing.jsonl cannot be read: No such file or directory\n"),
+            (["nothing.jsonl"], "error: nothing.jsonl is missing: correct its name\n"),
+            (["nothing.csv.gz"], "error: nothing.csv.gz is missing: correct its name\n"),
             (["rollouts_x"], f"error: no rollouts table or file 'rollouts_x': there is none in {file.parent}/data/tables, `dvc"),
             ([str(file), "--out", "/proc/x/y"], "error: /proc/x/y cannot be written: "),
         ):  # fmt: skip
