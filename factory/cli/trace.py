@@ -178,7 +178,9 @@ def _run(found: "Trace") -> "Iterable[Text]":
         yield _said("git", found.revision or "not committed")
     if found.published:
         others = [f"other rows of {name}" for name in found.published["changed"]]
-        yield _said("Hub", f"{found.published['repo']}@{found.published['commit']}", ", ".join([*found.published["datasets"], *others]))
+        told = found.published
+        where = f" at {told['endpoint']}" if told["endpoint"] else ""  # an earlier version did not write it down
+        yield _said("Hub", f"{told['repo']}@{told['commit']}{where}", ", ".join([*told["datasets"], *others]))
 
 
 def _made(found: "Trace") -> "Iterable[Text]":

@@ -77,7 +77,7 @@ class Run:
 
     @cached_property
     def published(self) -> dict[str, Any]:
-        """{"repo": …, "commit": …, "datasets": […]} of the last publication, {} where there was none."""
+        """{"endpoint": …, "repo": …, "commit": …, "datasets": {…}} of the last publication, {} where there was none."""
         path = self.root / PUBLISHED
         try:
             found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -261,4 +261,5 @@ def _published(line: Line, datasets: list[Holding]) -> dict[str, Any]:
     if not mine:
         return {}
     same, changed = ([name for name, equal in mine.items() if equal is wanted] for wanted in (True, False))
-    return {"repo": told.get("repo", ""), "commit": told.get("commit", ""), "datasets": same, "changed": changed}
+    place = {name: told.get(name, "") for name in ("endpoint", "repo", "commit")}
+    return {**place, "datasets": same, "changed": changed}

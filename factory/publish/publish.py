@@ -5,7 +5,8 @@
 
 data/published.json, after all of it succeeded: what this folder published last, for `factory trace`. It is no out of the line, and git
 ignores it: a clone has published nothing. Publishing the same again sends nothing and writes it anew.
-{"repo": "org/name", "revision": "main", "commit": "8c1d…", "url": "datasets/org/name/tree/8c1d…", "datasets": {"plans": "90be…", …},
+{"endpoint": "https://huggingface.co", "repo": "org/name", "revision": "main", "commit": "8c1d…",
+ "url": "https://huggingface.co/datasets/org/name/tree/8c1d…", "datasets": {"plans": "90be…", …},
  "models": {"planner_dpo": {"repo": "org/name-planner_dpo", "commit": "77aa…"}}}
 """
 
@@ -87,7 +88,7 @@ def publish(order: Order, params: Params, stale: Callable[[], Set[str]]) -> list
             plan = remote.compare(files)
         message = f"{params.release.name}: {facts.rows:,} rows" if remote.kind == "dataset" else f"{remote.repo} of {params.release.name}"
         outcomes.append(Outcome(remote.kind, remote.repo, plan, remote.send(files, plan, message)))
-    _write_down(order, items, outcomes)
+    _write_down(order, jobs[0][0].endpoint, items, outcomes)
     return outcomes
 
 
@@ -131,11 +132,12 @@ def _absent(remote: Remote, private: bool) -> bool:
     return found is None
 
 
-def _write_down(order: Order, items: list[Released], outcomes: list[Outcome]) -> None:
+def _write_down(order: Order, endpoint: str, items: list[Released], outcomes: list[Outcome]) -> None:
     first, *models = outcomes
     made = zip(order.models, models, strict=True)
     write_json(PUBLISHED, {
-        "repo": order.repo, "revision": order.revision, "commit": first.commit, "url": f"datasets/{order.repo}/tree/{first.commit}",
+        "endpoint": endpoint, "repo": order.repo, "revision": order.revision, "commit": first.commit,
+        "url": f"{endpoint}/datasets/{order.repo}/tree/{first.commit}",
         "datasets": {item.name: _hashes(item) for item in items},
         "models": {name: {"repo": outcome.repo, "commit": outcome.commit} for name, outcome in made},
     })  # fmt: skip

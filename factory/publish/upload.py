@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from factory.errors import EngineError
+from factory.lock import hidden
 from factory.publish.bundle import OURS, Item
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before a request is sent again
@@ -65,6 +66,11 @@ class Remote:
         self.waits = WAITS if patient else ()
         self.repo, self.kind, self.revision = repo, kind, revision
         self.api = HfApi()
+
+    @property
+    def endpoint(self) -> str:
+        """The Hub's address, without a password in it."""
+        return str(hidden(self.api.endpoint)).rstrip("/")
 
     def private(self) -> bool | None:
         """None where the repository does not exist. Raises EngineError when the Hub does not answer."""
@@ -199,7 +205,7 @@ class Remote:
                 401: "set HF_TOKEN to a token that may write, or run `hf auth login`", 403: "this token may not write there",
                 412: "somebody committed meanwhile; run it again", 429: "the Hub asks to wait; run it again later",
             }.get(status, "run it again: what arrived is not sent twice")  # fmt: skip
-            raise EngineError(f"{self.repo} at {self.api.endpoint}: {said[:200]}; {remedy}") from None
+            raise EngineError(f"{self.repo} at {self.endpoint}: {said[:200]}; {remedy}") from None
 
 
 @contextlib.contextmanager

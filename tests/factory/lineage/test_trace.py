@@ -163,9 +163,10 @@ def test_a_released_row_names_its_dataset_audit_and_the_models_trained_on_it(tra
 def test_a_publication_counts_for_the_datasets_that_it_holds(traced_line: Any) -> None:
     assert trace(traced_line.line, traced_line.restart).published == {}
     told = {"repo": "org/coat", "commit": "c0ffee", "datasets": {"restarts_tuned": "0" * 64, "plans": "1" * 64}}
-    Path("data/published.json").write_text(json.dumps(told), encoding="utf-8")
     mine = {"repo": "org/coat", "commit": "c0ffee", "datasets": ["restarts_tuned"], "changed": []}
-    assert trace(Line(Path(".")), traced_line.restart).published == mine
+    for endpoint in ("https://hub.example", ""):  # "": of a version that did not write it down
+        Path("data/published.json").write_text(json.dumps(told | ({"endpoint": endpoint} if endpoint else {})), encoding="utf-8")
+        assert trace(Line(Path(".")), traced_line.restart).published == mine | {"endpoint": endpoint}
     assert trace(Line(Path(".")), traced_line.pair).published == {}
 
 

@@ -38,9 +38,10 @@ def test_what_was_published_is_written_down_for_others(line, hub: HubServer) -> 
     outcome, model = line.send(models=("planner_dpo",))
     document = json.loads(Path("data/published.json").read_text(encoding="utf-8"))
     manifest = json.loads((storage.DATASETS / "plans_sft/manifest.json").read_text(encoding="utf-8"))
-    assert list(document) == ["repo", "revision", "commit", "url", "datasets", "models"]
+    assert list(document) == ["endpoint", "repo", "revision", "commit", "url", "datasets", "models"]
+    assert document["endpoint"] == hub.url
     assert (document["repo"], document["revision"], document["commit"]) == ("org/coat", "main", outcome.commit)
-    assert document["url"] == f"datasets/org/coat/tree/{outcome.commit}"
+    assert document["url"] == f"{hub.url}/datasets/org/coat/tree/{outcome.commit}"
     assert list(document["datasets"]) == list(line.params.datasets)
     assert document["datasets"]["plans_sft"] == manifest["sha256"]
     assert document["models"] == {"planner_dpo": {"repo": "org/coat-planner_dpo", "commit": model.commit}}
