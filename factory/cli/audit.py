@@ -20,6 +20,7 @@ from factory.cli.columns import pairs
 from factory.cli.printing import print_table
 from factory.errors import DataError
 from factory.outputs import file_for
+from factory.words import amount
 
 if TYPE_CHECKING:
     from factory.language.steps import By
@@ -186,7 +187,8 @@ def grading_(
     limits = _limits(params, rules)
     opinions = _opinions(_attempts(name, limits.rules), params, limits, most)
     if not opinions.found:
-        raise DataError(f"no answers of the kinds {', '.join(opinions.kinds)} ({opinions.silent:,} rows hold no answer): nothing to judge")
+        silent = amount(opinions.silent, "row holds", "rows hold")
+        raise DataError(f"no answers of the kinds {', '.join(opinions.kinds)} ({silent} no answer): nothing to judge")
     if out:
         _write(out, opinions)
     notes = [] if opinions.judge else [Prose("No model was asked: there is no roles.judge in params.yaml.")]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from factory.cli.printing import console, fail
+from factory.words import amount
 
 EPILOG = "Examples: factory check · factory check qwen-0.5b · factory check my_params.yaml"
 STYLES = {"ok": "green", "skipped": "dim", "warning": "yellow", "missing": "bold red", "wrong": "bold red"}
@@ -38,4 +39,4 @@ def check(
                 output.print(visible(f"          → {finding.remedy}"), markup=False)
     output.print(summary(found), style="bold")
     if lacking := faults(found):
-        fail(f"{profile} cannot run as it is: {len(lacking)} of {len(found)} checks say what is missing or wrong")
+        fail(f"{profile} cannot run as it is: {len(lacking)} of {amount(len(found), 'check')} failed")

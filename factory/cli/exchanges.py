@@ -17,6 +17,7 @@ from factory.params import Params
 from factory.reports.exchanges import SOLVED, conversation_of, grades, kinds, readings
 from factory.reports.readable import fields_of, visible
 from factory.schemas import Conversation, Problem, Reject, Row
+from factory.words import amount
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +83,7 @@ def _print_asked(output: "Console", conversation: Conversation, above: Conversat
     turns, begun = split(conversation)
     same = next((place for place, (one, other) in enumerate(zip(turns, above, strict=False)) if one != other), 0)
     if same:
-        output.print(f"[{same} turns as above]", style="dim", markup=False)
+        output.print(f"[{amount(same, 'turn')} as above]", style="dim", markup=False)
     print_fields(output, [(message.role, message.content) for message in turns[same:]])
     if begun:
         print_fields(output, [("assistant, begun", begun)])
@@ -116,7 +117,7 @@ def _print_answers(output: "Console", answers: Sequence[Exchange], read: Mapping
         print_fields(output, [("completion", first.item[1])])
     output.print(f"→ {_told(first, read)}", style="bold", markup=False)
     if others:
-        output.print(f"{len(others):,} more {'answer' if len(others) == 1 else 'answers'}:", style="dim", markup=False)
+        output.print(f"{amount(len(others), 'more answer')}:", style="dim", markup=False)
     for other in others:
         output.print(f"→ {_told(other, read)}", markup=False)
 
@@ -125,7 +126,7 @@ def _told(exchange: Exchange, read: Mapping[str, Sequence[str]]) -> str:
     parts = list(read[exchange.key])
     if isinstance(exchange.answer, Completion):
         end = {"stop": "finished", "length": "cut off", "error": "failed"}[exchange.answer.finish_reason]
-        parts += [end, f"{exchange.answer.prompt_tokens:,} tokens in, {exchange.answer.tokens:,} out"]
+        parts += [end, f"{amount(exchange.answer.prompt_tokens, 'token')} in, {exchange.answer.tokens:,} out"]
     else:
         parts.append(f"score {exchange.answer:.3f}")
     return visible("; ".join([*parts, *(["from the store"] if exchange.stored else [])])).replace("\n", " ")

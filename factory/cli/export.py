@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from factory.words import amount
+
 EPILOG = """
 Examples to imitate (demonstrations, distillation, plans …), pairs (orm_pairs, trajectory_pairs), prompts with a checkable answer
 (restarts) and steps with labels (process_rewards). The folder gets the data, reward.py (for prompts) and a README that says how to start
@@ -45,4 +47,4 @@ def export(
 
     told = write(dataset, to.value, out, tokenizer)
     text = ", prompts as text" if told.written_out else ""
-    typer.echo(f"{told.rows:,} rows of {dataset} for {to.value} in {out} ({told.use}{text}): {', '.join(told.files)}")
+    typer.echo(f"{amount(told.rows, 'row')} of {dataset} for {to.value} in {out} ({told.use}{text}): {', '.join(told.files)}")

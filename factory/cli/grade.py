@@ -18,6 +18,7 @@ import typer
 from factory.cli.printing import print_table
 from factory.errors import DataError
 from factory.outputs import file_for
+from factory.words import amount
 
 if TYPE_CHECKING:
     from factory.files import Source
@@ -152,9 +153,9 @@ def grade(
             summarise(tally, f"{source.name}: {columns.described()}" + ("" if answer else f", rules {', '.join(names)}"))
             lost = tally.reasons.get(("unparsable", NO_ANSWER), [0])[0]
             if lost and len(names) < len(ALL_RULES) and not answer:
-                typer.echo(f"In {lost:,} responses the rules {', '.join(names)} found no answer: --rules all looks in more places.")
+                typer.echo(f"In {amount(lost, 'response')} the rules {', '.join(names)} found no answer: --rules all looks in more places.")
             if out not in ("", "-"):
-                typer.echo(f"{tally.done:,} rows in {visible(out)}")
+                typer.echo(f"{amount(tally.done, 'row')} in {visible(out)}")
     share = tally.verdicts["correct"] / tally.done
     if fail_under is not None and share < fail_under:
         typer.echo(f"{100 * share:.2f} % of the rows are correct, fewer than the {100 * fail_under:g} % of --fail-under", err=True)
@@ -225,7 +226,9 @@ def progress(tally: Tally, out: str) -> Iterator[None]:
             if time.monotonic() >= due and tally.done < tally.total:
                 due = time.monotonic() + EVERY
                 left = (tally.total - tally.done) / tally.speed
-                typer.echo(f"{tally.done:,} of {tally.total:,} rows graded, {tally.speed:,.0f} rows/s, {left:,.0f} s left", err=True)
+                typer.echo(
+                    f"{tally.done:,} of {amount(tally.total, 'row')} graded, {tally.speed:,.0f} rows/s, {left:,.0f} s left", err=True
+                )
 
         tally.report = line
         yield
@@ -263,6 +266,6 @@ def summarise(tally: Tally, title: str) -> None:
             ["not correct", "reason", "rows", "first row"], cells, f"{SHOWN} of {len(often):,} reasons" if len(often) > SHOWN else ""
         )
     if judged := right + tally.verdicts["wrong"]:
-        also = f"; {100 * right / judged:.2f} % of the {judged:,} answers that could be judged"
-    typer.echo(f"Accuracy {100 * right / n:.2f} % of {n:,} rows, failures counted as wrong" + (also if judged else ""))
+        also = f"; {100 * right / judged:.2f} % of the {amount(judged, 'answer')} that could be judged"
+    typer.echo(f"Accuracy {100 * right / n:.2f} % of {amount(n, 'row')}, failures counted as wrong" + (also if judged else ""))
     typer.echo(f"{tally.seconds:,.1f} s, {n / tally.seconds:,.0f} rows/s; {tally.by_worker:,} needed computer algebra")

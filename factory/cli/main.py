@@ -9,8 +9,11 @@ A command group is a file of this folder. Heavy modules are imported by the comm
 import io
 import os
 import sys
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperGroup
 
 from factory.cli import (
     audit,
@@ -33,10 +36,38 @@ from factory.cli import (
     trace,
 )  # fmt: skip
 from factory.cli.printing import fail
-from factory.errors import FactoryError, explained
+from factory.errors import FactoryError, ParamsError, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAY_BE_EMPTY = ("--answer-after",)  # no mark: the whole answer counts
+
+
+class Given(TyperGroup):
+    """An option that is given has a value. `--against ""` is what a shell makes of a variable that is not set, and no wish for all."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raises ParamsError."""
+        valued, words = set(_valued(self)), args[: args.index("--")] if "--" in args else args
+        for word, following in pairwise([*words, "--"]):
+            name, equals, value = word.partition("=")
+            if name in valued and not (value if equals else following):
+                raise ParamsError(f"{name} is empty: give it a value, or leave it out")
+        return super().parse_args(ctx, args)
+
+
+def _valued(command: Any) -> "Iterator[str]":
+    """The options that take a value, of a command and of those below it."""
+    for option in command.params:
+        if option.param_type_name == "option" and not option.is_flag:
+            yield from {*option.opts} - {*MAY_BE_EMPTY}
+    for below in getattr(command, "commands", {}).values():
+        yield from _valued(below)
+
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    cls=Given, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Look at what the line made, change profiles, search templates, solve with them. `dvc repro` runs the line.",
     epilog="Start with: factory status · factory show demonstrations -n 1 · factory profile list",
 )  # fmt: skip

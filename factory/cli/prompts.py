@@ -12,6 +12,7 @@ import typer
 from factory.cli.printing import console, print_fields
 from factory.errors import DataError, EngineError, ParamsError
 from factory.planning.questions import ASKS, OF_TEMPLATES, asked, example, library, values
+from factory.words import amount
 
 if TYPE_CHECKING:
     from factory.params import Role
@@ -73,7 +74,7 @@ def _print(role: "Role", questions: "list[tuple[str, Conversation]]") -> None:
         for piece in what.pieces:
             text.append(visible(piece.text), style="bold magenta" if piece.special else "")
         output.print(text)
-        output.print(f"{what.tokens:,} tokens, then the model answers", style="dim")
+        output.print(f"{amount(what.tokens, 'token')}, then the model answers", style="dim")
 
 
 def _row_with_prompt(row: str) -> "tuple[str, Conversation] | None":

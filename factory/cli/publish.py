@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from factory.cli.printing import print_table
+from factory.words import amount
 
 if TYPE_CHECKING:
     from factory.publish.publish import Outcome
@@ -50,8 +51,8 @@ def _show(outcome: "Outcome", dry: bool) -> None:
     done = "would send" if dry else "sent"
     same = len(plan.changes) - len(plan.sent) - len(plan.gone)
     if plan.sent or plan.gone:
-        print(f"{outcome.repo}: {done} {len(plan.sent)} files, {size:,} bytes; {len(plan.gone)} removed, {same} the same")
+        print(f"{outcome.repo}: {done} {amount(len(plan.sent), 'file')}, {amount(size, 'byte')}; {len(plan.gone)} removed, {same} the same")
     else:
-        print(f"{outcome.repo}: nothing to send, {same} files are the same")
+        print(f"{outcome.repo}: nothing to send, {amount(same, 'file is', 'files are')} the same")
     if outcome.commit:
         print(f"{outcome.repo}: commit {outcome.commit}")

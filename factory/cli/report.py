@@ -12,6 +12,7 @@ import typer
 from factory.cli.printing import print_table
 from factory.errors import DataError
 from factory.outputs import room_for
+from factory.words import amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,8 +26,9 @@ FOLDER = Path(".factory/report")
 
 def report(
     against: Annotated[
-        str, typer.Option("--against", metavar="REV", help="A revision of git: what changed since then, instead of the whole report.")
-    ] = "",
+        str | None,
+        typer.Option("--against", metavar="REV", help="A revision of git: what changed since then, in place of the whole report."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where the page and its Markdown go.")] = FOLDER,
     partial: Annotated[bool, typer.Option("--partial", help="Compare what DVC's cache has of that revision, and name the rest.")] = False,
 ) -> None:
@@ -43,7 +45,7 @@ def report(
     params = load()
     if not any(TABLES.glob("*.parquet")):
         raise DataError(f"{TABLES.absolute()} holds no table: `dvc repro` makes the line's, `dvc pull` fetches them")
-    if against:
+    if against is not None:
         return _against(params, against, out, partial)
     from factory.reports.report import whole_report
 
@@ -78,7 +80,7 @@ def _write(out: Path, name: str, title: str, notice: str, sections: "Sequence[Se
                 temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}") from None
-    typer.echo(f"{len(sections)} sections in {out / f'{name}.html'}, as Markdown in {name}.md beside it")
+    typer.echo(f"{amount(len(sections), 'section')} in {out / f'{name}.html'}, as Markdown in {name}.md beside it")
 
 
 def _measured(params: "Params") -> "Iterator[Block]":

@@ -18,6 +18,7 @@ import typer
 from factory.cli.printing import coloured, console, print_table
 from factory.errors import DataError
 from factory.outputs import file_for
+from factory.words import amount
 
 if TYPE_CHECKING:
     from factory.engines.ledger import Ledger
@@ -73,7 +74,7 @@ def show(
         if failed:
             lost = [row for row in store.failures() if row[0].startswith(key) and stage in ("", row[1])]
             print_table(["key", "stage", "attempts", "reason"], [[row[0][:12], row[1], f"{row[2]:,}", row[3]] for row in lost[:n]])
-            console().print(f"{min(n, len(lost)):,} of {len(lost):,} requests without an answer", style="dim")
+            console().print(f"{min(n, len(lost)):,} of {amount(len(lost), 'request')} without an answer", style="dim")
             return
         chosen, output = Chosen(key, stage, model), console()
         found = list(store.entries(chosen, n))
@@ -120,7 +121,7 @@ def export(
             count += 1
         if not count:
             raise DataError("no stored request fits: `factory requests stats` names the stages")
-    typer.echo(f"{count:,} requests in {path}, {os.path.getsize(path) / 1e6:.1f} MB")
+    typer.echo(f"{amount(count, 'request')} in {path}, {os.path.getsize(path) / 1e6:.1f} MB")
 
 
 @requests.command("batches", epilog="Examples: factory requests batches · factory requests batches --forget batch_68a1")
@@ -145,7 +146,7 @@ def batches(
         if not chosen:
             raise DataError(f"no batch {forget} is under way: `factory requests batches` names them")
         batch_book.forget(store, chosen[0].tag)
-        typer.echo(f"{chosen[0].requests:,} requests of {forget} forgotten: they are asked again")
+        typer.echo(f"{amount(chosen[0].requests, 'request')} of {forget} forgotten: asked again by the next run")
 
 
 @requests.command("vacuum", epilog="Examples: factory requests vacuum · factory requests vacuum --stage evaluate --older-than 30 --dry-run")
@@ -163,7 +164,7 @@ def vacuum(
     chosen = Chosen("", stage, model, before) if stage or model or before else None
     with opened(reading=dry_run) as store:
         if dry_run:
-            typer.echo(f"would forget {store.count_entries(chosen) if chosen else 0:,} answers")
+            typer.echo(f"would forget {amount(store.count_entries(chosen) if chosen else 0, 'answer')}")
             return
         dropped, freed = store.vacuum(chosen)
-        typer.echo(f"{dropped:,} answers forgotten, {freed / 1e6:.1f} MB given back")
+        typer.echo(f"{amount(dropped, 'answer')} forgotten, {freed / 1e6:.1f} MB given back")

@@ -10,6 +10,7 @@ import typer
 
 from factory.cli.printing import console, print_fields
 from factory.errors import DataError, ParamsError
+from factory.words import amount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,12 +33,12 @@ def show(
     count = count_rows(path)
     chosen = rows_at(path, row_type, find_rows(path, row, n) if row else spread(count, n))
     if not chosen:
-        raise DataError(f"{name} has {count:,} rows" + (f", none with an id that begins with {row}" if row else ""))
+        raise DataError(f"{name} has {amount(count, 'row')}" + (f", none with an id that begins with {row}" if row else ""))
     output = console()
     for item in chosen:
         output.rule(f"{name} {item.id}", align="left")
         print_fields(output, fields_of(item, lineage=bool(row)))
-    output.print(f"{len(chosen):,} of {count:,} rows", style="dim")
+    output.print(f"{len(chosen):,} of {amount(count, 'row')}", style="dim")
 
 
 def table_named(name: str) -> "tuple[Path, type[Row]]":

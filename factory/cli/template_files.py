@@ -16,6 +16,7 @@ from factory.cli.columns import pairs
 from factory.cli.printing import console, print_table
 from factory.errors import DataError
 from factory.outputs import file_for
+from factory.words import amount
 
 if TYPE_CHECKING:
     from factory.schemas import Reject, Template
@@ -165,7 +166,8 @@ def _left_out(rejects: "Sequence[Reject]") -> None:
     from factory.reports.readable import visible
 
     if rejects:
-        told = f"{len(rejects):,} entries are no templates, the first of them: {rejects[0].reason} (`factory templates import` lists all)"
+        bad = amount(len(rejects), "entry is no template", "entries are no templates")
+        told = f"{bad}, the first of them: {rejects[0].reason} (`factory templates import` lists all)"
         console().print(visible(told), markup=False)
 
 
@@ -179,7 +181,7 @@ def _summary(rows: "Sequence[Template]", findings: "Sequence[Finding]") -> None:
     if cells:
         print_table(["code", "templates", "so", "what"], cells)
     bad = {finding.template_id for finding in findings if finding.blocking}
-    console().print(f"{len(rows):,} templates: {len(rows) - len(bad):,} pass, {len(bad):,} do not", markup=False)
+    console().print(f"{amount(len(rows), 'template')}: {len(rows) - len(bad):,} pass, {len(bad):,} do not", markup=False)
 
 
 DIFF = (
@@ -208,7 +210,7 @@ def diff(
     log = changelog(old, new)
     counts = f"{len(log.added):,} added, {len(log.removed):,} removed, {len(log.changed):,} changed, {len(log.statuses):,} moved in status"
     output = console()
-    output.print(f"{len(new):,} templates, {len(old):,} in {visible(revision)}: {counts}, {log.same:,} the same", markup=False)
+    output.print(f"{amount(len(new), 'template')}, {len(old):,} in {visible(revision)}: {counts}, {log.same:,} the same", markup=False)
     for line in log.lines():
         output.print(visible(line), markup=False)
 
@@ -261,4 +263,4 @@ def merges(
         print_table(["kind", "this", "and that", "are", "why", "score", "answers", "requests"], cells)
     if len(shown) > most:
         console().print(f"… and {len(shown) - most:,} more: -n {len(shown)}", markup=False)
-    console().print(counted(rows) if not name else f"{len(rows):,} templates may be another again", markup=False)
+    console().print(counted(rows) if not name else f"{amount(len(rows), 'template')} may be another again", markup=False)

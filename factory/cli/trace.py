@@ -16,6 +16,7 @@ import typer
 from factory.cli.printing import coloured, console, print_table
 from factory.errors import DataError
 from factory.lineage.names import LISTS, SCALARS
+from factory.words import amount
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -122,7 +123,7 @@ def _add_origin(tree: "Tree", origin: "Origin", whole: bool = False) -> None:
         _add_request(tree.add(_said("request", request.key[:20])), request)
     known = [request for request in origin.requests if request.found]
     if origin.asked > REQUESTS and known:
-        tokens = f"{sum(item.prompt_tokens for item in known):,} tokens in, {sum(item.completion_tokens for item in known):,} out"
+        tokens = f"{amount(sum(item.prompt_tokens for item in known), 'token')} in, {sum(item.completion_tokens for item in known):,} out"
         tree.add(_said("requests", f"{origin.asked:,} in all", f"{tokens} of the {len(known):,} in the store"))
     for parent in origin.parents:
         _add_origin(tree.add(_title(parent)), parent)
@@ -165,7 +166,7 @@ def _by(found: "Trace") -> "Iterable[Text]":
             continue
         here = {True: "the folder here", False: "the folder here has ANOTHER revision", None: "not compared"}[model.here]
         of = f"of {', '.join(path.removeprefix('data/') for path in model.of)}" if model.of else ""
-        yield _said("model", model.model, f"by {model.stage}", of, f"md5 {model.md5[:12]}", f"{model.size:,} bytes", here)
+        yield _said("model", model.model, f"by {model.stage}", of, f"md5 {model.md5[:12]}", amount(model.size, "byte"), here)
     for prompt in found.prompts:
         yield _said("prompt", prompt.version, prompt.file or "no file here has these words: they changed since")
 
@@ -186,12 +187,11 @@ def _run(found: "Trace") -> "Iterable[Text]":
 def _made(found: "Trace") -> "Iterable[Text]":
     for level in found.made:
         ids = ", ".join(level.ids[:3]) + (", …" if level.rows > 3 else "")
-        steps = f"{level.steps} step{'s' if level.steps > 1 else ''}"
-        yield _said(f"{steps}:", f"{level.rows:,} {level.place}", f"by {', '.join(level.via)}", ids)
+        yield _said(f"{amount(level.steps, 'step')}:", f"{level.rows:,} {level.place}", f"by {', '.join(level.via)}", ids)
     for dataset in found.datasets:
         audit = f"audit passed {dataset.passed} of {dataset.expectations}" if dataset.audit else "no audit"
         trained = f"trained on it: {', '.join(path.removeprefix('data/models/') for path in dataset.trained)}" if dataset.trained else ""
-        yield _said("dataset", dataset.name, f"{dataset.rows:,} of {dataset.of:,} rows", audit, trained)
+        yield _said("dataset", dataset.name, f"{dataset.rows:,} of {amount(dataset.of, 'row')}", audit, trained)
     if not found.made and not found.datasets:
         yield _said("", "nothing here")
 

@@ -5,6 +5,7 @@ readme(dataset, "trl", "pairs", written_out=False, prefixed=False)   → "# orm_
 
 from factory.export.reward import package_of
 from factory.publish.checks import Released
+from factory.words import amount
 
 NAMES = {"trl": "TRL", "verl": "verl", "openrlhf": "OpenRLHF", "verifiers": "verifiers"}
 READ = {  # checked against these versions' readers
@@ -64,8 +65,8 @@ def readme(dataset: Released, target: str, use: str, written_out: bool, prefixed
     licence = dataset.licence + (f" (rows of {', '.join(sorted(dataset.licences))} among them)" if dataset.licences else "")
     parts = [
         f"# {dataset.name} for {NAMES[target]}",
-        f"{dataset.rows:,} rows of `{dataset.name}` ({dataset.collection}), licence {licence}. Columns as {READ[target]} reads them: "
-        f"{COLUMNS[target, use]}; `id` is the row's, for `factory trace`.",
+        f"{amount(dataset.rows, 'row')} of `{dataset.name}` ({dataset.collection}), licence {licence}. "
+        f"Columns as {READ[target]} reads them: {COLUMNS[target, use]}; `id` is the row's, for `factory trace`.",
         f"```{'python' if target == 'trl' else 'sh'}\n{_start(dataset, target, use, written_out)}\n```",
     ]
     if use == "prompts":

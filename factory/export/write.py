@@ -21,6 +21,7 @@ from factory.export.rows import converted, has_prefixes, use_of
 from factory.outputs import folder_for
 from factory.publish.checks import Released
 from factory.whole import whole_folder, write_json
+from factory.words import amount
 
 MARK = "export.json"  # in a folder that an export may replace
 
@@ -51,7 +52,7 @@ def export(name: str, target: str, out: Path, tokenizer: Path | None = None) -> 
     with whole_folder(place) as folder:
         count = _write(folder, dataset, target, use, renderer)
         if count != dataset.rows:
-            raise DataError(f"{name}: {count:,} rows were written of {dataset.rows:,}: run it again")
+            raise DataError(f"{name}: {amount(count, 'row was', 'rows were')} written of {dataset.rows:,}: run it again")
         (folder / "README.md").write_text(readme(dataset, target, use, renderer is not None, prefixed), encoding="utf-8")
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
         told = Exported(name, target, use, count, renderer is not None, files)

@@ -27,6 +27,7 @@ from factory.language.steps import By
 from factory.params import load
 from factory.schemas import Reject
 from factory.tables import TABLES
+from factory.words import amount
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ def audit(
         read = shaped(shape, found.records(), processes)
     if not read.table.num_rows:
         why = "; ".join(f"{count:,} {reason}" for reason, count in Counter(item.reason for item in read.rejects).most_common(3))
-        raise DataError(f"{name}: none of {len(read.rejects):,} records is a row of {told} ({why}): say --as KIND, --map OURS=THEIRS")
+        raise DataError(
+            f"{name}: none of {amount(len(read.rejects), 'record')} is a row of {told} ({why}): say --as KIND, --map OURS=THEIRS"
+        )
     shaper = shape.shaper()
     if read.marked:
         shaper.marked = shaper.solved = True

@@ -19,6 +19,7 @@ from factory.schemas import Reject
 from factory.storage import write_rows
 from factory.tables import TABLES
 from factory.whole import whole_folder, write_json
+from factory.words import amount
 
 SHOWN = 10  # rows that overlap a benchmark; audit.json has all
 MARK = "audit.json"  # in a folder that another audit may replace
@@ -55,8 +56,9 @@ def reading_blocks(found: Foreign) -> Iterator[Block]:
     """How columns were read, and what nothing could be compared with."""
     how = "guessed by its columns: --as overrules it" if found.guessed else "as it was said"
     yield Prose(
-        f"{found.table.num_rows:,} rows of {found.kind} ({how}), {len(found.rejects):,} records that are none"
-        + (f", {found.same:,} rows that say what another one says" if found.same else "")
+        f"{amount(found.table.num_rows, 'row')} of {found.kind} ({how}), "
+        f"{amount(len(found.rejects), 'record that is', 'records that are')} none"
+        + (f", {amount(found.same, 'row that says', 'rows that say')} what another one says" if found.same else "")
         + f". A step is a {found.steps}."
     )
     rows = [(ours, visible(theirs), "the same" if ours == theirs else "read as ours") for ours, theirs in found.columns.items()]
@@ -70,11 +72,18 @@ def reading_blocks(found: Foreign) -> Iterator[Block]:
             (item.id, visible(item.benchmark), f"{item.evidence}, {item.share:.0%}", visible(short(item.question)))
             for item in found.matched[:SHOWN]
         )
-        more = f"{len(found.matched):,} rows are a question of a benchmark" + (f": the first {SHOWN}" if len(found.matched) > SHOWN else "")
+        more = f"{amount(len(found.matched), 'row is', 'rows are')} a question of a benchmark" + (
+            f": the first {SHOWN}" if len(found.matched) > SHOWN else ""
+        )
         yield Table(("row", "benchmark", "evidence", "its question"), shown, more, fold=False)
     if found.not_checked:
         left = tuple((item.says, "critical" if item.critical else "a warning", item.reason) for item in found.not_checked)
-        yield Table(("expectation", "weight", "why it is not checked"), left, f"{len(left)} expectations were not checked", fold=False)
+        yield Table(
+            ("expectation", "weight", "why it is not checked"),
+            left,
+            f"{amount(len(left), 'expectation was', 'expectations were')} not checked",
+            fold=False,
+        )
 
 
 def summary_blocks(found: Foreign) -> Iterator[Block]:
@@ -93,4 +102,4 @@ def summary_blocks(found: Foreign) -> Iterator[Block]:
         yield Table(("expectation", "result", "rows that break it", "for example"), lines, "Expectations that failed")
     passed = len(found.audit.findings) - len(failed)
     refused = "A critical expectation failed." if not found.audit.success else "No critical expectation failed."
-    yield Prose(f"{passed} of {len(found.audit.findings)} expectations hold, {len(found.not_checked)} were not checked. {refused}")
+    yield Prose(f"{passed} of {amount(len(found.audit.findings), 'expectation')} hold, {len(found.not_checked)} not checked. {refused}")

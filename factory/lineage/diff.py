@@ -12,6 +12,7 @@ from typing import Any
 
 from factory.lineage.asked import Asked
 from factory.lineage.trace import Trace
+from factory.words import amount
 
 SHORT = 60  # characters: a longer text is compared line by line
 LINES = 40  # of one text's differences
@@ -100,7 +101,7 @@ def _text(value: Any) -> str:
 
 def _lines(first: str, second: str) -> tuple[str, ...]:
     found = list(difflib.unified_diff(first.splitlines(), second.splitlines(), lineterm="", n=1))[2:]
-    return (*found[:LINES], *([f"… {len(found) - LINES} more lines"] if len(found) > LINES else []))
+    return (*found[:LINES], *([f"… {amount(len(found) - LINES, 'more line')}"] if len(found) > LINES else []))
 
 
 def _all(trace: Trace) -> list[Asked]:

@@ -324,6 +324,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     try:
         return parse(read_yaml(path), str(path))
     except FileNotFoundError:
-        raise ParamsError(f"{path} is missing here ({Path.cwd()}): run inside the project, or `factory profile use laptop`") from None
+        remedy = "`factory profile use laptop` makes it" if Path("pipelines/profiles").is_dir() else "run inside the project"
+        raise ParamsError(f"{path} is missing here ({Path.cwd()}): {remedy}") from None
     except OSError as error:
         raise ParamsError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -12,6 +12,7 @@ from factory.params import Params
 from factory.planning.findings import Finding
 from factory.planning.outside import readable
 from factory.problems.decontaminate import Benchmark
+from factory.words import amount
 
 KEY = "problems.benchmarks."
 REMEDY = "correct or convert the file, or take it out of problems.benchmarks"
@@ -29,8 +30,8 @@ def read(params: Params) -> tuple[list[Benchmark], list[Finding]]:
             continue
         found.append(benchmark)
         count, lost = len(benchmark.questions), benchmark.unreadable
-        said = f"{path} ({readable(size)}, {count:,} question{'s' if count != 1 else ''})"
+        said = f"{path} ({readable(size)}, {amount(count, 'question')})"
         if lost:
-            said += f"; {lost:,} of {benchmark.rows:,} rows have none that can be read: they protect nothing"
+            said += f"; {lost:,} of {amount(benchmark.rows, 'row')} have none that can be read: they protect nothing"
         findings.append(Finding("files", f"{KEY}{number}", "warning" if lost else "ok", said))
     return found, findings

@@ -14,7 +14,7 @@ from typing import Any
 from factory.errors import ParamsError
 from factory.line import stages_of
 from factory.params import Params, load
-from factory.params.profiles import FOLDER
+from factory.params.profiles import FOLDER, PARAMS
 from factory.params.yaml_file import read_yaml
 from factory.planning import benchmarks, graph, lengths, outside, questions
 from factory.planning.asks import Given, asked
@@ -22,17 +22,22 @@ from factory.planning.findings import Finding
 from factory.planning.history import History
 from factory.planning.hub import Hub
 from factory.planning.samples import UNKNOWN, Sample, sample
+from factory.words import amount
 
 
 def file_of(name: str) -> Path:
-    """The params file that a name means: a profile, or a path. Raises ParamsError naming the profiles."""
+    """The params file that a name means: a profile, or a path. Raises ParamsError, in two lines, for what is not there."""
     profile, path = FOLDER / f"{name}.yaml", Path(name)
-    if path.is_file() or name.endswith((".yaml", ".yml")) or len(path.parts) > 1:
+    if path.is_file():
         return path
     if profile.is_file():
         return profile
-    known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml"))) or "none here"
-    raise ParamsError(f"{name!r} is no profile and no file: the profiles are {known}")
+    named = name.endswith((".yaml", ".yml")) or len(path.parts) > 1
+    found = f"{name} is {'no file' if path.exists() else 'missing'}" if named else f"{name!r} is no profile and no file"
+    known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+    makes = "`factory profile use laptop` makes it, or " if path == PARAMS else ""
+    remedy = f"{makes}name a profile ({known}) or a params file" if known else "run it in the project's folder, or name a params file"
+    raise ParamsError(f"{found} in {Path.cwd()}{'' if known else ', which has no pipelines/profiles'}\n  {remedy}")
 
 
 def checked(file: Path) -> list[Finding]:
@@ -44,7 +49,7 @@ def checked(file: Path) -> list[Finding]:
             params, document = load(whole), read_yaml(whole)
     except ParamsError as error:
         return [Finding("params", str(file), "wrong", str(error).removeprefix(f"{whole}: "))]
-    said = f"keys and names agree: {len(stages_of(params))} stages, {len(params.roles)} roles"
+    said = f"keys and names agree: {amount(len(stages_of(params)), 'stage')}, {amount(len(params.roles), 'role')}"
     with contextlib.chdir(folder):
         return [Finding("params", str(file), "ok", said), *_checked(params, document)]
 
@@ -84,4 +89,4 @@ def _prompts(params: Params, found: Sample) -> Iterator[Finding]:
             yield Finding("prompts", key, "wrong", str(error), "correct the file, or name another folder")
             continue
         versions = ", ".join(prompts.version(question) for question in questions.ASKS[name])
-        yield Finding("prompts", key, "ok", f"{versions}: rendered {count} times")
+        yield Finding("prompts", key, "ok", f"{versions}: rendered {amount(count, 'time')}")

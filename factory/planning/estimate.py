@@ -29,6 +29,7 @@ from factory.planning.measures import Measures, given, role_prices, stored_names
 from factory.planning.needs import told as told_needs
 from factory.planning.samples import Sample, Sizes, sample, sizes
 from factory.planning.training import Lengths, Trained, parameters, trained
+from factory.words import amount
 
 FILLED = 0.5  # of max_tokens: an answer of a model that nothing has measured
 BYTES = 8  # of a token, in tables and in the request store
@@ -76,7 +77,7 @@ def _plan(
             stages.append(_cost(title, details.get(title, []), training.get(title), count, past, rates))
     released = [past.bytes(f"release@{name}") for name in params.datasets]
     if any(released):
-        stages.append(Cost(f"release, {len(released)} datasets", bytes=sum(size or 0 for size in released), ran=all(released)))
+        stages.append(Cost(f"release, {amount(len(released), 'dataset')}", bytes=sum(size or 0 for size in released), ran=all(released)))
     size = [f"{count / 1e6:,.1f} M parameters of the base: {whence}"] if count else []
     doubt = (
         ""
@@ -112,7 +113,7 @@ def _detail(ask: Asked, past: History, measures: Measures, prompter: Prompter, r
     stage, names = ask.stage.replace("@", "_"), stored_names(ask, past)
     average, rate = measures.average(stage, names), rates.generating
     if average:
-        tokens, answer, said = average.tokens_in, average.tokens_out, f"{average.answers:,} answers of {names[0]} in the store"
+        tokens, answer, said = average.tokens_in, average.tokens_out, f"{amount(average.answers, 'answer')} of {names[0]} in the store"
         if others := measures.other_limits(stage, names, ask.max_tokens):
             said += f", made under max_tokens {', '.join(map(str, others))}: of these only what was cut is asked again"
         rate = rate or measures.rate(stage)

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from factory.words import amount
+
 State = Literal["ok", "skipped", "warning", "missing", "wrong"]
 TOPICS = ("params", "files", "models", "graph", "prompts", "tokens")
 FAULTS: tuple[State, ...] = ("missing", "wrong")
@@ -30,7 +32,7 @@ def summary(found: Iterable[Finding]) -> str:
     """`38 checks: 35 ok, 1 skipped, 2 missing`."""
     states = [finding.state for finding in found]
     counts = [(states.count(state), state) for state in ("ok", "skipped", "warning", "missing", "wrong")]
-    return f"{len(states)} check{'s' if len(states) != 1 else ''}: " + ", ".join(f"{count} {state}" for count, state in counts if count)
+    return f"{amount(len(states), 'check')}: " + ", ".join(f"{count} {state}" for count, state in counts if count)
 
 
 def faults(found: Iterable[Finding]) -> list[Finding]:

@@ -19,6 +19,7 @@ from factory.line import stages_of
 from factory.params import Params
 from factory.params.yaml_file import read_yaml
 from factory.planning.findings import Finding
+from factory.words import amount
 
 _PLACE = re.compile(r"\$\{([\w.-]+)\}")
 LINE = Path("dvc.yaml")
@@ -97,7 +98,7 @@ def check(params: Params, document: dict[str, Any], line: Path = LINE) -> Iterat
     ]  # fmt: skip
     yield from faults
     if not faults:
-        yield Finding("graph", str(line), "ok", f"{len(stages)} stages; every dependency is made by one of them or lies there")
+        yield Finding("graph", str(line), "ok", f"{amount(len(stages), 'stage')}; every dependency is made by one of them or lies there")
 
 
 def _differences(line: Path, ours: set[str], theirs: set[str]) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ from factory.planning.hub import Hub, fetched
 from factory.planning.outside import hub_id
 from factory.planning.samples import Sample
 from factory.schemas import Conversation
+from factory.words import amount
 
 CHARACTERS = 4.0  # of a text a token, where no tokenizer is here
 FEW = 0.05  # a share of prompts that may be too long: their answers are cut or refused, the line goes on
@@ -172,7 +173,7 @@ def _fits(prompter: Prompter, ask: Asked) -> Finding:
     question = max(counts, key=lambda name: max(counts[name]))
     longest, behind = max(counts[question]), ask.begun + ask.max_tokens
     begun = f" + {ask.begun:,} of the model's own" if ask.begun else ""
-    said = f"{longest:,} tokens ({question}){begun} + {ask.max_tokens:,} ({ask.limit})"
+    said = f"{amount(longest, 'token')} ({question}){begun} + {ask.max_tokens:,} ({ask.limit})"
     if known.context is None:
         return Finding("tokens", key, "warning", f"{said}; its config says no context length")
     if longest + behind <= known.context:
@@ -181,7 +182,9 @@ def _fits(prompter: Prompter, ask: Asked) -> Finding:
     share = over / len(counts[question])
     said = f"{said} = {longest + behind:,}, {longest + behind - known.context:,} more than the context of {known.context:,}"
     remedy = f"lower {ask.limit} to {max(known.context - longest - ask.begun, 0):,}, or choose a model with a longer context"
-    return Finding("tokens", key, "warning" if share <= FEW else "wrong", f"{said}, in {over} of {len(counts[question])} prompts", remedy)
+    return Finding(
+        "tokens", key, "warning" if share <= FEW else "wrong", f"{said}, in {over} of {amount(len(counts[question]), 'prompt')}", remedy
+    )
 
 
 def _counted(source: str, conversations: Sequence[Conversation]) -> list[int | str]:

@@ -21,6 +21,7 @@ from factory.problems.records import DUPLICATE, Raw, from_records, mapped_column
 from factory.problems.sources import read_problems
 from factory.schemas import Problem
 from factory.storage import TABLES, iter_rows
+from factory.words import amount
 
 MOST = 200
 FORMATS = {"jsonl": "json", "json": "json", "csv": "csv", "tsv": "tsv", "parquet": "parquet"}
@@ -64,7 +65,7 @@ def sample(params: Params, past: History, benchmarks: Sequence[Benchmark] = ()) 
         try:
             rows = (row for row in iter_rows(TABLES / "problems.parquet", Problem) if row.split == "train")
             if found := list(islice(rows, MOST)):
-                return Sample(found, f"{len(found)} train problems of data/tables/problems.parquet")
+                return Sample(found, f"{amount(len(found), 'train problem')} of data/tables/problems.parquet")
         except DataError:  # a table of an older schema: `dvc repro` makes it again
             pass
     problems, places, faults = list[Problem](), list[str](), list[Finding]()
@@ -98,16 +99,19 @@ def _of_source(params: Params, source: Source, benchmarks: Sequence[Benchmark]) 
     columns = {column for row in rows if not row.broken for column in row.record}
     for ours, theirs in mapped_columns(source).items():
         if rows and theirs not in columns:
-            has = f"{path} has no column {theirs!r} for {ours} in its first {len(rows)} rows; it has {', '.join(sorted(columns)[:20])}"
-            raise DataError(f"{has}: correct problems.sources.{source.name}.columns")
+            has = f"{path} has no column {theirs!r} for {ours} in its first {amount(len(rows), 'row')}"
+            there = ", ".join(sorted(columns)[:20])
+            raise DataError(f"{has}; it has {there}: correct problems.sources.{source.name}.columns")
     problems, rejects = from_records(source, rows)
     if not problems:
         reason = Counter(row.reason for row in rejects).most_common(1)[0][0] if rejects else "it has no rows"
-        raise DataError(f"{path}: none of its first {len(rows)} rows is a problem ({reason}): correct its columns or its answer_kind")
+        raise DataError(
+            f"{path}: none of its first {amount(len(rows), 'row')} is a problem ({reason}): correct its columns or its answer_kind"
+        )
     reasons = [row.reason for row in rejects if row.reason != DUPLICATE]
     if params.purpose == "train":  # an audit keeps what overlaps
         reasons += [row.reason for row in decontaminate(problems, benchmarks)[1]]
-    return problems, f"the first {len(rows)} rows of {path}", _rejected(params, source, len(rows), Counter(reasons))
+    return problems, f"the first {amount(len(rows), 'row')} of {path}", _rejected(params, source, len(rows), Counter(reasons))
 
 
 def _rejected(params: Params, source: Source, rows: int, reasons: Counter[str]) -> list[Finding]:
@@ -116,7 +120,8 @@ def _rejected(params: Params, source: Source, rows: int, reasons: Counter[str]) 
     if bad <= most * rows:
         return []
     reason, often = reasons.most_common(1)[0]
-    said = f"{source.path}: {bad} of its {'' if whole else 'first '}{rows} rows are rejected, more than problems.max_reject_share {most:g}"
+    of = f"{bad} of its {'' if whole else 'first '}{amount(rows, 'row')}"
+    said = f"{source.path}: {of} are rejected, more than problems.max_reject_share {most:g}"
     remedy = f"correct problems.sources.{source.name}, or raise the share"
     key = f"problems.sources.{source.name}"
     return [Finding("files", key, "wrong" if whole else "warning", f"{said} ({often} × {reason})", remedy)]
@@ -135,7 +140,7 @@ def sizes(params: Params, past: History) -> Sizes:
     """Raises nothing: what cannot be counted is not known."""
     if past.ran("problems"):
         counts = Counter(past.column("problems", "split"))
-        return Sizes.counted(counts, f"{counts.total():,} problems of the line's table", exact=True)
+        return Sizes.counted(counts, f"{amount(counts.total(), 'problem')} of the line's table", exact=True)
     found, said, exact, known = Counter[str](), list[str](), True, True
     for source in params.problems.sources:
         if source.kind == "world" and (world := params.problems.world):
@@ -151,7 +156,7 @@ def sizes(params: Params, past: History) -> Sizes:
         rows = min(rows, source.cap or rows)
         shares = {source.split: 1.0} if source.split else params.problems.split_shares
         found.update({split: round(rows * share) for split, share in shares.items()})
-        said.append(f"{rows:,} rows of {source.path}")
+        said.append(f"{amount(rows, 'row')} of {source.path}")
     if not known:
         return Sizes(None, None, None, None, " and ".join(said), exact=False)
     return Sizes.counted(found, " and ".join(said), exact=exact)

@@ -16,6 +16,7 @@ from factory.planning.history import History
 from factory.planning.hub import Hub, fetched
 from factory.planning.outside import hub_id, weights
 from factory.planning.samples import Sizes
+from factory.words import amount
 
 TEXT = 86  # tokens of a text of the corpus: the laptop's
 PAIRED = 0.55  # of the pairs that trajectories may give
@@ -60,14 +61,20 @@ def trained(params: Params, past: History, sizes: Sizes, given: Given, lengths: 
 def _planned(params: Params, sizes: Sizes, given: Given, lengths: Lengths) -> Iterator[tuple[str, Trained]]:
     for key, base in params.pretraining.items():
         texts = params.corpus.texts if params.corpus else 0
-        yield f"pretraining@{key}", Trained(key, texts * TEXT * base.epochs, f"{texts:,} texts × {TEXT} tokens (assumed) × {base.epochs}")
+        yield (
+            f"pretraining@{key}",
+            Trained(key, texts * TEXT * base.epochs, f"{amount(texts, 'text')} × {TEXT} tokens (assumed) × {base.epochs}"),
+        )
     for name in params.policies if params.orm and params.orm_pairs and params.rollouts else ():
         assert params.orm is not None
         assert params.orm_pairs is not None
         pairs = part(params, sizes, name) * mixed(given.right, params.require("rollouts").samples) * params.orm_pairs.per_problem
         tokens = pairs * (1 - HELD_OUT) * 2 * (lengths.prompt + lengths.solution) * params.orm.epochs
         known = not uncounted(params, sizes)
-        yield f"orm@{name}", Trained(f"orm_{name}", tokens if known else None, f"about {pairs:,.0f} pairs" if known else "no pairs counted")
+        yield (
+            f"orm@{name}",
+            Trained(f"orm_{name}", tokens if known else None, f"about {amount(pairs, 'pair')}" if known else "no pairs counted"),
+        )
     if params.format_tuning:
         yield "format_tuning", Trained("format_tuned", params.format_tuning.tokens, "format_tuning.tokens")
         yield "cot_control", Trained("cot_control", params.format_tuning.tokens, "format_tuning.tokens")
@@ -77,7 +84,9 @@ def _planned(params: Params, sizes: Sizes, given: Given, lengths: Lengths) -> It
         yield (
             f"ppo@{name}",
             Trained(
-                f"policy_{name}", responses * (lengths.prompt + params.ppo.max_tokens / 2) * params.ppo.epochs, f"{responses:,} responses"
+                f"policy_{name}",
+                responses * (lengths.prompt + params.ppo.max_tokens / 2) * params.ppo.epochs,
+                amount(responses, "response"),
             ),
         )
         if name in params.distillations and params.distill:
@@ -90,7 +99,7 @@ def _planned(params: Params, sizes: Sizes, given: Given, lengths: Lengths) -> It
         problems = section.problems if sizes.train is None else min(section.problems, sizes.train)
         pairs = problems * section.pairs_per_problem * PAIRED
         tokens = pairs * 2 * (lengths.prompt + lengths.plan) * params.planner_dpo.epochs
-        yield "planner_dpo", Trained("planner_dpo", tokens, f"about {pairs:,.0f} pairs")
+        yield "planner_dpo", Trained("planner_dpo", tokens, f"about {amount(pairs, 'pair')}")
     if params.planner_adjust:
         yield "planner_adjust", Trained("planner_adjust", params.planner_adjust.tokens, "planner_adjust.tokens")
 

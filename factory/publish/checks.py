@@ -20,6 +20,7 @@ from factory.params import Params
 from factory.publish.licences import conflict
 from factory.storage import AUDITS, DATASETS, count_rows, shards
 from factory.whole import restored
+from factory.words import amount
 
 MANIFEST = {"name": str, "table": str, "purpose": str, "rows": int, "split": str, "columns": dict, "lineage": dict}
 WORDS = {"collection": str, "notice": str, "licence": str, "licences": dict}  # of the audit's `release`
@@ -109,7 +110,7 @@ def passed(name: str) -> Released:
     except DataError as error:
         raise GateError(str(error)) from None
     if rows != manifest["rows"]:
-        raise GateError(f"dataset {name} holds {rows:,} rows and its manifest says {manifest['rows']:,}; {again}")
+        raise GateError(f"dataset {name} holds {amount(rows, 'row')} and its manifest says {manifest['rows']:,}; {again}")
     said = manifest.get("sha256")
     hashes = said if isinstance(said, dict) else {files[0].name: str(said)}
     if set(hashes) != {file.name for file in files}:
@@ -149,7 +150,7 @@ def _licensed(item: Released) -> None:
     for own, rows in item.licences.items():
         if reason := conflict(own, item.licence):
             raise GateError(
-                f"dataset {item.name} has {rows:,} rows under {own!r} and is released under {item.licence!r}: {reason}; "
+                f"dataset {item.name} has {amount(rows, 'row')} under {own!r} and is released under {item.licence!r}: {reason}; "
                 "leave those rows out, or change release.licence"
             )
 

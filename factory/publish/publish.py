@@ -27,6 +27,7 @@ from factory.publish.shards import AIM, shards_of
 from factory.publish.upload import Plan, Remote, unknown
 from factory.storage import MODELS
 from factory.whole import write_json
+from factory.words import amount
 
 STAGING = Path(".factory/publish")
 PUBLISHED = Path("data/published.json")
@@ -86,7 +87,9 @@ def publish(order: Order, params: Params, stale: Callable[[], Set[str]]) -> list
         if remote in absent:
             remote.create(order.private)
             plan = remote.compare(files)
-        message = f"{params.release.name}: {facts.rows:,} rows" if remote.kind == "dataset" else f"{remote.repo} of {params.release.name}"
+        message = (
+            f"{params.release.name}: {amount(facts.rows, 'row')}" if remote.kind == "dataset" else f"{remote.repo} of {params.release.name}"
+        )
         outcomes.append(Outcome(remote.kind, remote.repo, plan, remote.send(files, plan, message)))
     _write_down(order, jobs[0][0].endpoint, items, outcomes)
     return outcomes

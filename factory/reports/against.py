@@ -22,6 +22,7 @@ from factory.reports.rejects import reasons_at
 from factory.reports.revision import Revision
 from factory.reports.scan import Scan, one_database
 from factory.storage import REJECTS, TABLES, count_rows
+from factory.words import amount
 
 LONGEST = 1500  # characters of a column of a row
 
@@ -72,11 +73,13 @@ def _md5(path: Path) -> str:
 
 def summary(params: Params, old: Revision, compared: Mapping[str, Compared], lost: list[str]) -> Iterator[Block]:
     changed = [name for name, found in compared.items() if not found.same]
+    found = compared.values()
+    came, went, other = (sum(getattr(item, name) for item in found) for name in ("added", "removed", "changed"))
     differ = sum(True for _ in differences(flat([old.params]), now_params()))
     yield Prose(
-        f"{params.release.name} as it lies here, against {old.label}: {len(changed)} of {len(compared)} tables that both have differ "
-        f"({sum(found.added for found in compared.values()):,} rows came, {sum(found.removed for found in compared.values()):,} went, "
-        f"{sum(found.changed for found in compared.values()):,} say something else under the same id); {differ} params differ. "
+        f"{params.release.name} as it lies here, against {old.label}: {len(changed)} of {amount(len(compared), 'table')} that both have "
+        f"differ ({amount(came, 'row')} came, {went:,} went, {other:,} say something else under the same id); "
+        f"{amount(differ, 'param differs', 'params differ')}. "
         "In plots bars are now and the line is before. Ids are hashes of content: a changed text is a row that went and another that came."
     )
     if lost:
@@ -175,7 +178,8 @@ def table_parts(compared: Mapping[str, Compared], old: Revision) -> Iterator[Blo
 
 
 def _told(found: Compared) -> Iterator[str]:
-    yield f"{found.before:,} rows before, {found.now:,} now: {found.added:,} came, {found.removed:,} went, {found.changed:,} changed."
+    counts = f"{found.added:,} came, {found.removed:,} went, {found.changed:,} changed"
+    yield f"{amount(found.before, 'row')} before, {found.now:,} now: {counts}."
     if found.problems:
         gone, both, came = found.problems
         yield f"Their problems: {both:,} in both, {came:,} only now, {gone:,} only before."

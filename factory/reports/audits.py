@@ -14,6 +14,7 @@ from factory.reports.page import Block, Fold, Plots, Sample, Table
 from factory.reports.plots import ranged
 from factory.reports.readable import fields_of_dict, visible
 from factory.reports.scan import Scan, literal
+from factory.words import amount
 
 READ = 3  # failing rows of an expectation
 LONGEST = 400  # characters of a failing value
@@ -32,7 +33,7 @@ def audit_blocks(audit: Mapping[str, Any], failing: Path | None = None) -> Itera
         weights = {True: "critical", False: "a warning"}
         rows = tuple((*_line(item)[:2], weights[item["critical"]], f"{item['of']:,}" if item["of"] else "") for item in passed)
         table = Table(("expectation", "column", "weight", "of"), rows, fold=False)
-        yield Fold(f"{len(passed)} expectations passed (Great Expectations {audit.get('gx_version', '')})", (table,))
+        yield Fold(f"{amount(len(passed), 'expectation')} passed (Great Expectations {audit.get('gx_version', '')})", (table,))
     yield from _measures(audit.get("measures"))
     if columns := tuple(_measured("", audit.get("columns"))):
         yield Fold("Columns, as the gate measured them", columns)

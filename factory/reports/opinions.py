@@ -30,6 +30,7 @@ from factory.reports.page import Block, Prose, Table
 from factory.reports.scan import Scan, literal
 from factory.schemas import AnswerKind, Rule, Verdict
 from factory.storage import TABLES
+from factory.words import amount
 
 MATHVERIFY = "factory.grading.symbolic:mathverify_alone"
 MATHS: tuple[AnswerKind, ...] = ("number", "math")  # the kinds that Math-Verify knows
@@ -256,13 +257,14 @@ def _sample(opinions: Opinions) -> str:
     parts = [
         f"{'All' if whole else f'{len(found):,} of'} {opinions.distinct:,} distinct (gold, answer, kind) of the kinds "
         f"{_listed(row.kind for row in found)}, {f'{rows:,}' if whole else f'which stand for {rows:,} of {opinions.rows:,}'} rows; "
-        f"{opinions.silent:,} rows more hold no answer."
+        f"{amount(opinions.silent, 'row more holds', 'rows more hold')} no answer."
     ]
     if stale:
-        parts.append(f"{stale:,} rows have another verdict on record than the grader gives now.")
+        parts.append(f"{amount(stale, 'row has', 'rows have')} another verdict on record than the grader gives now.")
     if opinions.judge:
         unread, failed = judged.count("unparsable"), len(found) - len(judged)
-        parts.append(f"Judge: {opinions.judge}; {unread:,} of its answers say neither same nor different, {failed:,} requests failed.")
+        lost = f"{unread:,} of its answers say neither same nor different, {amount(failed, 'request')} failed"
+        parts.append(f"Judge: {opinions.judge}; {lost}.")
     return " ".join(parts)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from factory.errors import DataError
 from factory.lock import Out, cache, parse_yaml, stages_of
+from factory.words import amount
 
 LOCK, LINE, PARAMS, METRICS = "dvc.lock", "dvc.yaml", "params.yaml", "data/evaluation/metrics.json"
 
@@ -105,7 +106,7 @@ class Revision:
     def require(self, paths: Iterable[str]) -> None:
         """Raises DataError with what the cache lacks, and how to fetch it."""
         if lost := self.missing(paths):
-            more = f" and {len(lost) - 1} more files" if len(lost) > 1 else ""
+            more = f" and {amount(len(lost) - 1, 'more file')}" if len(lost) > 1 else ""
             verb = "are" if more else "is"
             raise DataError(
                 f"{lost[0]}{more} of {self.name} (md5 {self.outs[lost[0]]}) {verb} not in DVC's cache, {self._cache}: check "

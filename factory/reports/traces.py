@@ -16,6 +16,7 @@ import jinja2
 
 from factory.reports.readable import visible
 from factory.templates.traces import Event, Trace
+from factory.words import amount
 
 FOLDER = Path(__file__).parent
 TITLES = {
@@ -81,9 +82,8 @@ def ended(trace: Trace) -> str:
 def took(trace: Trace) -> str:
     totals = trace.totals
     seconds = f", {trace.measured['seconds']:.1f} s" if "seconds" in trace.measured else ""
-    return (
-        f"{totals.rounds} steps carried out, {totals.requests} requests, {totals.prompt_tokens:,} tokens in, {totals.tokens:,} out{seconds}"
-    )
+    tokens = f"{amount(totals.prompt_tokens, 'token')} in, {totals.tokens:,} out"
+    return f"{amount(totals.rounds, 'step')} carried out, {amount(totals.requests, 'request')}, {tokens}{seconds}"
 
 
 def models(trace: Trace) -> str:

@@ -18,6 +18,7 @@ from factory.schemas import Template
 from factory.storage import read_rows
 from factory.templates.index import Index
 from factory.templates.library import rows_of
+from factory.words import amount
 
 RANKED = 10  # templates that are ranked for a planned step: as many may be refused before it has none
 
@@ -36,7 +37,7 @@ def load_templates(path: Path) -> list[Template]:
     rows = _of_database(path) if path.suffix == ".duckdb" else read_rows(path, Template)
     accepted = [row for row in rows if row.status == "accepted"]
     if not accepted:
-        raise DataError(f"{path} has {len(rows):,} templates, none of them accepted: there is nothing to plan with")
+        raise DataError(f"{path} has {amount(len(rows), 'template')}, none of them accepted: there is nothing to plan with")
     return accepted
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 from factory.identity import row_id
 from factory.schemas import Row
 from factory.storage import LOGS, read_rows, write_rows
+from factory.words import amount
 
 MERGES = LOGS / "template_merges.parquet"
 Kind = Literal["template", "tag", "single tag"]  # single tag: dropped, since too many tags occur once
@@ -62,6 +63,6 @@ def counted(rows: Iterable[Merge]) -> str:
     unread = sum(answer not in ("yes", "no") for row in rows for answer in row.answers)
     tags, dropped = sum(row.kind == "tag" and row.merges for row in rows), sum(row.kind == "single tag" for row in rows)
     return (
-        f"{named:,} merged by their names; {len(asked):,} pairs asked, {sum(row.merges for row in asked):,} merged, {unread:,} answers "
-        f"unreadable; {tags:,} tags united, {dropped:,} dropped"
+        f"{named:,} merged by their names; {amount(len(asked), 'pair')} asked, {sum(row.merges for row in asked):,} merged, "
+        f"{amount(unread, 'answer')} unreadable; {amount(tags, 'tag')} united, {dropped:,} dropped"
     )

@@ -22,7 +22,7 @@ def file(tmp_path: Path) -> Path:
 def test_a_file_needs_no_subcommand(run: Run, file: Path) -> None:
     asked = run("audit", str(file), "--map", "answer=gold", cwd=file.parent)
     assert asked.returncode == 0, asked.stderr
-    assert "1 rows of distillation (guessed by its columns: --as overrules it), 0 records that are none" in asked.stdout
+    assert "1 row of distillation (guessed by its columns: --as overrules it), 0 records that are none" in asked.stdout
     assert "No critical expectation failed." in asked.stdout
     named = run("audit", "data", str(file), "--map", "answer=gold", cwd=file.parent)
     assert named.stdout == asked.stdout

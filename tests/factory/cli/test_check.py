@@ -43,11 +43,38 @@ def test_what_is_missing_is_named_with_what_to_do(project: Path, run: Run) -> No
     answer = run("check", "mine.yaml", cwd=project)
     assert answer.returncode == 1
     assert "  missing problems.benchmarks.0: aime.jsonl: no such file or directory\n          → correct the path" in answer.stdout
-    assert re.fullmatch(r"error: mine.yaml cannot run as it is: 1 of \d+ checks say what is missing or wrong\n", answer.stderr)
+    assert re.fullmatch(r"error: mine.yaml cannot run as it is: 1 of \d+ checks failed\n", answer.stderr)
     answer = run("check", "other.yaml", cwd=project)
     assert answer.returncode == 1
     assert "dtype is an option of the engine vllm" in answer.stdout
     assert "Traceback" not in answer.stdout + answer.stderr
+
+
+def test_outside_of_a_project_two_lines_say_what_where_and_what_to_do(tmp_path: Path, run: Run) -> None:
+    for words in (("check",), ("check", "params.yaml"), ("estimate",)):
+        answer = run(*words, cwd=tmp_path)
+        assert (answer.returncode, answer.stdout) == (1, "")
+        assert answer.stderr == (
+            f"error: params.yaml is missing in {tmp_path}, which has no pipelines/profiles\n"
+            "  run it in the project's folder, or name a params file\n"
+        )
+    assert run("status", cwd=tmp_path).stderr == f"error: params.yaml is missing here ({tmp_path}): run inside the project\n"
+
+
+def test_in_a_project_the_command_that_makes_params_is_named(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "pipelines/profiles").mkdir(parents=True)
+    (tmp_path / "pipelines/profiles/laptop.yaml").touch()
+    remedy = "name a profile (laptop) or a params file\n"
+    for words, found in (
+        (("check",), f"params.yaml is missing in {tmp_path}\n  `factory profile use laptop` makes it, or {remedy}"),
+        (("check", "gone/mine.yaml"), f"gone/mine.yaml is missing in {tmp_path}\n  {remedy}"),
+        (("check", "pipelines/profiles"), f"pipelines/profiles is no file in {tmp_path}\n  {remedy}"),
+        (("check", "moon"), f"'moon' is no profile and no file in {tmp_path}\n  {remedy}"),
+    ):
+        assert run(*words, cwd=tmp_path).stderr == f"error: {found}"
+    assert run("status", cwd=tmp_path).stderr == (
+        f"error: params.yaml is missing here ({tmp_path}): `factory profile use laptop` makes it\n"
+    )
 
 
 @pytest.mark.slow
@@ -58,9 +85,9 @@ def test_no_torch_is_loaded_where_no_tokenizer_is_needed(project: Path) -> None:
     assert answer.stdout.strip() == "False"
 
 
-def test_an_unknown_profile_is_one_line(project: Path, run: Run) -> None:
+def test_an_unknown_profile_is_two_lines(project: Path, run: Run) -> None:
     answer = run("check", "moon", cwd=project)
-    assert (answer.returncode, len(answer.stderr.splitlines())) == (1, 1)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (1, 2)
     assert "'moon' is no profile and no file: the profiles are field, laptop, laptop-vllm" in answer.stderr
 
 

@@ -206,7 +206,7 @@ def test_surrogates_nul_and_nan_are_read_and_written(tmp_path: Path) -> None:
 def test_text_of_a_parquet_file_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
     broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff \\boxed{1}"], pa.binary()).buffers())
     pq.write_table(pa.table({"gold": ["1"], "response": broken}), tmp_path / "answers.parquet")
-    assert "Accuracy 100.00 % of 1 rows" in ask(tmp_path / "answers.parquet").out
+    assert "Accuracy 100.00 % of 1 row," in ask(tmp_path / "answers.parquet").out
 
 
 def test_parquet_keeps_its_types_and_metadata(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_values_that_are_no_text(tmp_path: Path) -> None:
         ask(write(tmp_path / f"answers{ending}", given), "--kind", "kind", "--out", tmp_path / "graded.jsonl")
         assert [row["verdict"] for row in read(tmp_path / "graded.jsonl")] == ["correct"] * 4
     write(tmp_path / "answers.parquet", [{"gold": "2", "response": turns}])
-    assert "Accuracy 100.00 % of 1 rows" in ask(tmp_path / "answers.parquet").out
+    assert "Accuracy 100.00 % of 1 row," in ask(tmp_path / "answers.parquet").out
 
 
 def test_kinds_by_column(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_rules_decide_where_the_answer_is(tmp_path: Path) -> None:
     said = ask(path)
     assert "In 3 responses the rules box found no answer: --rules all looks in more places." in said.out
     assert "no answer was found" in said.out
-    assert "Accuracy 25.00 % of 4 rows, failures counted as wrong; 100.00 % of the 1 answers that could be judged" in said.out
+    assert "Accuracy 25.00 % of 4 rows, failures counted as wrong; 100.00 % of the 1 answer that could be judged" in said.out
     assert "Accuracy 50.00 %" in ask(path, "--rules", "hash, box").out
     said = ask(path, "--rules", "all")
     assert "Accuracy 75.00 %" in said.out

@@ -44,6 +44,26 @@ def test_an_unreadable_place_is_one_line(tmp_path: Path, run: Callable[..., subp
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.parametrize("words", [
+    ("report", "--against", ""), ("report", "--against="), ("show", "corpus", "--id", ""), ("audit", "theirs.jsonl", "--against", ""),
+    ("audit", "data", "theirs.jsonl", "--out=", "--markdown"), ("publish", "--repo", ""), ("requests", "show", "-n", "1", "--stage", ""),
+    ("templates", "import", "library.json", "--licence", ""), ("solve", "12 + 7?", "--planner", ""),
+])  # fmt: skip
+def test_an_option_that_is_given_and_empty_is_no_option_left_out(
+    words: tuple[str, ...], tmp_path: Path, run: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    answer = run(*words, cwd=tmp_path)
+    option = next(word for word in words if word.startswith("--")).rstrip("=")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr == f"error: {option} is empty: give it a value, or leave it out\n"
+
+
+def test_an_empty_word_is_no_empty_option(tmp_path: Path, run: Callable[..., subprocess.CompletedProcess]) -> None:
+    assert "the name of the data is empty" in run("audit", "--markdown", "", cwd=tmp_path).stderr
+    assert "--id is empty" not in run("solve", "--", "--id", "", cwd=tmp_path).stderr
+    assert "--answer-after is empty" not in run("solve", "--problems", "none.jsonl", "--answer-after", "", cwd=tmp_path).stderr
+
+
 @pytest.mark.slow
 def test_show_can_be_cut_short(small_line) -> None:
     command = f"{sys.executable} -m factory.cli show restarts_r1 -n 12 | head -1"

@@ -57,7 +57,7 @@ def test_a_problem_is_solved_shown_and_written(project: Path) -> None:
     for words in (
         "step 1 · template\n  equal groups (multiply, groups)\n  score ", "zebra (stripes)\n  no template found: left out",
         "keep: it is right.",
-        "answer 10, correct (gold 10)", "1 steps carried out, 4 requests", "labeller m@1, inference m@1; library ",
+        "answer 10, correct (gold 10)", "1 step carried out, 4 requests", "labeller m@1, inference m@1; library ",
     ):  # fmt: skip
         assert words in done.output
     assert "\x1b[31m" not in done.output

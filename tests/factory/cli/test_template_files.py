@@ -77,8 +77,8 @@ def test_lint_shows_what_quarantines_and_fails_only_when_strict(mine: Path, run:
     answer = run("templates", "lint", "mine.json", cwd=mine.parent)
     assert answer.returncode == 0, answer.stderr
     assert "2 templates: 1 pass, 1 do not" in answer.stdout
-    assert "1 entries are no templates, the first of them: " in answer.stdout
-    assert "1 entries are no templates" in run("templates", "merges", "mine.json", cwd=mine.parent).stdout
+    assert "1 entry is no template, the first of them: " in answer.stdout
+    assert "1 entry is no template" in run("templates", "merges", "mine.json", cwd=mine.parent).stdout
     assert "a step refers to: 'Example 2'" in answer.stdout
     assert "answer cannot be read" not in answer.stdout
     assert run("templates", "lint", "mine.json", "--strict", cwd=mine.parent).returncode == 1
@@ -89,7 +89,7 @@ def test_lint_shows_what_quarantines_and_fails_only_when_strict(mine: Path, run:
 def test_lint_takes_a_table_of_the_line(small_line, run: Run) -> None:
     answer = run("templates", "lint", "templates", "--warnings", cwd=small_line.root)
     assert answer.returncode == 0, answer.stderr
-    assert "1 templates: 1 pass, 0 do not" in answer.stdout
+    assert "1 template: 1 pass, 0 do not" in answer.stdout
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_diff_of_two_files_and_what_has_no_revision(small_line, run: Run) -> Non
     storage.write_rows(Path("new.parquet"), Template, [replace(row, id="n", steps=("Count on.",), parents=(row.id,), version=2)])
     answer = run("templates", "diff", "data/tables/templates.parquet", "--file", "new.parquet", cwd=small_line.root)
     assert answer.returncode == 0, answer.stderr
-    assert "1 templates, 1 in data/tables/templates.parquet: 0 added, 0 removed, 1 changed, 0 moved in status" in answer.stdout
+    assert "1 template, 1 in data/tables/templates.parquet: 0 added, 0 removed, 1 changed, 0 moved in status" in answer.stdout
     assert "+ Count on." in answer.stdout
     assert "v9 is no revision of git here" in run("templates", "diff", "v9", cwd=small_line.root).stderr
 
@@ -134,7 +134,7 @@ def test_merges_of_the_line_and_of_a_published_library(small_line, mine: Path, r
     ])  # fmt: skip
     answer = run("templates", "merges", cwd=small_line.root)
     assert answer.returncode == 0, answer.stderr
-    assert "1 merged by their names; 1 pairs asked, 0 merged, 0 answers unreadable; 1 tags united, 0 dropped" in " ".join(
+    assert "1 merged by their names; 1 pair asked, 0 merged, 0 answers unreadable; 1 tag united, 0 dropped" in " ".join(
         answer.stdout.split()
     )
     assert "yes no" not in answer.stdout
@@ -144,4 +144,4 @@ def test_merges_of_the_line_and_of_a_published_library(small_line, mine: Path, r
     mine.write_text(json.dumps({"Sums": [ROW, {**ROW, "name": "Add up", "example": {"problem": "2 + 2?"}}]}), encoding="utf-8")
     answer = run("templates", "merges", "mine.json", cwd=mine.parent)
     assert "the same steps" in answer.stdout
-    assert "1 templates may be another again" in answer.stdout
+    assert "1 template may be another again" in answer.stdout

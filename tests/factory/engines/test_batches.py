@@ -452,6 +452,7 @@ def test_the_command_lists_and_forgets(provider: BatchServer, tmp_path: Path, mo
     shown = CliRunner().invoke(command, ["batches"])
     assert "batch_0" in shown.output
     assert (
-        CliRunner().invoke(command, ["batches", "--forget", "batch_0"]).output == "5 requests of batch_0 forgotten: they are asked again\n"
+        CliRunner().invoke(command, ["batches", "--forget", "batch_0"]).output
+        == "5 requests of batch_0 forgotten: asked again by the next run\n"
     )
     assert "batch_0" not in CliRunner().invoke(command, ["batches"]).output

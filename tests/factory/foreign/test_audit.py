@@ -98,7 +98,7 @@ def test_every_failing_row_is_written(file: Callable[..., str], tmp_path: Path) 
 
 @pytest.mark.parametrize(("rows", "message"), [
     ([], "has no rows that can be read"), (["not json"], "has no rows that can be read"),
-    ([{"question": None, "response": "1"}], r"none of 1 records is a row of distillation \(1 question is empty\)"),
+    ([{"question": None, "response": "1"}], r"none of 1 record is a row of distillation \(1 question is empty\)"),
 ])  # fmt: skip
 def test_a_file_of_nothing_is_one_line(file: Callable[..., str], rows: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):

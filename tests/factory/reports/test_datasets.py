@@ -81,7 +81,7 @@ def test_failed_expectations_stand_first_with_their_rows_and_measures_follow(tmp
     assert failed.rows == (("the prefix is one", "prefix", "3 of 9", "", "FAILED"),)
     assert rows.title == "Rows that break “the prefix is one”: 3 of 5"
     assert rows.blocks[0].fields == (("id", "0"), ("prefix", "<i>0"))
-    assert passed.title == "1 expectations passed (Great Expectations 1.24.1)"
+    assert passed.title == "1 expectation passed (Great Expectations 1.24.1)"
     assert [figure.caption for figure in plots.figures] == ["length_auc: 0.71", "repeated: 0.2"]
     assert measures.rows == (
         ("length_auc", "length says nothing", "0.71", "0.69 to 0.73", "0.35 to 0.65", "warning", "pairs 900"),

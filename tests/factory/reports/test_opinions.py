@@ -110,7 +110,7 @@ class TestTheSample:
         text = next(block.text for block in opinion_blocks(found) if isinstance(block, Prose))
         assert text == (
             "All 1 distinct (gold, answer, kind) of the kinds number, 3 rows; 2 rows more hold no answer. "
-            "1 rows have another verdict on record than the grader gives now."
+            "1 row has another verdict on record than the grader gives now."
         )
 
     @pytest.mark.slow
@@ -171,7 +171,7 @@ class TestTheJudge:
     def test_what_it_says_is_no_opinion_unless_it_can_be_read(self) -> None:
         found = opinions(opinion(judge="same"), opinion(judge="different"), opinion(judge="unparsable"), opinion(judge=None), judge="j@1")
         blocks = list(opinion_blocks(found))
-        assert "Judge: j@1; 1 of its answers say neither same nor different, 1 requests failed." in blocks[0].text  # type: ignore[union-attr]
+        assert "Judge: j@1; 1 of its answers say neither same nor different, 1 request failed." in blocks[0].text  # type: ignore[union-attr]
         lines = {line[:2]: line[2:] for line in tables(iter(blocks))[0].rows}
         assert lines["grader", "judge"] == ("2", "1", "50.0 % (9.5 to 90.5)", "0", "1", "1")
         assert lines["math-verify", "judge"] == lines["grader", "judge"]
@@ -358,7 +358,7 @@ class TestTheCommand:
     def test_rules_find_the_answers_of_responses(self, file: Path) -> None:
         file.write_text(json.dumps({"gold": "7", "response": "The answer is 7."}), encoding="utf-8")
         assert "All 1 distinct" in ask(str(file), "--rules", "all")
-        with pytest.raises(DataError, match=r"no answers of the kinds number, math \(1 rows hold no answer\)"):
+        with pytest.raises(DataError, match=r"no answers of the kinds number, math \(1 row holds no answer\)"):
             ask(str(file))
         with pytest.raises(DataError, match=r"--rules: no rule 'boxes': expected all, or some of box, hash"):
             ask(str(file), "--rules", "box,boxes")
@@ -369,7 +369,7 @@ class TestTheCommand:
         assert f"{len(small_line.rollouts) * len(small_line.params.policies)} rows" in text
         assert f"{len(small_line.rollouts)} rows" in ask("rollouts_base")
         small_line.change("rollouts_base", Rollout, verdict="timeout")
-        assert "1 rows have another verdict on record" in ask("rollouts_base")
+        assert "1 row has another verdict on record" in ask("rollouts_base")
 
     @pytest.mark.slow
     def test_a_judge_is_asked_once_a_row_and_answers_again_from_the_store(self, small_line) -> None:

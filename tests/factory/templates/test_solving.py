@@ -356,7 +356,7 @@ def test_a_library_is_read_from_each_of_its_forms(tmp_path: Path, planner_kit, m
     write_rows(tmp_path / "none.parquet", Template, [row for row in rows if row.status != "accepted"])
     (tmp_path / "text.duckdb").write_text("no database")
     for path, says in (
-        ("none.parquet", "1 templates, none of them accepted"),
+        ("none.parquet", "1 template, none of them accepted"),
         ("gone", "is missing"),
         ("text.duckdb", "no template library"),
     ):
