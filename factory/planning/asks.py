@@ -20,6 +20,7 @@ from factory.params.sections import TemplateImport
 from factory.planning.questions import CONTINUE
 from factory.planning.samples import Sizes
 from factory.templates.adjusting import set_of
+from factory.words import amount
 
 How = Literal["exactly", "at most", "about", "unknown"]
 TAGS = 3  # new ones of an analysis, of the two to five that it has
@@ -106,7 +107,7 @@ def _rollouts(params: Params, sizes: Sizes) -> Iterator[Asked]:
         yield Asked(
             f"rollouts@{name}", "generator", _of(role, policy.model), role.prompts, ("solve",), section.sampling.max_tokens,
             "rollouts.sampling.max_tokens", problems * samples, "unknown" if uncounted(params, sizes) else _exactly(sizes),
-            f"{problems:,} problems × {samples} samples",
+            f"{amount(problems, 'problem')} × {amount(samples, 'sample')}",
         )  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def _demonstrations(params: Params, sizes: Sizes, given: Given) -> Iterator[Aske
         yield Asked(
             "demonstrations", "generator", generator, generator.prompts, (CONTINUE,), section.generator.max_tokens,
             "demonstrations.generator.max_tokens", section.continuations * (half + usable) + steps, "about",
-            f"{half + usable:,.0f} continuations × {section.continuations}" + (f", {steps:,.0f} to check steps" if steps else ""),
+            f"{amount(half + usable, 'continuation')} × {section.continuations}" + (f", {steps:,.0f} to check steps" if steps else ""),
         )  # fmt: skip
     if scorer is not None:
         drafts = rights * (1 + given.verified) + usable * given.continued
@@ -169,7 +170,8 @@ def _rounds(params: Params, sizes: Sizes) -> Iterator[Asked]:
             iterations, batch = params.ppo.iterations, params.ppo.batch
             yield Asked(
                 f"ppo@{name}", "policy", Role(engine="transformers", model=f"data/models/{turn.start}"), role.prompts, ("solve",),
-                params.ppo.max_tokens, "ppo.max_tokens", iterations * batch, "exactly", f"{iterations} iterations × {batch} responses",
+                params.ppo.max_tokens, "ppo.max_tokens", iterations * batch, "exactly",
+                f"{amount(iterations, 'iteration')} × {amount(batch, 'response')}",
                 stored=False,
             )  # fmt: skip
         if params.distillation and name in params.distillations:
@@ -177,7 +179,7 @@ def _rounds(params: Params, sizes: Sizes) -> Iterator[Asked]:
             yield Asked(
                 f"distillation@{name}", "generator", _of(role, f"policy_{name}"), role.prompts, ("solve",),
                 params.distillation.sampling.max_tokens, "distillation.sampling.max_tokens", problems * samples, _exactly(sizes),
-                f"{problems:,} problems × {samples} samples",
+                f"{amount(problems, 'problem')} × {amount(samples, 'sample')}",
             )  # fmt: skip
 
 
@@ -201,12 +203,12 @@ def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
         yield Asked(
             "templates", "labeller", labeller, labeller.prompts, ("analyse",), params.templates.labeller.max_tokens,
             "templates.labeller.max_tokens", problems * given.analysed, "about" if steps else _exactly(sizes),
-            f"{problems:,} solved problems{steps}",
+            f"{amount(problems, 'solved problem')}{steps}",
         )  # fmt: skip
         yield Asked(
             "templates", "inference", inference, inference.prompts, ("guided",), params.trajectories.inference.max_tokens,
             "trajectories.inference.max_tokens", problems, "at most",
-            f"{problems:,} problems solved again once, where a template wants them ({params.templates.resolve} each)",
+            f"{amount(problems, 'problem')} solved again once, where a template wants them ({params.templates.resolve} each)",
         )  # fmt: skip
         yield from _of_pairs(params, problems * given.analysed, labeller)
         if params.templates.imports:
@@ -214,7 +216,7 @@ def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
             yield Asked(
                 "templates", "inference", inference, inference.prompts, ("guided",), params.trajectories.inference.max_tokens,
                 "trajectories.inference.max_tokens", tried * resolve, "at most",
-                f"{tried:,} imported templates × {resolve} on their own examples",
+                f"{amount(tried, 'imported template')} × {resolve} on their own examples",
             )  # fmt: skip
     if params.plans and labeller and inference and params.trajectories:
         yield from _plans(params, sizes, given, labeller, inference)
@@ -223,7 +225,7 @@ def _templates(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]:
 def _plans(params: Params, sizes: Sizes, given: Given, labeller: Role, inference: Role) -> Iterator[Asked]:
     section, trajectories = params.require("plans"), params.require("trajectories")
     problems = _train(sizes, section.problems)
-    proposals, why = problems * section.samples, f"{problems:,} problems"
+    proposals, why = problems * section.samples, amount(problems, "problem")
     why = f"{why} × {section.samples} proposals" if section.samples > 1 else why
     for name, planner in params.planners.items():
         stage = f"plans@{name}"
@@ -242,7 +244,7 @@ def _plans(params: Params, sizes: Sizes, given: Given, labeller: Role, inference
             yield Asked(
                 stage, "inference", inference, inference.prompts, ("guided",), trajectories.inference.max_tokens,
                 "trajectories.inference.max_tokens", different * section.tries, "about",
-                f"{different:,.0f} different plans × {section.tries} tries",
+                f"{amount(different, 'different plan')} × {amount(section.tries, 'try', 'tries')}",
             )  # fmt: skip
 
 
@@ -271,7 +273,7 @@ def _trajectories(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]
     yield Asked(
         "trajectories", "planner", params.own("planner_sft", "inference"), params.asked_with("labeller"), ("plan",),
         section.planner.max_tokens, "trajectories.planner.max_tokens", plans, _exactly(sizes),
-        f"{problems:,} problems × {section.samples} plans",
+        f"{amount(problems, 'problem')} × {amount(section.samples, 'plan')}",
     )  # fmt: skip
     nothing, final = problems * section.nothing, section.final
     different, most = plans * given.distinct + nothing, (plans + nothing) * section.similar * section.decodes
@@ -280,7 +282,8 @@ def _trajectories(params: Params, sizes: Sizes, given: Given) -> Iterator[Asked]
     yield Asked(
         "trajectories", "inference", inference, inference.prompts, ("guided",), section.inference.max_tokens,
         "trajectories.inference.max_tokens", different * each * section.decodes + again, "about",
-        f"{different:,.0f} different plans × {each:.1f} of {section.similar} problems × {section.decodes} decodes, "
+        f"{amount(different, 'different plan')} × {each:.1f} of {amount(section.similar, 'problem')} × "
+        f"{amount(section.decodes, 'decode')}, "
         + (f"the best of them up to {again:,} times more, " if again else "")
         + f"from {least:,} (all plans alike) to {most + again:,}",
     )  # fmt: skip
@@ -297,7 +300,7 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
         world = params.problems.world
         dev = world.dev if sizes.dev is None and world else sizes.dev or 0
         extra = dev if model == "base" and params.pretraining else 0
-        why = f"{questions:,} questions" + (f" and {extra:,} of dev, also to an earlier base" if extra else "")
+        why = amount(questions, "question") + (f" and {extra:,} of dev, also to an earlier base" if extra else "")
         yield Asked(
             "evaluate", model, Role(engine=engine, model=f"data/models/{model}"), generator.prompts, ("solve",), limit[1], limit[0],
             questions + 2 * extra, _exactly(sizes), why,
@@ -316,19 +319,19 @@ def _evaluate(params: Params, sizes: Sizes) -> Iterator[Asked]:
         )
     yield Asked(
         "evaluate", "inference", inference, inference.prompts, ("guided",), limit[1], limit[0], questions * len(arms), "at most",
-        f"{questions:,} questions × {len(arms)} arms ({', '.join(arms)})",
+        f"{amount(questions, 'question')} × {amount(len(arms), 'arm')} ({', '.join(arms)})",
     )  # fmt: skip
     for arm in ("sft", "dpo"):
         yield Asked(
             "evaluate", f"planner_{arm}", Role(engine=engine, model=f"data/models/planner_{arm}"), params.asked_with("labeller"),
             ("plan",), params.trajectories.planner.max_tokens, "trajectories.planner.max_tokens", questions, _exactly(sizes),
-            f"{questions:,} questions",
+            amount(questions, "question"),
         )  # fmt: skip
     if section.agreement:
         yield Asked(
             "evaluate", "planner_dpo", Role(engine=engine, model="data/models/planner_dpo"), params.asked_with("labeller"), ("plan",),
             params.trajectories.planner.max_tokens, "trajectories.planner.max_tokens", questions * section.agreement.samples,
-            _exactly(sizes), f"{questions:,} questions × {section.agreement.samples} samples that have to agree",
+            _exactly(sizes), f"{amount(questions, 'question')} × {amount(section.agreement.samples, 'sample')} that have to agree",
         )  # fmt: skip
     if params.planner_adjust and section.interplay:
         yield from _loop(params, sizes, engine, inference)
@@ -339,7 +342,7 @@ def _loop(params: Params, sizes: Sizes, engine: Literal["transformers", "vllm"],
     section, trajectories = params.require("evaluate"), params.require("trajectories")
     problems = sum(min(section.interplay, section.n if size is None else size) for size in (sizes.heldout, sizes.unseen))
     planner, adjuster = (Role(engine=engine, model=f"data/models/{name}") for name in ("planner_dpo", "planner_adjust"))
-    asked_with, why = params.asked_with("labeller"), f"{problems:,} problems step by step"
+    asked_with, why = params.asked_with("labeller"), f"{amount(problems, 'problem')} step by step"
     yield Asked(
         "evaluate", "planner_dpo", planner, asked_with, ("plan",), trajectories.planner.max_tokens, "trajectories.planner.max_tokens",
         problems, "about", why,

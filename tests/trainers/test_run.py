@@ -56,6 +56,20 @@ def test_a_dataset_without_one_of_its_shards_is_refused(tmp_path: Path) -> None:
         run.load_dataset_rows(folder, CorpusText)
 
 
+def test_what_a_kill_left_set_aside_is_read(tmp_path: Path) -> None:
+    """A model and a dataset, between the two renames that replace a folder."""
+    aside = tmp_path / ".tuned.aside.part"
+    aside.mkdir()
+    (aside / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(OSError, match="not a valid JSON file"):  # of transformers: the folder is there, its config is none
+        run.load(tmp_path / "tuned")
+    assert (tmp_path / "tuned").is_dir()
+    (tmp_path / ".corpus.aside.part").mkdir()
+    (tmp_path / ".corpus.aside.part/manifest.json").write_text('{"purpose": "audit"}', encoding="utf-8")
+    with pytest.raises(DataError, match="is benchmark test data"):
+        run.load_dataset_rows(tmp_path / "corpus", CorpusText)
+
+
 def test_a_missing_model_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no model"):
         run.load(tmp_path / "nothing")

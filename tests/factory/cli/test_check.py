@@ -88,7 +88,7 @@ def test_no_torch_is_loaded_where_no_tokenizer_is_needed(project: Path) -> None:
 def test_an_unknown_profile_is_two_lines(project: Path, run: Run) -> None:
     answer = run("check", "moon", cwd=project)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (1, 2)
-    assert "'moon' is no profile and no file: the profiles are field, laptop, laptop-vllm" in answer.stderr
+    assert f"'moon' is no profile and no file in {project}\n  name a profile (field, laptop, laptop-vllm" in answer.stderr
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ from factory.schemas import (
 )
 from factory.tables import TABLES as ROW_TYPES
 from factory.tables import Adjustment
+from factory.whole import restored
 
 
 def stopped(line, dataset: str, says: str, *, rows: int = 1) -> str:
@@ -258,8 +259,11 @@ def test_an_empty_table_is_stopped(small_line) -> None:
 
 def test_a_refused_table_takes_its_older_release_away(small_line) -> None:
     release("corpus", small_line.params)
+    folder = storage.DATASETS / "corpus"
+    folder.rename(folder.with_name(".corpus.aside.part"))  # where a kill may leave it
     small_line.change("corpus", CorpusText, completion="<|ponder|>")
     stopped(small_line, "corpus", "no token but")
+    assert not restored(folder).exists()
 
 
 @pytest.mark.slow
