@@ -9,6 +9,8 @@ from subprocess import CompletedProcess
 import pyarrow.parquet as pq
 import pytest
 
+from factory.cli.trace import _run
+from factory.lineage.trace import Line, trace
 from factory.schemas import Rollout
 from factory.storage import read_rows, write_rows
 
@@ -29,6 +31,14 @@ def test_depth_0_is_the_row_alone(small_line, ask: Callable[..., str]) -> None:
     shown = ask("trace", f"trajectory_pairs/{first('trajectory_pairs')}", "--depth", "0")
     assert "by parents" not in shown
     assert "nothing here" in shown
+
+
+@pytest.mark.parametrize("endpoint", ["https://hub.example", ""], ids=["told", "of an earlier version"])
+def test_a_publication_is_told_with_its_hub(small_line, endpoint: str) -> None:
+    told = {"endpoint": endpoint, "repo": "org/coat", "commit": "c0ffee", "datasets": ["structure"], "changed": []}
+    found = replace(trace(Line(Path()), "structure/s1"), published=told)
+    (line,) = [text.plain for text in _run(found) if "org/coat" in text.plain]
+    assert " ".join(line.split()) == f"Hub org/coat@c0ffee{' at https://hub.example' if endpoint else ''} structure"
 
 
 def test_json_has_the_same_facts(small_line, ask: Callable[..., str]) -> None:
