@@ -11,6 +11,7 @@ import pytest
 
 from factory import storage
 from factory.schemas import Template
+from factory.templates.library import build_library
 from factory.templates.merges import record, write_merges
 
 Run = Callable[..., subprocess.CompletedProcess]
@@ -48,6 +49,7 @@ def test_import_writes_rows_a_record_and_rejects(mine: Path, run: Run) -> None:
         (("none.json", "--licence", "MIT"), "none.json is missing"),
         (("mine.json", "--licence", "MIT", "--column", "name"), "expected OURS=THEIRS"),
         (("mine.json", "--licence", "MIT", "--out", "x.csv"), "expected a name that ends in .parquet"),
+        (("mine.json", "--licence", "MIT", "--replaces", "gone.parquet"), "--replaces gone.parquet is missing: name the Parquet that"),
     ],
 )
 def test_a_mistake_is_one_line(mine: Path, run: Run, words: tuple[str, ...], said: str) -> None:
@@ -100,6 +102,13 @@ def test_diff_of_two_files_and_what_has_no_revision(small_line, run: Run) -> Non
     assert answer.returncode == 0, answer.stderr
     assert "1 templates, 1 in data/tables/templates.parquet: 0 added, 0 removed, 1 changed, 0 moved in status" in answer.stdout
     assert "+ Count on." in answer.stdout
+    build_library(Path("new.parquet"), Path("new.duckdb"))
+    Path("new.jsonl").write_text(json.dumps({**ROW, "name": row.name, "licence": "MIT"}), encoding="utf-8")
+    for name, counts in (("new.duckdb", "0 added, 0 removed, 1 changed"), ("new.jsonl", "0 added, 0 removed, 1 changed")):
+        answer = run("templates", "diff", "data/tables/templates.parquet", "--file", name, cwd=small_line.root)
+        assert counts in answer.stdout, answer.stderr
+    assert "1 templates: 1 pass" in run("templates", "lint", "new.duckdb", cwd=small_line.root).stdout
+    assert "gone.parquet is missing" in run("templates", "diff", "new.duckdb", "--file", "gone.parquet", cwd=small_line.root).stderr
     assert "v9 is no revision of git here" in run("templates", "diff", "v9", cwd=small_line.root).stderr
 
 
