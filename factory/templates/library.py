@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from factory.errors import DataError
-from factory.files.unpacking import first_bytes
 from factory.schemas import Template, arrow_schema, field_types
 from factory.storage import parquet, read_rows, shards, values_of, whole_file
 from factory.templates.shapes import Shapes, written
@@ -76,18 +75,20 @@ def kind_of(path: Path) -> Literal["duckdb", "parquet"]:
         raise DataError(f"{path} is missing: name a library, its .duckdb, a Parquet file or a dataset's folder ({BUILD})")
     if is_duckdb(path):
         return "duckdb"
-    if first_bytes(path, str(path)).startswith(b"PAR1"):
+    if _start(path).startswith(b"PAR1"):
         return "parquet"
     raise DataError(f"{path} is not a template library, neither DuckDB nor Parquet: `factory templates import` makes one of others")
 
 
 def is_duckdb(path: Path) -> bool:
     """By the mark behind its checksum, before the number of its format: no text has both."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        start = stream.read(20)
+    start = _start(path) if path.is_file() else b""
     return start[8:12] == b"DUCK" and b"\0" in start[12:]
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(20)
 
 
 def library_rows(path: Path) -> list[Template]:
