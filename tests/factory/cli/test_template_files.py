@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from factory import storage
+from factory.cli.template_files import WHAT
 from factory.schemas import Template
 from factory.templates.library import build_library
 from factory.templates.merges import record, write_merges
@@ -86,6 +88,14 @@ def test_lint_shows_what_quarantines_and_fails_only_when_strict(mine: Path, run:
     assert run("templates", "lint", "mine.json", "--strict", cwd=mine.parent).returncode == 1
     assert "expected one of no-steps" in run("templates", "lint", "mine.json", "--code", "zzz", cwd=mine.parent).stderr
     assert "name a file" in run("templates", "lint", cwd=mine.parent).stderr
+
+
+def test_every_code_of_the_page_can_be_asked_for_and_says_what_it_is() -> None:
+    page = (Path(__file__).parents[3] / "docs/templates.md").read_text(encoding="utf-8")
+    table = page.split("| code | quarantines | what |")[1].split("\n\n")[0]
+    told = {code for line in table.splitlines()[2:] for code in re.findall(r"`([a-z-]+)`", line.split("|")[1])}
+    assert len(told) >= 20
+    assert told - set(WHAT) == set()
 
 
 def test_lint_takes_a_table_of_the_line(small_line, run: Run) -> None:
