@@ -8,6 +8,7 @@ hand; the first of these copies writes what there is to write. Seconds differ fr
 which neither git nor DVC tracks.
 """
 
+import atexit
 import fcntl
 import gc
 import inspect
@@ -74,6 +75,7 @@ def silence_stdout() -> None:
 def expect_many_rows() -> None:
     """Rows hold no cycles: with the usual thresholds Python would walk through all of them again and again, a quarter of a warm stage."""
     gc.freeze()
+    atexit.register(gc.unfreeze)  # what is frozen at the end, nanobind's modules (Triton, DuckDB) call leaked in thirty lines
     gc.set_threshold(100_000, 50, 100)
 
 

@@ -26,6 +26,7 @@ LIBRARY = "data/library.duckdb"
 PROBLEM, GOLD = ("problem", "question", "prompt"), ("answer", "gold", "target")
 MARK = "####"
 LARGEST = 2**63 - 1  # of a number in a request's key
+HOTTEST = 10.0  # of a temperature: far above it every token is as likely, and inf is no number of JSON
 EPILOG = """
 The planner plans: roles.planner, or with --planner a trained one; else roles.labeller chooses from the templates that fit. roles.inference
 carries the steps out. With --model one model does all of it, whatever params.yaml says of roles. Every answer is kept in the request
@@ -71,7 +72,7 @@ def solve(
         int | None, typer.Option("--seed", metavar="N", min=0, max=LARGEST, help="Without it that of params.yaml.", show_default=False)
     ] = None,
     temperature: Annotated[
-        float, typer.Option("--temperature", metavar="T", min=0, help="0: greedy. What is asked again is sampled.")
+        float, typer.Option("--temperature", metavar="T", min=0, max=HOTTEST, help="0: greedy. What is asked again is sampled.")
     ] = 0.0,
     planner: Annotated[
         str, typer.Option("--planner", metavar="MODEL", help="A trained planner: a folder, or a Hub id at a commit.", show_default=False)

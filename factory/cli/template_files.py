@@ -33,7 +33,8 @@ WHAT = {
     "near-name": "a name nearly another's", "not-first": "its name and tags find another template before it",
     "tag-once": "tags that no other template has", "illustrated": "steps illustrate with their own example",
     "no-example": "no worked example, or half of one", "no-answer": "the example's answer cannot be read",
-    "option": "the example's answer is the letter of an option not given",
+    "option": "the example's answer is the letter of an option not given", "circle": "goes round in a circle: a model that did not stop",
+    "retells": "description or scope tell its own problem",
 }  # fmt: skip
 
 File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="JSON (under any headings), JSONL, CSV, TSV or Parquet.")]
@@ -79,6 +80,8 @@ def import_(
     record, refused = target.with_suffix(".import.json"), target.with_suffix(".rejects.parquet")
     if target.exists() and not record.is_file():
         raise DataError(f"{target} exists and no import wrote it ({record.name} is not beside it): name another file with --out")
+    if replaces and not replaces.exists():
+        raise DataError(f"--replaces {replaces} is missing: name the Parquet that an earlier import wrote")
     found = read_library(file, licence, source, pairs("--column", column or []), replaces)
     findings = _linted(found.templates)
     rows = settled(found.templates, findings)
@@ -191,7 +194,7 @@ DIFF = (
 
 
 def diff(
-    revision: Annotated[str, typer.Argument(metavar="REV|FILE", help="A revision of git, or an older Parquet of templates.")],
+    revision: Annotated[str, typer.Argument(metavar="REV|FILE", help="A revision of git, or an older library of any shape.")],
     file: Annotated[Path | None, typer.Option("--file", help="The library as it is now; without it data/tables/templates.parquet.")] = None,
 ) -> None:
     """The library's changelog since a revision: templates added and removed, changed in which field, moved to another status.
@@ -202,11 +205,12 @@ def diff(
     from factory.reports.readable import visible
     from factory.schemas import Template
     from factory.storage import read_rows
+    from factory.templates.importing import templates_in
     from factory.templates.versions import LIBRARY, changelog, rows_at_revision
 
     now = file or LIBRARY
-    new = read_rows(now, Template)
-    old = read_rows(Path(revision), Template) if Path(revision).is_file() else rows_at_revision(revision, now)
+    new = templates_in(file)[0] if file else read_rows(LIBRARY, Template)
+    old = templates_in(Path(revision))[0] if Path(revision).exists() else rows_at_revision(revision, now)
     log = changelog(old, new)
     counts = f"{len(log.added):,} added, {len(log.removed):,} removed, {len(log.changed):,} changed, {len(log.statuses):,} moved in status"
     output = console()

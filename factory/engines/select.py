@@ -19,6 +19,7 @@ from factory.engines.protocol import Engine, Scorer, StreamingEngine, StreamingS
 from factory.engines.requests import StoredEngine, StoredScorer
 from factory.engines.store import Store, default_path
 from factory.engines.streams import streaming
+from factory.engines.structured import UNFIT
 from factory.errors import EngineError
 from factory.identity import hash_files
 from factory.language.prompting import Prompts
@@ -120,9 +121,12 @@ def _judge(service: StoredEngine | StoredScorer, most: float) -> None:
     usage = service.usage
     if usage.failed > most * usage.requests:
         reason, count = service.reasons.most_common(1)[0]
+        remedy = "What was answered is stored: correct that and run again"
+        if reason.startswith(UNFIT):  # such answers are stored as well, and would be read again
+            remedy = "Answers are stored, these too: correct that, give the model another version (name@version of its role) and run again"
         raise EngineError(
             f"{usage.failed:,} of {usage.requests:,} requests to {service.model} failed (requests.max_failed_share is {most:g}), "
-            f"{count:,} with: {reason}. What was answered is stored: correct that and run again"
+            f"{count:,} with: {reason}. {remedy}"
         )
 
 

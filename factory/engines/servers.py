@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -267,8 +268,13 @@ class Servers(ABC, Generic[Item, Answer]):
             server.live, server.problem = False, reason
             if not any(one.live for one in self.servers):
                 self.silent_since = time.monotonic()
+                self._say(f"no server answers ({server.url}: {reason}); waiting for one, {PATIENCE:g} s at most")
             self._spawn(self._revive(server, min(PAUSE_MOST, PAUSE * 2**server.outages)))
             server.outages += 1
+
+    def _say(self, what: str) -> None:
+        """Nothing else tells a user why nothing moves."""
+        print(f"{self.name}: {what}", file=sys.stderr, flush=True)
 
     async def _revive(self, server: Server, pause: float) -> None:
         """Ask a server that is down until it answers. Raises EngineError when all have been down for too long."""
@@ -286,6 +292,8 @@ class Servers(ABC, Generic[Item, Answer]):
                     + f" (for {patience:g} s): start it, or correct base_url of the role whose model is {self.model} (roles in params.yaml)"
                 )
             pause = min(PAUSE_MOST, max(pause * 2, PAUSE / 2)) if self.reached else PAUSE / 2
+        if known and silent:
+            self._say(f"{server.url} answers again")
         server.live, self.reached = True, True
         server.probation, server.strikes = known, 0
         self._start()

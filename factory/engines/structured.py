@@ -22,6 +22,7 @@ from factory.language.conversation import split
 from factory.language.prompting import Prompts
 from factory.schemas import Message
 
+UNFIT = "no answer of its schema"
 ATTEMPTS = 3  # the first answer and two repairs
 BEGINNINGS = 100  # brackets of an answer at which a document is looked for
 DIGITS = 18  # of an integer: what every table can hold
@@ -44,7 +45,7 @@ def structured(engine: Any, request: Request) -> Generator[Ask, list[Any], Compl
         if document:
             return replace(completion, text=document)
         asked = _repair(asked, completion.text, reason, seed_for(request.seed, "repair", attempt))
-    reason = f"no answer of its schema in {ATTEMPTS} attempts: {reason}"
+    reason = f"{UNFIT} in {ATTEMPTS} attempts: {reason}"
     engine.failed(reason)
     return replace(failure(reason), request_id=completion.request_id)
 

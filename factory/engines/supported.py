@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 FULL, WINDOWED = {"full_attention"}, {"sliding_attention", "chunked_attention"}
+HEADS = ("ForSequenceClassification", "ForTokenClassification", "RewardModel")  # architectures whose files have no head for words
 CHOOSE = "choose a decoder with full attention (Llama, Qwen2, Qwen3, OLMo-2, GPT-NeoX, GPT-2)"
 
 
@@ -25,6 +26,8 @@ def unsupported(model: Any) -> str | None:
 def _kind(model: Any, config: Any) -> str | None:
     if "text_config" in config.sub_configs or "vision_config" in config.sub_configs:
         return "is a model of several parts (vision, sound): name a model of text alone"
+    if heads := [name for name in config.architectures or () if name.endswith(HEADS)]:
+        return f"is a classifier or reward model ({heads[0]}), whose head writes no text: name a causal language model"
     if config.is_encoder_decoder:
         return f"is an encoder-decoder: {CHOOSE}"
     kinds = set(getattr(config, "layer_types", None) or FULL) - FULL - WINDOWED

@@ -30,6 +30,7 @@ from factory.templates.cleaning import line_of, lines_of, steps_of
 from factory.templates.defects import answer_is_option
 from factory.templates.examples import example_of
 from factory.templates.fields import field_of
+from factory.templates.library import is_duckdb, library_rows
 from factory.templates.library_files import Found, records_of
 from factory.templates.tagging import folded, tags_of, vocabulary
 
@@ -276,10 +277,10 @@ def gradable(row: Template) -> bool:
 
 
 def templates_in(path: Path) -> tuple[list[Template], dict[str, Origin], list[Reject]]:
-    """The templates of a file or dataset for reading: our own Parquet as it stands, any other library as it would be imported, with the
-    entries that an import would reject."""
-    if path.is_dir() or (path.is_file() and first_bytes(path, str(path)).startswith(b"PAR1") and _ours(path)):
-        return read_rows(path, Template), {}, []
+    """The templates of a file or dataset for reading: our own Parquet or DuckDB file as it stands, any other library as it would be
+    imported, with the entries that an import would reject."""
+    if path.is_dir() or is_duckdb(path) or (path.is_file() and first_bytes(path, str(path)).startswith(b"PAR1") and _ours(path)):
+        return library_rows(path), {}, []
     found = read_library(path, licence="not stated")
     return found.templates, found.origins, found.rejects
 

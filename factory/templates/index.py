@@ -1,6 +1,6 @@
 """Find templates: by a name that a plan wrote, by words, or by words and embeddings. One index, in memory or in the library's file.
 
-    index = Index.of(templates)                        or    Index.open(Path("data/library.duckdb"))
+    index = Index.of(templates)                        or    Index.open(Path("data/library.duckdb")), or of a Parquet of templates
     index.search("Ann gives away 3 of her apples", 5)    → [Hit(template_id="51aa…", name="give away", score=9.31, confidence=1.2,
                                                                why=(("give", 3.1), ("away", 2.9)))]
     index.lookup("hand over (subtract, left)")           → [Hit(…)]: the template of that name, else the best for those words, else []
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from factory.errors import DataError
 from factory.grading import normalise
 from factory.schemas import Template
-from factory.storage import to_table
-from factory.templates.library import VERSION, fill, rows_of
+from factory.storage import read_rows, to_table
+from factory.templates.library import BUILD, VERSION, fill, kind_of, rows_of
 from factory.templates.retrieve import names_in
 from factory.templates.shapes import Shapes, written
 from factory.templates.terms import terms
@@ -101,7 +101,7 @@ class Index:
             self._hidden = np.asarray(hidden["place"], np.int32)
 
     @classmethod
-    def of(cls, templates: Iterable[Template]) -> "Index":
+    def of(cls, templates: Iterable[Template], *, accepted: bool = False) -> "Index":
         """An index in memory. Raises DataError when an id stands twice."""
         import duckdb
 
@@ -110,15 +110,16 @@ class Index:
         connection.register("given", to_table(Template, rows))
         fill(connection, "given")
         connection.unregister("given")
-        return cls(connection)
+        return cls(connection, accepted=accepted)
 
     @classmethod
     def open(cls, path: Path, *, accepted: bool = False) -> "Index":
-        """The index of a library's file, which may be replaced meanwhile. Raises DataError without a readable library."""
+        """The index of a library's file, which may be replaced meanwhile; of a table or a dataset of templates one in memory. Raises
+        DataError without a readable library."""
         import duckdb
 
-        if not path.exists():
-            raise DataError(f"{path} is missing: `dvc repro library` builds it")
+        if kind_of(path) == "parquet":
+            return cls.of(read_rows(path, Template), accepted=accepted)
         try:
             connection = duckdb.connect(path, read_only=True)
             (version,) = connection.execute("select version from collection").fetchone() or (0,)
@@ -129,7 +130,7 @@ class Index:
         else:
             connection.close()
             reason = f"its tables are of version {version}, expected {VERSION}"
-        raise DataError(f"{path} is not a template library: {reason} (`dvc repro library` builds it)")
+        raise DataError(f"{path} is not a template library: {reason} ({BUILD})")
 
     def __enter__(self) -> "Index":
         return self

@@ -1,6 +1,7 @@
 """The template library as one DuckDB file: `data/library.duckdb`, built in SQL from the released Parquet, for people and for `Index`.
 
     build_library(Path("data/datasets/templates"), Path("data/library.duckdb"))    → 14
+    library_rows(Path("data/library.duckdb"))                                      → [Template(…), …], of a table or dataset as well
 
     templates             place (0 … in the order of the ids) and the columns of `Template`
     texts                 place, id, name, text: all that is searched of a template
@@ -18,11 +19,12 @@ Run: python -m pipelines.library. Source: papers/reasonflux, "Retrieval"; the we
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from factory.arrays import values_of
+from factory.errors import DataError
 from factory.schemas import Template, arrow_schema, field_types
-from factory.storage import shards
+from factory.storage import parquet, read_rows, shards
 from factory.templates.shapes import Shapes, written
 from factory.templates.terms import TOKEN, read
 from factory.whole import whole_file
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 LIBRARY = Path("data/library.duckdb")
 VERSION = 2  # of the tables: a reader of another version asks for a new build
+BUILD = "`dvc repro library` builds the line's, `factory templates build` one of any table of templates"
 K1 = 2.0
 B = 0.75
 STEPS = 0.3  # what a word counts in the steps: they are three times as long as the rest, and much of them is common to all templates
@@ -44,10 +47,17 @@ TEXT = f"concat_ws(' ', {LABEL}, array_to_string(steps, ' '))"
 
 
 def build_library(dataset: Path, path: Path) -> int:
-    """Build a new file and rename it over `path`: readers of the old one keep what they opened. Returns how many templates."""
+    """Build a new file and rename it over `path`: readers of the old one keep what they opened. Returns how many templates. Raises
+    DataError for what is no table or dataset of templates."""
     import duckdb
 
+    if kind_of(dataset) != "parquet":
+        raise DataError(f"{dataset} is no table of templates: name a Parquet file or a dataset's folder")
     files = [str(file) for file in shards(dataset)]
+    for file in files:
+        with parquet(Path(file)) as opened:
+            if missing := sorted(set(field_types(Template)) - set(opened.schema_arrow.names)):
+                raise DataError(f"{file} holds no templates, it lacks {', '.join(missing)}: `factory templates import` takes other rows")
     with whole_file(path) as temporary:
         temporary.unlink()  # DuckDB refuses an empty file
         with duckdb.connect(temporary, config={"memory_limit": MEMORY, "temp_directory": f"{temporary}.tmp"}) as connection:
@@ -55,6 +65,45 @@ def build_library(dataset: Path, path: Path) -> int:
             count = fill(connection, "rows")
             connection.execute("drop view rows")
     return count
+
+
+def kind_of(path: Path) -> Literal["duckdb", "parquet"]:
+    """What a library lies in; a dataset's folder is Parquet. Raises DataError for what is missing, and for anything else."""
+    if path.is_dir():
+        if any(path.glob("data/*.parquet")):
+            return "parquet"
+        raise DataError(f"{path} is a folder without data/*.parquet: name a dataset of templates, a Parquet file, or a library's .duckdb")
+    if not path.is_file():
+        raise DataError(f"{path} is missing: name a library, its .duckdb, a Parquet file or a dataset's folder ({BUILD})")
+    if is_duckdb(path):
+        return "duckdb"
+    if _start(path).startswith(b"PAR1"):
+        return "parquet"
+    raise DataError(f"{path} is not a template library, neither DuckDB nor Parquet: `factory templates import` makes one of others")
+
+
+def is_duckdb(path: Path) -> bool:
+    """By the mark behind its checksum, before the number of its format: no text has both."""
+    start = _start(path) if path.is_file() else b""
+    return start[8:12] == b"DUCK" and b"\0" in start[12:]
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(20)
+
+
+def library_rows(path: Path) -> list[Template]:
+    """All templates of a library by id: of its DuckDB file, of a table, or of a dataset's folder. Raises DataError for anything else."""
+    import duckdb
+
+    if kind_of(path) == "parquet":
+        return read_rows(path, Template)
+    try:
+        with duckdb.connect(path, read_only=True) as connection:
+            return rows_of(connection)
+    except duckdb.Error as error:
+        raise DataError(f"{path} is not a template library: {str(error).splitlines()[0]} ({BUILD})") from None
 
 
 def fill(connection: "duckdb.DuckDBPyConnection", rows: str) -> int:

@@ -15,9 +15,8 @@ from pathlib import Path
 from factory.errors import DataError
 from factory.identity import row_id
 from factory.schemas import Template
-from factory.storage import read_rows
 from factory.templates.index import Index
-from factory.templates.library import rows_of
+from factory.templates.library import library_rows
 from factory.words import amount
 
 RANKED = 10  # templates that are ranked for a planned step: as many may be refused before it has none
@@ -32,23 +31,11 @@ class Found:
 def load_templates(path: Path) -> list[Template]:
     """The accepted templates of a library (.duckdb), a Parquet file or a dataset folder, by id. Raises DataError: missing, unreadable or
     without any."""
-    if not path.exists():
-        raise DataError(f"{path} is missing: name a library with --library (`dvc repro library` builds data/library.duckdb)")
-    rows = _of_database(path) if path.suffix == ".duckdb" else read_rows(path, Template)
+    rows = library_rows(path)
     accepted = [row for row in rows if row.status == "accepted"]
     if not accepted:
         raise DataError(f"{path} has {amount(len(rows), 'template')}, none of them accepted: there is nothing to plan with")
     return accepted
-
-
-def _of_database(path: Path) -> list[Template]:
-    import duckdb
-
-    try:
-        with duckdb.connect(path, read_only=True) as connection:
-            return rows_of(connection)
-    except duckdb.Error as error:
-        raise DataError(f"{path} is not a template library: {str(error).splitlines()[0]} (`dvc repro library` builds it)") from None
 
 
 class Lookup:

@@ -176,9 +176,10 @@ def solver_of(params: Params, engines: Engines, lookup: Lookup, settings: Settin
     if "/" in evaluator or Path(evaluator or "-").is_dir():
         role = Role(engine="transformers", model=evaluator, prompts=params.asked_with("labeller"))
         return Solver(planning, adjuster(role, engines), inference, lookup, settings, plans_with, adjusts=True)
-    if evaluator and evaluator != "planner" and evaluator not in params.roles:
-        known = ", ".join(params.roles)
-        raise ParamsError(f"params.yaml has no roles.{evaluator} to evaluate steps: expected planner, {known}, or a trained one's folder")
+    writing = [name for name in params.roles if name != "reward_model"]
+    if evaluator and evaluator != "planner" and evaluator not in writing:
+        known = ", ".join(name for name in writing if name != "planner")
+        raise ParamsError(f"params.yaml has no roles.{evaluator} that evaluates: expected planner, {known}, or a trained one's folder")
     watching = planning if evaluator in ("", "planner", planning.role) else _voice(params, engines, evaluator)
     return Solver(planning, watching, inference, lookup, settings, plans_with)
 

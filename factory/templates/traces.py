@@ -104,11 +104,11 @@ def read_trace(document: object) -> Trace:
         if document["ended"]["how"] not in ("answered", "failed"):
             raise ValueError(f"ended.how is {document['ended']['how']!r}")
         return Trace(
-            problem=_text(document["problem"]), asked=asked, plan=tuple(map(_text, document["plan"])),
-            events=tuple(_made(Event, event) for event in document["events"]), solution=tuple(map(_text, document["solution"])),
+            problem=_text(document["problem"]), asked=asked, plan=_texts(document["plan"]),
+            events=tuple(_made(Event, event) for event in document["events"]), solution=_texts(document["solution"]),
             answer=document["answer"] if document["answer"] is None else _text(document["answer"]),
             ended=_made(Ended, document["ended"]), totals=_made(Totals, document["totals"]),
-            grade={key: _text(value) for key, value in document["grade"].items()},
+            grade={key: _text(document["grade"][key]) for key in ("gold", "verdict")} if document["grade"] else {},
             measured={key: float(value) for key, value in document["measured"].items()},
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -119,6 +119,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{values!r} is no list")
+    return tuple(map(_text, values))
 
 
 def _made(kind: type[Any], values: Any) -> Any:

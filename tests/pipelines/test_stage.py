@@ -83,6 +83,13 @@ def test_output_that_nobody_reads_is_one_line_and_finished_work_stays_finished(t
 
 
 @pytest.mark.slow
+def test_a_library_that_was_there_before_is_not_called_leaked_at_the_end() -> None:
+    """Thirty lines of nanobind's behind each stage that Triton or DuckDB had been imported for."""
+    code = "import duckdb\nfrom pipelines.stage import expect_many_rows\nexpect_many_rows()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_a_stage_prints_any_text_on_any_terminal(tmp_path: Path) -> None:
     body = "print(chr(0xe9) + chr(0x1f600) + chr(0xd83d)); storage.write_json(Path('x.json'), chr(0xe9))"
     answer = run(tmp_path, body, env=ASCII)

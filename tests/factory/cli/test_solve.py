@@ -151,6 +151,12 @@ def test_a_number_that_no_key_holds_is_a_usage_error(project: Path, flag: str) -
     assert f"Invalid value for '{flag}'" in done.output
 
 
+@pytest.mark.parametrize("temperature", ["inf", "nan", "-1", "1e9"])
+def test_a_temperature_that_no_model_has_is_a_usage_error(project: Path, temperature: str) -> None:
+    """inf was null in the trace, and noise in the answer."""
+    assert solve(PROBLEM, "--temperature", temperature).exit_code == 2
+
+
 def test_half_a_character_in_a_file_of_problems_is_replaced(project: Path) -> None:
     Path("half.jsonl").write_text('{"problem": "What is \\ud83d 1 + 1?", "answer": "\\ud83d2"}\n', encoding="utf-8")
     document = json.loads(solve("--problems", "half.jsonl", "--json", "-").stdout)
@@ -162,8 +168,9 @@ def test_half_a_character_in_a_file_of_problems_is_replaced(project: Path) -> No
     ("words", "says"),
     [
         (("  ",), "the problem has no words: write it in quotes"),
-        (("P?", "--library", "gone.duckdb"), "gone.duckdb is missing: name a library with --library"),
-        (("P?", "--evaluator", "nobody"), "params.yaml has no roles.nobody to evaluate steps: expected planner, "),
+        (("P?", "--library", "gone.duckdb"), "gone.duckdb is missing: name a library, its .duckdb, a Parquet file or a"),
+        (("P?", "--evaluator", "nobody"), "params.yaml has no roles.nobody that evaluates: expected planner, "),
+        (("P?", "--evaluator", "reward_model"), "params.yaml has no roles.reward_model that evaluates: expected planner, "),
         (("P?", "--planner", "data/models/none"), "data/models/none"),
         (("P?", "--planner", "none"), "--planner none is no folder here: expected a model's folder, or org/name@commit of the Hub"),
         (("P?", "--model", "none"), "--model none is no folder here: expected a model's folder"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from factory import storage
+from factory.cli.template_files import WHAT
 from factory.schemas import Template
+from factory.templates.library import build_library
 from factory.templates.merges import record, write_merges
 
 Run = Callable[..., subprocess.CompletedProcess]
@@ -48,6 +51,7 @@ def test_import_writes_rows_a_record_and_rejects(mine: Path, run: Run) -> None:
         (("none.json", "--licence", "MIT"), "none.json is missing"),
         (("mine.json", "--licence", "MIT", "--column", "name"), "expected OURS=THEIRS"),
         (("mine.json", "--licence", "MIT", "--out", "x.csv"), "expected a name that ends in .parquet"),
+        (("mine.json", "--licence", "MIT", "--replaces", "gone.parquet"), "--replaces gone.parquet is missing: name the Parquet that"),
     ],
 )
 def test_a_mistake_is_one_line(mine: Path, run: Run, words: tuple[str, ...], said: str) -> None:
@@ -86,6 +90,14 @@ def test_lint_shows_what_quarantines_and_fails_only_when_strict(mine: Path, run:
     assert "name a file" in run("templates", "lint", cwd=mine.parent).stderr
 
 
+def test_every_code_of_the_page_can_be_asked_for_and_says_what_it_is() -> None:
+    page = (Path(__file__).parents[3] / "docs/templates.md").read_text(encoding="utf-8")
+    table = page.split("| code | quarantines | what |")[1].split("\n\n")[0]
+    told = {code for line in table.splitlines()[2:] for code in re.findall(r"`([a-z-]+)`", line.split("|")[1])}
+    assert len(told) >= 20
+    assert told - set(WHAT) == set()
+
+
 def test_lint_takes_a_table_of_the_line(small_line, run: Run) -> None:
     answer = run("templates", "lint", "templates", "--warnings", cwd=small_line.root)
     assert answer.returncode == 0, answer.stderr
@@ -100,6 +112,13 @@ def test_diff_of_two_files_and_what_has_no_revision(small_line, run: Run) -> Non
     assert answer.returncode == 0, answer.stderr
     assert "1 template, 1 in data/tables/templates.parquet: 0 added, 0 removed, 1 changed, 0 moved in status" in answer.stdout
     assert "+ Count on." in answer.stdout
+    build_library(Path("new.parquet"), Path("new.duckdb"))
+    Path("new.jsonl").write_text(json.dumps({**ROW, "name": row.name, "licence": "MIT"}), encoding="utf-8")
+    for name, counts in (("new.duckdb", "0 added, 0 removed, 1 changed"), ("new.jsonl", "0 added, 0 removed, 1 changed")):
+        answer = run("templates", "diff", "data/tables/templates.parquet", "--file", name, cwd=small_line.root)
+        assert counts in answer.stdout, answer.stderr
+    assert "1 templates: 1 pass" in run("templates", "lint", "new.duckdb", cwd=small_line.root).stdout
+    assert "gone.parquet is missing" in run("templates", "diff", "new.duckdb", "--file", "gone.parquet", cwd=small_line.root).stderr
     assert "v9 is no revision of git here" in run("templates", "diff", "v9", cwd=small_line.root).stderr
 
 

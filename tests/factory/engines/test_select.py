@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fault_server import FaultServer
 from served import asked
 
 from factory.engines.ledger import stats
@@ -129,6 +130,20 @@ def test_a_stage_ends_when_too_many_of_its_requests_failed(model_folder: Path, b
     else:
         stage()
     assert len(written[0]) == bad + 1, "rows and rejects are written before"
+
+
+def test_answers_that_fit_no_schema_need_another_version_to_be_asked_anew(server: FaultServer) -> None:
+    """They are stored as any other: a server that was corrected would not be asked, however often the stage ran."""
+    schema = json.dumps({"type": "object", "properties": {"step": {"type": "integer"}}, "required": ["step"]})
+
+    def stage(version: str) -> int:
+        role, before = Role(engine="openai", model=f"m@{version}", base_url=server.url), server.stats.requests
+        told = r"1 with: no answer of its schema in .*these too: correct that, give the model another version"
+        with pytest.raises(EngineError, match=told), Engines(Requests(timeout=5, retries=0, max_failed_share=0), "templates") as engines:
+            engines.engine(role, "labeller").generate([Request(asked("a"), SamplingParams(64), schema=schema)])
+        return server.stats.requests - before
+
+    assert (stage("1"), stage("1"), stage("2")) == (3, 0, 3)
 
 
 def test_recorded_answers_and_their_malformed_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

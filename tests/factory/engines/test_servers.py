@@ -129,6 +129,24 @@ def test_a_server_that_comes_up_late(server: FaultServer, stored: Callable[..., 
 
 
 @pytest.mark.slow
+def test_while_no_server_answers_it_is_said(
+    server: FaultServer, stored: Callable[..., StoredEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    """A dead server is waited for, five minutes outside of these tests, in which nothing else moves."""
+    monkeypatch.setattr(servers, "PATIENCE", 60.0)
+    engine = stored(server)
+    assert ask(engine).error is None
+    server.kill()
+    threading.Timer(0.5, server.restart).start()
+    (answered,) = engine.generate(requests_of(1))
+    assert answered.error is None
+    down, back = capsys.readouterr().err.splitlines()
+    assert down.startswith(f"m: no server answers ({server.url}: ")
+    assert down.endswith("); waiting for one, 60 s at most")
+    assert back == f"m: {server.url} answers again"
+
+
+@pytest.mark.slow
 def test_all_servers_gone_is_an_error_and_answers_are_kept(stored: Callable[..., StoredEngine]) -> None:
     with fault_servers(2) as (first, second):
         for one in (first, second):

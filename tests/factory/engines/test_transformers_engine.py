@@ -213,6 +213,23 @@ def test_a_language_model_is_no_reward_model(model_folder: Path) -> None:
         TransformersScorer(str(model_folder), "base@1").score([(asked("a"), "b")])
 
 
+@pytest.mark.parametrize(
+    ("tied", "says"), [(True, r"is a classifier or reward model \(LlamaForSeq"), (False, r"lacks the weights lm_head\.weight")]
+)
+def test_a_reward_model_is_no_language_model(tokenizer: Any, tmp_path: Path, tied: bool, says: str) -> None:
+    """With tied weights nothing is missing: it would write what its embeddings say of a body that was trained for scores."""
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    small = LlamaConfig(
+        vocab_size=24, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_labels=1,
+        max_position_embeddings=64, tie_word_embeddings=tied,
+    )  # fmt: skip
+    LlamaForSequenceClassification(small).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(EngineError, match=says):
+        TransformersEngine(str(tmp_path), "orm_base@1").generate([Request(asked("a"), SamplingParams(max_tokens=2))])
+
+
 def test_a_classifier_with_two_labels_is_no_reward_model(tokenizer: Any, tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaForSequenceClassification
 

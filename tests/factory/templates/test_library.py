@@ -1,19 +1,24 @@
 """The DuckDB library: built from the released folder in SQL, asked by people, and replaced under open readers."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from factory.errors import DataError
 from factory.schemas import Template
 from factory.storage import write_rows
 from factory.templates.index import Index
-from factory.templates.library import build_library
+from factory.templates.library import build_library, is_duckdb, library_rows
 from factory.templates.terms import TOKEN, terms, tokens
 
+DOCS = Path(__file__).parents[3] / "docs/templates.md"
 BUILD = "import sys; from pathlib import Path; from factory.templates.library import build_library as b; b(*map(Path, sys.argv[1:]))"
 READ = "import sys, pathlib, factory.templates.index as i; print(i.Index.open(pathlib.Path(sys.argv[1])).lookup('groups')[0].name)"
 
@@ -95,8 +100,55 @@ def test_a_library_without_templates_finds_nothing(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_library_is_read_and_searched_wherever_it_lies(tmp_path, released, planner_kit):
+    path, table = tmp_path / "library.duckdb", released / "data/train-00000-of-00001.parquet"
+    build_library(table, path)
+    rows = sorted(planner_kit.library(), key=lambda row: row.id)
+    assert library_rows(path) == library_rows(table) == library_rows(released) == rows
+    assert [is_duckdb(one) for one in (path, table, released, tmp_path / "none")] == [True, False, False, False]
+    found = [index.search("multiply the groups", confident=0) for index in (Index.open(path), Index.open(table), Index.open(released))]
+    assert found[0] == found[1] == found[2]
+    quarantined = [replace(row, status="quarantined") for row in rows]
+    write_rows(table, Template, quarantined)
+    assert Index.open(table, accepted=True).lookup("equal groups") == []
+
+
+@pytest.mark.parametrize("made", ["missing", "a folder without", "neither DuckDB nor Parquet", "it lacks description"])
+def test_what_is_no_library_is_named(tmp_path, made):
+    path = tmp_path / "library.duckdb"
+    if made == "a folder without":
+        path.mkdir()
+    elif made == "neither DuckDB nor Parquet":
+        path.write_text('{"nm": "DUCK of a text"}')
+    elif made == "it lacks description":
+        pq.write_table(pa.table({"id": ["a"], "name": ["b"]}), path)
+    with pytest.raises(DataError, match=made):
+        build_library(path, tmp_path / "new.duckdb")
+    with pytest.raises(DataError):
+        library_rows(path)
+    with pytest.raises(DataError):
+        Index.open(path)
+    assert not (tmp_path / "new.duckdb").exists()
+
+
+@pytest.mark.slow
+def test_the_examples_in_sql_find_something(tmp_path, released):
+    """Templates of the kit have the names and tags of the laptop's, of which the page speaks."""
+    build_library(released, tmp_path / "library.duckdb")
+    (block,) = re.findall(r"```sql\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    queries = [query for query in block.split(";") if query.strip()]
+    with duckdb.connect(tmp_path / "library.duckdb", read_only=True) as connection:
+        counts = [len(connection.execute(query).fetchall()) for query in queries]
+        tables = {name for (name,) in connection.execute("select table_name from information_schema.tables").fetchall()}
+    assert len(counts) == 4
+    assert all(counts), counts
+    told = DOCS.read_text(encoding="utf-8").split("\nTables: ")[1].split("\n\n")[0]
+    assert tables <= set(re.findall(r"`(\w+)`", told)), "every table of the file stands on the page"
+
+
+@pytest.mark.slow
 def test_errors_name_the_remedy(tmp_path, released):
-    with pytest.raises(DataError, match="is missing: `dvc repro library`"):
+    with pytest.raises(DataError, match=r"is missing: name a library, .*`dvc repro library`"):
         Index.open(tmp_path / "none.duckdb")
     (tmp_path / "junk.duckdb").write_text("no database")
     with pytest.raises(DataError, match="not a template library"):
@@ -107,5 +159,5 @@ def test_errors_name_the_remedy(tmp_path, released):
     build_library(released, tmp_path / "library.duckdb")
     with duckdb.connect(tmp_path / "library.duckdb") as connection:
         connection.execute("update collection set version = 1")
-    with pytest.raises(DataError, match=r"of version 1, expected \d+ \(`dvc repro library` builds it\)"):
+    with pytest.raises(DataError, match=r"of version 1, expected \d+ \(`dvc repro library` builds the line's, `factory "):
         Index.open(tmp_path / "library.duckdb")

@@ -317,6 +317,7 @@ def test_a_trace_is_read_back_and_another_one_refused(bench: Bench) -> None:
         ({key: value for key, value in document.items() if key != "totals"}, "'totals'"),
         ({**document, "measured": {"seconds": "long"}}, "cannot be read"), ({**document, "asked": {"models": 3}}, "cannot be read"),
         ({**document, "ended": {"how": "well"}}, "'well'"), ({**document, "grade": ["x"]}, "cannot be read"),
+        ({**document, "grade": {"verdict": "correct"}}, "'gold'"), ({**document, "plan": "a step"}, "'a step' is no list"),
     ):  # fmt: skip
         with pytest.raises(DataError, match=says):
             read_trace(broken)
