@@ -156,7 +156,7 @@ ARMS = {
     },
     "planner": {
         "recipe": {"text": "the planner's whole"},
-        "likelihood": {"text": "a likelihood beside the preference", "set": ["++planner_dpo.nll=0.1"]},
+        "names": {"text": "only exact names", "set": ["++trajectories.retrieval=exact"]},
     },
 }
 
@@ -179,11 +179,14 @@ def test_arms_run_share_what_they_can_and_are_judged_together(line: Any, tmp_pat
     assert {"seed1-full", "seed1-short"} <= set(shown.split())
     assert yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))["ppo"]["iterations"] == 2
     ran = ablate(project, "planner")
-    names = ("trajectories", "planner_dpo", "planner_arms")
-    assert [sum(f"'{name}'" in text or f":{name}'" in text for text in ran) for name in names] == [0, 1, 2]
+    assert [sum(f"'{name}'" in text or f":{name}'" in text for text in ran) for name in ("templates", "trajectories", "planner_arms")] == [
+        0,
+        1,
+        2,
+    ]
     text = (project.folder / "data/evaluation/ablations_planner.md").read_text(encoding="utf-8")
     assert "| the planner's whole |" in text
-    assert "| a likelihood beside the preference |" in text
+    assert "| only exact names |" in text
 
 
 def ablate(project: Any, half: str) -> list[str]:
@@ -194,9 +197,9 @@ def ablate(project: Any, half: str) -> list[str]:
 
 
 def test_a_corrupted_dataset_stops_at_its_gate(line: Line) -> None:
-    """The last test of the line: `dvc commit -f` also puts the corrupted table into the run cache, from which a later return would restore
-    it. What a gate does when its table is sound again: tests/pipelines/test_gate_dvc.py."""
+    """The last test: `dvc commit -f` also puts the corrupted table into the run cache, from which a later return would restore it."""
     table = line.folder / "data/tables/restarts_r1.parquet"
+    kept = table.read_bytes()
     restarts = rows(line, "restarts_r1")
     victim = next(row for row in restarts if row.buffer == "-")
     broken = dataclasses.replace(victim, prefix=f"Never said.\n{grammar.REFLECT}")
@@ -210,3 +213,7 @@ def test_a_corrupted_dataset_stops_at_its_gate(line: Line) -> None:
         assert part in said, said[-1500:]
     assert "Traceback" not in said
     assert (line.folder / "data/audits/restarts_r1.json").exists()
+    table.unlink()
+    table.write_bytes(kept)
+    assert line.run("dvc", "commit", "-f", "-q", "restarts@r1").returncode == 0
+    line.repro()

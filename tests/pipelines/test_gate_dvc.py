@@ -97,7 +97,3 @@ def test_a_card_trains_nothing_again_a_row_does_and_a_shut_gate_lets_no_trainer_
     assert not folder.exists()
     assert project.stale() == {gate, "planner_dpo"}
     assert project.repro("-s", "planner_dpo")[1], "nor by itself"
-
-    project.line.write("trajectory_pairs", TrajectoryPair, rows)
-    assert project.repro() == (set(), ""), "sound rows again: as before, from the run cache"
-    assert int(trained.read_text()) == count
