@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -53,6 +54,7 @@ HEAVY = (  # files whose tests take minutes, the longest first: one that began l
     "factory/engines/test_answers_fuzz.py", "factory/reports/test_opinions.py",
 )  # fmt: skip
 MEMORY = Path("/dev/shm")
+ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 gc.disable()  # until the tests run: libraries are imported and tests collected, and nothing of that is garbage
 
 
@@ -62,6 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
         place = os.statvfs(MEMORY)
         if place.f_bavail * place.f_frsize > 2 << 30 and not place.f_flag & os.ST_NOEXEC:
             os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Unit tests need no file whose tests are all slow: it is not even imported."""
+    slow = config.option.markexpr == "not slow" and collection_path.suffix == ".py"
+    return True if slow and ALL_SLOW.search(collection_path.read_text(encoding="utf-8")) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

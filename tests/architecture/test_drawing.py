@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,7 +39,6 @@ def planned() -> set[tuple[str, str]]:
     return {(a, b) for a, b in edges if a != "inputs" and (b != "report" or a == "evaluate")}
 
 
-@pytest.mark.slow
 def test_the_drawing_is_the_graph() -> None:
     assert planned() - drawn() == set(), "docs/architecture.md lacks edges of dvc.yaml"
     assert drawn() - planned() == set(), "docs/architecture.md draws edges that dvc.yaml has not"

@@ -3,6 +3,7 @@ the rows; the benchmark that measures them runs."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from benchmarks.at_size import STORE
 from factory import storage
 from factory.storage import TABLES
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("restarts", "orm_pairs", "rollouts")
@@ -29,8 +32,7 @@ line = synthetic.Line(8000)
 line.write()
 params = cut_down(yaml.safe_load(Path(sys.argv[1]).read_text()), line.problems, (0.0, 1.0))
 Path("params.yaml").write_text(yaml.safe_dump(params))
-if "rollouts" in sys.argv[2:]:
-    answer(line)
+answer(line)
 """
 
 
@@ -55,16 +57,20 @@ def files() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(Path("data").rglob("*")) if path.is_file()}
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """8,000 rollouts in 20 row groups, enough for several processes, and their answers in a store."""
+    folder = tmp_path_factory.mktemp("made")
+    subprocess.run([sys.executable, "-c", MADE, str(ROOT / "params.yaml")], check=True, cwd=folder, env=ENVIRONMENT, timeout=600)
+    return folder
+
+
 @pytest.fixture
-def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    """8,000 rollouts in 20 row groups: enough for several processes. For the stage rollouts also their answers, in a store."""
-    monkeypatch.chdir(tmp_path)
-    stage = request.node.callspec.params.get("stage", "") if hasattr(request.node, "callspec") else ""
-    subprocess.run([sys.executable, "-c", MADE, str(ROOT / "params.yaml"), stage], check=True, env=ENVIRONMENT, timeout=600)
+def line(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(shutil.copytree(made, tmp_path, dirs_exist_ok=True))
     return tmp_path
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["rollouts", "restarts", "orm_pairs"])
 def test_a_killed_stage_leaves_the_old_table_and_nobody_behind(line: Path, stage: str) -> None:
     table = TABLES / f"{stage}_r1.parquet"
@@ -88,7 +94,6 @@ def test_a_killed_stage_leaves_the_old_table_and_nobody_behind(line: Path, stage
     assert files() == after
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows() -> None:
     """Ten times the rollouts, of 3 KB each: less than a row group's 128M characters more, and its copies."""
     command = [sys.executable, "-m", "benchmarks.at_size", "12000", "120000", "--stages", *STAGES]

@@ -11,6 +11,8 @@ import yaml
 from factory.schemas import Problem
 from factory.storage import REJECTS, TABLES, write_rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "tests/factory/engines/fault_server.py"
 
@@ -19,7 +21,6 @@ def stage(name: str, *item: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", f"pipelines.{name}", *item], capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.slow
 def test_a_budget_ends_a_stage_before_it_writes_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACTORY_STORE", str(tmp_path / "store.sqlite"))

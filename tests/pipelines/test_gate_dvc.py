@@ -16,6 +16,8 @@ import yaml
 from factory import storage
 from factory.schemas import TrajectoryPair
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,7 +64,6 @@ def project(small_line) -> Project:
     return made
 
 
-@pytest.mark.slow
 def test_a_card_trains_nothing_again_a_row_does_and_a_shut_gate_lets_no_trainer_through(project) -> None:
     """Real DVC: rows and manifest are dependencies, within a folder that is an out as a whole."""
     root, gate = project.line.root, "release@trajectory_pairs"

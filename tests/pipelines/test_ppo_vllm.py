@@ -4,8 +4,6 @@ adapters, and hand-overs that fail in silence, which must stop the stage."""
 import csv
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +85,11 @@ def logged() -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("adapters", [None, {"rank": 4, "alpha": 8}], ids=["whole", "lora"])
-def test_the_stage_trains_on_what_vllm_sampled_and_logs_the_mismatch(place: Path, adapters: dict[str, int] | None) -> None:
-    Path("params.yaml").write_text(yaml.safe_dump(document(lora=adapters)), encoding="utf-8")
-    ended = subprocess.run([sys.executable, "-m", "pipelines.ppo", "r1"], capture_output=True, text=True, timeout=280, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert "3/3" in ended.stdout
+def test_the_stage_trains_on_what_vllm_sampled_and_logs_the_mismatch(
+    place: Path, capsys: pytest.CaptureFixture[str], adapters: dict[str, int] | None
+) -> None:
+    ppo.main(params.parse(document(lora=adapters)), "r1")
+    assert "3/3" in capsys.readouterr().out
     rows = logged()
     assert [row["iteration"] for row in rows] == ["1", "2", "3"]
     assert all(0 < float(row["mismatch"]) < FLOOR for row in rows), "measured anew in every iteration, float32 on other kernels"

@@ -8,12 +8,13 @@ import pytest
 
 from factory.schemas import Restart
 
+pytestmark = pytest.mark.slow
+
 
 def release(line, dataset: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "pipelines.release", dataset], cwd=line.root, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
 def test_a_sound_dataset_passes_and_a_corrupted_one_stops_the_line(small_line) -> None:
     answer = release(small_line, "restarts_r1")
     assert answer.returncode == 0, answer.stderr
@@ -33,7 +34,6 @@ def test_a_sound_dataset_passes_and_a_corrupted_one_stops_the_line(small_line) -
     assert json.loads((small_line.root / "data/audits/restarts_r1.json").read_text())["success"] is False
 
 
-@pytest.mark.slow
 def test_an_unknown_dataset_is_one_line(small_line) -> None:
     answer = release(small_line, "restarts_r9")
     assert answer.returncode == 1

@@ -19,8 +19,9 @@ from factory.schemas import Trajectory
 from factory.templates.interplay import NOTHING
 from pipelines import trajectories
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_trajectories_are_planned_here_and_solved_there(small_line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACTORY_STORE", str(small_line.root / "requests.sqlite"))
     monkeypatch.setitem(scripted.ASKED, "A plan for this problem:", "guided")

@@ -11,6 +11,8 @@ import pytest
 from factory.schemas import CorpusText
 from factory.storage import TABLES, read_rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STAGE = """
 import os
@@ -49,7 +51,6 @@ def run(folder: Path, body: str, *, shell: str = "{}", env: dict[str, str] | Non
         ("raise OSError('Cannot load tokenizer for x\\nmore')", "{}", "Cannot load tokenizer for x"),
     ],
 )
-@pytest.mark.slow
 def test_what_the_machine_refuses_is_told_as_what_it_is(tmp_path: Path, body: str, shell: str, said: str) -> None:
     answer = run(tmp_path, body, shell=shell.replace("{}", "exec {}"))
     assert answer.returncode == 1
@@ -58,7 +59,6 @@ def test_what_the_machine_refuses_is_told_as_what_it_is(tmp_path: Path, body: st
     assert said.startswith("no space") or "space" not in answer.stderr
 
 
-@pytest.mark.slow
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o555)
     (tmp_path / ".factory").mkdir()
@@ -70,7 +70,6 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     assert "/closed/" in answer.stderr or os.geteuid() == 0  # nobody may not even look into root's temporary folder
 
 
-@pytest.mark.slow
 def test_output_that_nobody_reads_is_one_line_and_finished_work_stays_finished(tmp_path: Path) -> None:
     answer = run(tmp_path, "[print('x' * 1000) for _ in range(10_000)]", shell="{} | head -1 > /dev/null")
     assert answer.stderr.startswith("error: try: whatever read its output")
@@ -82,7 +81,6 @@ def test_output_that_nobody_reads_is_one_line_and_finished_work_stays_finished(t
     assert '"stage": "try"' in (tmp_path / ".factory/timings.jsonl").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_a_library_that_was_there_before_is_not_called_leaked_at_the_end() -> None:
     """Thirty lines of nanobind's behind each stage that Triton or DuckDB had been imported for."""
     code = "import duckdb\nfrom pipelines.stage import expect_many_rows\nexpect_many_rows()"
@@ -105,7 +103,6 @@ def test_a_stage_prints_any_text_on_any_terminal(tmp_path: Path) -> None:
     assert answer.stdout.splitlines()[0] == "é\\ud83d"
 
 
-@pytest.mark.slow
 def test_the_line_runs_in_the_c_locale(small_line) -> None:
     rows = read_rows(TABLES / "corpus.parquet", CorpusText)
     small_line.write("corpus", CorpusText, [replace(row, completion=row.completion.replace("Ann has", "Zoë hat ∑😀")) for row in rows])

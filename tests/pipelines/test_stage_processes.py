@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from factory import storage
 from factory.coat import grammar
 from factory.language.conversation import said
+from factory.params import load, parse
 from factory.schemas import Demonstration, Restart
+from pipelines import format_tuning, ppo
 from trainers import run, tokenizer
+
+sys.path.append(str(Path(__file__).parents[1] / "trainers"))
+from kills import together
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "pipelines.format_tuning"]
@@ -63,9 +71,18 @@ def tune() -> subprocess.CompletedProcess[str]:
     return subprocess.run(COMMAND, capture_output=True, check=False, text=True, env=ENVIRONMENT, timeout=500)
 
 
-def made() -> tuple[dict[str, torch.Tensor], list[dict[str, str]]]:
-    with (storage.LOGS / "format_tuned.csv").open(encoding="utf-8") as stream:
-        return load_file(storage.MODELS / "format_tuned" / "model.safetensors"), list(csv.DictReader(stream))
+Made = tuple[dict[str, torch.Tensor], list[dict[str, str]]]
+
+
+def taken(name: str) -> Made:
+    """Weights and log of a training, which the next one finds no more; nothing else of it is left."""
+    assert not (run.WORK / name).exists()
+    model, log = storage.MODELS / name, storage.LOGS / f"{name}.csv"
+    with log.open(encoding="utf-8") as stream:
+        found = load_file(model / "model.safetensors"), list(csv.DictReader(stream))
+    shutil.rmtree(model)
+    log.unlink()
+    return found
 
 
 def alive(place: Path) -> list[int]:
@@ -95,31 +112,33 @@ def until(true: object, seconds: float) -> bool:
     return said_yes
 
 
-@pytest.mark.slow
+def assert_close(one: Made, other: Made, least: float) -> None:
+    """But for rounding."""
+    (weights, log), (again, lines) = one, other
+    for row, line in zip(log, lines, strict=True):
+        expected = {name: float(cell) for name, cell in row.items() if cell}
+        assert {name: float(cell) for name, cell in line.items() if cell} == pytest.approx(expected, rel=1e-3, abs=least)
+    for name, weight in weights.items():
+        torch.testing.assert_close(again[name], weight, rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
 def test_two_processes_with_whole_or_sharded_weights_write_the_model_and_the_log_of_one(place: Path) -> None:
     write_params(1)
-    assert (done := tune()).returncode == 0, done.stderr
-    weights, lines = made()
-    for shard in (False, True):
-        write_params(2, shard=shard)
-        done = tune()
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("format_tuned: ") == 1, "the first process alone speaks"
-        assert alive(place) == []
-        again, both = made()
-        assert len(both) == len(lines)
-        for one, other in zip(lines, both, strict=True):
-            assert one.keys() == other.keys()
-            for name, cell in one.items():
-                assert float(other[name]) == pytest.approx(float(cell), rel=1e-3, abs=1e-6), name
-        for name, weight in weights.items():
-            torch.testing.assert_close(again[name], weight, rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
-        assert not (run.WORK / "format_tuned").exists()
+    format_tuning.main(load())
+    alone = taken("format_tuned")
+    write_params(2)
+    assert together(lambda _: format_tuning.main(load()), place) == [0, 0], Path("said").read_text(encoding="utf-8")
+    assert_close(alone, taken("format_tuned"), 1e-6)
+    write_params(2, shard=True)
+    done = tune()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("format_tuned: ") == 1, "the first process alone speaks"
+    assert alive(place) == []
+    assert_close(alone, taken("format_tuned"), 1e-6)
     timings = [json.loads(line) for line in Path(".factory/timings.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["stage"] for row in timings] == ["format_tuning"] * 3
+    assert [row["stage"] for row in timings] == ["format_tuning"]
 
 
-@pytest.mark.slow
 def test_an_error_of_all_or_of_one_is_told_once_and_ends_all(place: Path) -> None:
     write_params(2, lr=1e30)
     done = tune()
@@ -132,7 +151,6 @@ def test_an_error_of_all_or_of_one_is_told_once_and_ends_all(place: Path) -> Non
     assert not (storage.MODELS / "format_tuned").exists()
 
 
-@pytest.mark.slow
 def test_a_killed_stage_leaves_no_process_and_a_second_one_waits_its_turn(place: Path) -> None:
     write_params(2, tokens=10_000_000)
     live = storage.LOGS / "live" / "format_tuned.jsonl"
@@ -185,25 +203,15 @@ def round_one(place: Path) -> Path:
     return place
 
 
-@pytest.mark.slow
 def test_two_processes_with_whole_or_sharded_weights_make_the_policy_of_one(round_one: Path) -> None:
     document = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     small = {"iterations": 2, "batch": 12, "minibatch": 5, "max_tokens": 8, "lr": 1e-3, "baselines": ["critic", "siblings"], "kl": 0.1}
     document["ppo"] |= small
     found = []
     for training in ({"processes": 1}, {"processes": 2}, {"processes": 2, "shard": True}):
-        Path("params.yaml").write_text(yaml.safe_dump(document | {"training": training}), encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-m", "pipelines.ppo", "r1"], capture_output=True, check=False, text=True, env=ENVIRONMENT, timeout=500
-        )
-        assert done.returncode == 0, done.stderr
-        with (storage.LOGS / "policy_r1.csv").open(encoding="utf-8") as stream:
-            found.append((load_file(storage.MODELS / "policy_r1" / "model.safetensors"), list(csv.DictReader(stream))))
-    (weights, log), *others = found
-    for again, lines in others:
-        for one, other in zip(log, lines, strict=True):
-            assert {name: float(cell) for name, cell in other.items() if cell} == pytest.approx(
-                {name: float(cell) for name, cell in one.items() if cell}, rel=1e-3, abs=1e-5
-            )
-        for name, weight in weights.items():
-            torch.testing.assert_close(again[name], weight, rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        params, count = parse(document | {"training": training}), training["processes"]
+        codes = together(lambda _, params=params: ppo.main(params, "r1"), round_one, count)
+        assert codes == [0] * count, Path("said").read_text(encoding="utf-8")
+        found.append(taken("policy_r1"))
+    for other in found[1:]:
+        assert_close(found[0], other, 1e-5)

@@ -1,19 +1,14 @@
-"""Short trainings of all four methods on uneven rows, for `test_invariance`; by itself it is one of several processes that train together.
+"""Short trainings of all four methods on uneven rows, for `test_invariance` and `test_shards_killed`.
 
-    python -m torch.distributed.run --standalone --nproc_per_node 2 tests/trainers/cuts.py START OUT [shard] [save METHOD]
-
-It runs all of `CUTS`, each in a folder of its name, and with spread weights adapters too: loading the libraries takes longer than the
-trainings. `save`: one method, not cut, with a checkpoint after every step. PPO under adapters has actor, critic, reward model and
-reference on one backbone.
+PPO under adapters has actor, critic, reward model and reference on one backbone.
 
 Eleven rows of unequal lengths in batches of five: the last step has one row, and with two processes one of them none.
 """
 
 import csv
-import gc
 import json
+import os
 import random
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -247,22 +242,13 @@ def outcome(method: str) -> Outcome:
     return Outcome(log, load_file(f"{method}/model.safetensors"))
 
 
-def main(start: str, out: str, *words: str) -> None:
-    import os
-
-    torch.set_num_threads(1)
-    gc.freeze()  # a trainer's collection at its end need not go through the libraries
-    named, saves = [word for word in words if word in METHODS], "save" in words
-    for rows in CUTS[:1] if saves else CUTS:
-        folder = Path(out) / str(rows)
+def all_cuts(start: Path, out: Path, shard: bool) -> None:
+    """Every cut of `CUTS` in a folder of its name, methods one behind the other; with spread weights adapters too. This is one of several
+    processes that train together."""
+    for rows in CUTS:
+        folder = out / str(rows)
         folder.mkdir(parents=True, exist_ok=True)
         os.chdir(folder)
-        here = Machine(
-            processes=machine.world(), shard="shard" in words, pass_tokens=pass_tokens(rows) or None, save_minutes=0.0 if saves else 1e9
-        )
-        for method in named or (METHODS if "shard" in words else ALL):
-            METHODS[method](Path(start), here)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        here = Machine(processes=machine.world(), shard=shard, pass_tokens=pass_tokens(rows) or None, save_minutes=1e9)
+        for method in METHODS if shard else ALL:
+            METHODS[method](start, here)

@@ -1,20 +1,13 @@
-"""Gradients of one step of each method on five rows of unequal lengths, for `test_silent_losses`; by itself it is one of two processes.
-
-python tests/trainers/gradients.py START OUT
-"""
+"""Gradients of one step of each method on five rows of unequal lengths, for `test_silent_losses`."""
 
 import dataclasses
-import gc
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from kills import together
 from transformers import TrainerCallback
 from trl import DPOConfig, RewardConfig, SFTConfig
 
@@ -145,18 +138,7 @@ GRADIENTS = {"sft": sft_gradient, "orm": orm_gradient, "dpo": dpo_gradient, "ppo
 
 def in_two_processes(start: Path, folder: Path) -> list[dict[str, torch.Tensor]]:
     """The gradients of all four as two processes find them: as the code is, and where each divides by what it has itself."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    folder.mkdir()
-    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, str(start), str(folder)]
-    both = [subprocess.Popen(command, env={**common, "RANK": rank, "LOCAL_RANK": rank}, cwd=folder) for rank in "01"]
-    try:
-        assert [one.wait(timeout=400) for one in both] == [0, 0]
-    finally:
-        for one in both:
-            one.kill()
+    assert together(lambda _: one_of_two(start, folder), folder) == [0, 0], (folder / "said").read_text(encoding="utf-8")
     one, other = (torch.load(folder / f"{rank}.pt", weights_only=True) for rank in "01")
     for here, there in zip(one, other, strict=True):
         assert all(torch.allclose(here[kind], there[kind]) for kind in GRADIENTS)
@@ -164,8 +146,6 @@ def in_two_processes(start: Path, folder: Path) -> list[dict[str, torch.Tensor]]
 
 
 def one_of_two(start: Path, folder: Path) -> None:
-    torch.set_num_threads(1)
-    gc.freeze()  # a trainer's collection at its end need not go through the libraries
     machine.connect()
     sound = {kind: gradient(start, ALONE) for kind, gradient in GRADIENTS.items()}
     hf.Job.weight = lambda *_: 1.0  # type: ignore[method-assign]
@@ -174,7 +154,3 @@ def one_of_two(start: Path, folder: Path) -> None:
     hf.Job.arguments = lambda self, model: {**arguments(self, model), "average_tokens_across_devices": False}  # type: ignore[method-assign]
     planted = {kind: gradient(start, ALONE) for kind, gradient in GRADIENTS.items()}
     torch.save([sound, planted], folder / f"{machine.rank()}.pt")
-
-
-if __name__ == "__main__":
-    one_of_two(Path(sys.argv[1]), Path(sys.argv[2]))

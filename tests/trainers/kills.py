@@ -3,6 +3,7 @@
     killed(work, folder, 5, later(0.02))          # when its live log shows step 5, 0.02 seconds later
     undisturbed(work, folder)                     # to the end
     assert differences(results(straight), results(folder)) == []
+    codes = together(work_of_rank, folder)        # two processes that train together
 
 A process is forked from this one, which has loaded the libraries already.
 """
@@ -10,17 +11,22 @@ A process is forked from this one, which has loaded the libraries already.
 import json
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from accelerate.state import AcceleratorState
 
 from factory.errors import FactoryError
 from trainers import live, run
 from trainers.checkpoints import WHOLE
 
 NAME, MODEL, LOG = "trained", Path("trained"), Path("trained.csv")
+PATIENCE = 120  # seconds in which a process sees that another one has ended
 
 
 def begun(work: Callable[[], None], folder: Path) -> int:
@@ -50,6 +56,35 @@ def begun(work: Callable[[], None], folder: Path) -> int:
 def undisturbed(work: Callable[[], None], folder: Path) -> None:
     _, status = os.waitpid(begun(work, folder), 0)
     assert status == 0, (folder / "said").read_text()
+
+
+def together(work: Callable[[int], None], folder: Path, count: int = 2) -> list[int]:
+    """Exit codes of `count` processes that train together by gloo, each of which does `work` of its number; minus the signal of one that
+    killed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def meet(rank: int) -> None:
+        if count > 1:
+            known = {"WORLD_SIZE": count, "RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
+            os.environ.update({name: str(value) for name, value in known.items()}, MASTER_ADDR="127.0.0.1")
+        AcceleratorState._reset_state(reset_partial_state=True)  # this one's parent trained alone
+        work(rank)
+
+    left = {begun(partial(meet, rank), folder): rank for rank in range(count)}
+    codes, end = [0] * count, float("inf")
+    while left:
+        for child in list(left):
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                codes[left.pop(child)] = os.waitstatus_to_exitcode(status)
+                end = min(end, time.monotonic() + PATIENCE)
+        if time.monotonic() > end:
+            for child in left:
+                os.kill(child, signal.SIGKILL)
+            raise AssertionError(f"processes {list(left.values())} wait for ever: " + (folder / "said").read_text())
+        time.sleep(0.002)
+    return codes
 
 
 def shown(folder: Path) -> list[int]:

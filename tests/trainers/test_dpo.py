@@ -11,6 +11,8 @@ from factory.language.conversation import said
 from factory.schemas import Conversation, TrajectoryPair
 from trainers import dpo, run
 
+pytestmark = pytest.mark.slow
+
 
 def trajectory_pairs(count: int) -> list[TrajectoryPair]:
     return [
@@ -34,7 +36,6 @@ def logp(folder: Path, prompt: Conversation, completion: str) -> float:
     return sum(chances[i, token].item() for i, token in enumerate(tail))
 
 
-@pytest.mark.slow
 def test_dpo_starts_at_log_two_against_its_own_start_and_learns(start: Path) -> None:
     rows = trajectory_pairs(24)
     settings = dpo.Settings(epochs=4, batch=8, lr=1e-3, beta=0.1)
@@ -50,7 +51,6 @@ def test_dpo_starts_at_log_two_against_its_own_start_and_learns(start: Path) -> 
     assert settings.beta * (after - before) == pytest.approx(float(lines[-1]["margin"]), rel=0.2)  # the last batch's mean, before its step
 
 
-@pytest.mark.slow
 def test_apo_zero_raises_the_chosen_plan_itself(start: Path) -> None:
     rows = trajectory_pairs(24)
     settings = dpo.Settings(epochs=4, batch=8, lr=1e-3, beta=0.1, loss="apo_zero")
@@ -62,7 +62,6 @@ def test_apo_zero_raises_the_chosen_plan_itself(start: Path) -> None:
     assert logp(Path("apo"), row.prompt, row.rejected) < logp(start, row.prompt, row.rejected) - 1
 
 
-@pytest.mark.slow
 def test_the_likelihood_of_the_chosen_plan_is_a_mean_over_its_tokens(start: Path) -> None:
     rows = trajectory_pairs(3)
     settings = dpo.Settings(epochs=1, batch=3, lr=1e-3, beta=0.1, nll=2.0)
@@ -73,7 +72,6 @@ def test_the_likelihood_of_the_chosen_plan_is_a_mean_over_its_tokens(start: Path
     assert float(line["loss"]) == pytest.approx(math.log(2) + 2.0 * sum(each) / 3, rel=1e-5)
 
 
-@pytest.mark.slow
 def test_the_logged_log_probability_is_of_completion_and_end_of_turn_given_the_prompt(start: Path) -> None:
     rows = trajectory_pairs(1)
     settings = dpo.Settings(epochs=1, batch=1, lr=1e-3, beta=0.1)

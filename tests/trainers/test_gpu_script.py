@@ -1,22 +1,26 @@
 """benchmarks/gpu.py in its small form: the script that is prepared for a GPU still runs, in both precisions."""
 
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
+from kills import undisturbed
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks/gpu.py"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_prepared_run_ends_with_a_row_for_every_phase(precision: str) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks/gpu.py"), "--small", "--precision", precision]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    table = done.stdout.rpartition("| what | tokens/s |")[2]
+def test_the_prepared_run_ends_with_a_row_for_every_phase(precision: str, tmp_path: Path) -> None:
+    def script() -> None:
+        sys.argv = [str(SCRIPT), "--small", "--precision", precision]
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+
+    undisturbed(script, tmp_path / "run")
+    said = (tmp_path / "run/said").read_text(encoding="utf-8")
+    table = said.rpartition("| what | tokens/s |")[2]
     for trained in ("full", "LoRA"):
         for what in (
             f"SFT, {trained}",
@@ -26,4 +30,4 @@ def test_the_prepared_run_ends_with_a_row_for_every_phase(precision: str) -> Non
             f"PPO, {trained}, siblings",
         ):
             assert f"| {what}" in table, f"{what} is missing of {table}"
-    assert done.stdout.count("(at most") == 4
+    assert said.count("(at most") == 4

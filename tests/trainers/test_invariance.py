@@ -5,20 +5,20 @@ What hides a wrong scale is Adam, which divides it away: so the norms of the gra
 
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 import cuts
+import kills
 import pytest
 import torch
 
 from trainers import batches, hf, ppo
 from trainers.machine import Machine
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
 EXACT = ("csv.step", "csv.loss", "csv.lr", "csv.tokens_seen")  # TRL's diagnostics are means over passes, however many rows each has
 ATOL = 2e-5  # a step moves a weight by about lr = 1e-3
 
@@ -50,7 +50,6 @@ def whole(request: pytest.FixtureRequest, start: Path, tmp_path_factory: pytest.
     return request.param, run(request.param, start, tmp_path_factory.mktemp(request.param) / "whole", Machine())
 
 
-@pytest.mark.slow
 def test_a_short_training_has_uneven_steps(whole: tuple[str, cuts.Outcome]) -> None:
     method, found = whole
     steps = found.log["policy_loss" if method in cuts.PPO else "loss"]
@@ -59,13 +58,11 @@ def test_a_short_training_has_uneven_steps(whole: tuple[str, cuts.Outcome]) -> N
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4])
-@pytest.mark.slow
 def test_passes_change_nothing(rows: int, whole: tuple[str, cuts.Outcome], start: Path, tmp_path: Path) -> None:
     method, expected = whole
     assert_same(expected, run(method, start, tmp_path / "cut", Machine(pass_tokens=cuts.pass_tokens(rows))))
 
 
-@pytest.mark.slow
 def test_the_order_of_a_batchs_rows_changes_nothing(
     whole: tuple[str, cuts.Outcome], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +79,6 @@ def test_the_order_of_a_batchs_rows_changes_nothing(
     assert_same(expected, run(method, start, tmp_path / "shuffled", Machine()))
 
 
-@pytest.mark.slow
 def test_a_mean_of_means_would_be_seen(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run("orm", start, tmp_path / "whole", Machine())
     monkeypatch.setattr(hf.Job, "weight", lambda *_: 1.0)
@@ -90,49 +86,33 @@ def test_a_mean_of_means_would_be_seen(start: Path, tmp_path: Path, monkeypatch:
         assert_same(expected, run("orm", start, tmp_path / "cut", Machine(pass_tokens=cuts.pass_tokens(4))))
 
 
-def pair(start: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
-    """Two processes that train together."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    return subprocess.Popen(
-        [*launcher, str(ROOT / "tests/trainers/cuts.py"), str(start), str(folder), *words],
-        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
-def ended(running: subprocess.Popen[str]) -> None:
-    _, errors = running.communicate(timeout=550)
-    assert running.returncode == 0, errors[-4000:]
-
-
 @pytest.fixture(scope="module")
-def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """The words of the call → what two processes came to, all methods and cuts one behind the other."""
+def together(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Path]:
+    """Whether weights are spread → what two processes came to, all methods and cuts one behind the other."""
 
     @cache
-    def started(*words: str) -> Path:
+    def trained(shard: bool) -> Path:
         folder = tmp_path_factory.mktemp("together") / "out"
-        ended(pair(start, folder, *words))
+        assert kills.together(lambda _: cuts.all_cuts(start, folder, shard), folder) == [0, 0], (folder / "said").read_text()[-4000:]
         return folder
 
-    return started
+    return trained
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rows", cuts.CUTS)
-@pytest.mark.parametrize("words", [(), ("shard",)], ids=["whole weights", "sharded"])
+@pytest.mark.parametrize("shard", [False, True], ids=["whole weights", "sharded"])
 def test_two_processes_make_the_steps_of_one(
-    words: tuple[str, ...], rows: int, whole: tuple[str, cuts.Outcome], together: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    shard: bool, rows: int, whole: tuple[str, cuts.Outcome], together: Callable[[bool], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method, expected = whole
-    monkeypatch.chdir(together(*words) / str(rows))
+    monkeypatch.chdir(together(shard) / str(rows))
     assert_same(expected, cuts.outcome(method))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft_lora", "orm_lora", "dpo_lora", "ppo_lora"])
 def test_adapters_on_spread_weights_make_the_steps_of_one_process(
-    method: str, together: Callable[..., Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, together: Callable[[bool], Path], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = run(method, start, tmp_path / "alone", Machine())
-    monkeypatch.chdir(together("shard") / "1")
+    monkeypatch.chdir(together(True) / "1")
     assert_same(expected, cuts.outcome(method))

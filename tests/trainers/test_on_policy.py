@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pytest
 from cuts import Drawn
 
+pytestmark = pytest.mark.slow
+
 EOS = 1
 SETTINGS = on_policy.Settings(iterations=40, batch=64, lr=1e-2, temperature=1.0, max_tokens=3)
 
@@ -38,7 +40,6 @@ def start(number: int) -> Start:
     return Start(row, (2 + number % 4,))
 
 
-@pytest.mark.slow
 def test_the_reverse_kl_falls() -> None:
     teacher = Actor(model(1), 1.0)
     with torch.no_grad():

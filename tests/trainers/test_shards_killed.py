@@ -1,23 +1,18 @@
-"""Spread trainings of two processes that are killed -9 end in the very bits of one that nobody disturbed, whole checkpoints or none.
-
-A process is forked from this one, which has loaded the libraries already; the two meet by gloo.
-"""
+"""Spread trainings of two processes that are killed -9 end in the very bits of one that nobody disturbed, whole checkpoints or none."""
 
 import os
 import shutil
 import signal
-import socket
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cuts
+import kills
 import pytest
 import torch
-from accelerate.state import AcceleratorState
-from kills import begun, resumed_after
+from kills import resumed_after
 from torch.distributed.tensor import DTensor
 
 from trainers import run
@@ -27,7 +22,6 @@ from trainers.machine import Machine
 pytestmark = pytest.mark.slow
 METHODS = {name: cuts.METHODS[name] for name in ("sft", "orm", "dpo", "dpo_lora")}  # three steps
 METHODS |= {name: partial(cuts.METHODS[name], iterations=3) for name in ("ppo", "ppo_lora")}
-PATIENCE = 120  # seconds in which a process sees that another one has ended
 SPREAD = Machine(shard=True, save_minutes=0.0)
 Fault = Callable[[int], None]  # what goes wrong in the process of this number
 
@@ -37,33 +31,13 @@ def nothing(_: int) -> None:
 
 
 def together(method: str, start: Path, folder: Path, fault: Fault = nothing, count: int = 2) -> list[int]:
-    """Exit codes of `count` processes that train; minus the signal for one that was killed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """Exit codes of `count` processes that train."""
 
     def work(rank: int) -> None:
-        if count > 1:
-            known = {"WORLD_SIZE": count, "RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
-            os.environ.update({name: str(value) for name, value in known.items()}, MASTER_ADDR="127.0.0.1")
-        AcceleratorState._reset_state(reset_partial_state=True)  # this one's parent trained alone
         fault(rank)
         METHODS[method](start, SPREAD)
 
-    left = {begun(partial(work, rank), folder): rank for rank in range(count)}
-    codes, end = [0] * count, float("inf")
-    while left:
-        for child in list(left):
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                codes[left.pop(child)] = os.waitstatus_to_exitcode(status)
-                end = min(end, time.monotonic() + PATIENCE)
-        if time.monotonic() > end:
-            for child in left:
-                os.kill(child, signal.SIGKILL)
-            raise AssertionError(f"processes {list(left.values())} wait for ever: " + (folder / "said").read_text())
-        time.sleep(0.002)
-    return codes
+    return kills.together(work, folder, count)
 
 
 def outcome(method: str, folder: Path) -> cuts.Outcome:

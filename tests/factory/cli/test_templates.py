@@ -12,8 +12,9 @@ from factory.gate.release import release
 from factory.schemas import Template
 from factory.templates.library import LIBRARY, build_library
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_templates_are_searched_and_shown(small_line, ask: Callable[..., str], run: Callable[..., subprocess.CompletedProcess]) -> None:
     release("templates", small_line.params)
     build_library(storage.DATASETS / "templates", LIBRARY)

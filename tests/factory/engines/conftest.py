@@ -17,6 +17,7 @@ from factory.engines.requests import StoredEngine
 from factory.params import Requests
 
 sys.path.insert(0, str(Path(__file__).parent))
+import vllm_servers
 from fault_server import FaultServer
 from served import SETTINGS, role_of
 
@@ -238,3 +239,18 @@ def stored(tmp_path: Path) -> Iterator[Callable[..., StoredEngine]]:
         engine.close()
         engine.store.close()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("servers of")]
+
+
+@pytest.fixture(scope="session")
+def served(
+    bytes_folder: Path, chat_folders: dict[str, Path], chat_reward_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The addresses of real vLLM servers: of each language model, of one that tells log-probabilities as they were drawn from, and of the
+    reward model."""
+    writes = {
+        name: ["--model", str(folder), "--no-enable-chunked-prefill"] for name, folder in {"bytes": bytes_folder, **chat_folders}.items()
+    }
+    writes["processed"] = [*writes["bytes"], "--logprobs-mode", "processed_logprobs"]
+    writes["judge"] = ["--model", str(chat_reward_folder), "--runner", "pooling", "--convert", "classify"]
+    with vllm_servers.running(writes, tmp_path_factory.mktemp("servers")) as urls:
+        yield urls

@@ -28,7 +28,7 @@ from factory.rejects import reject
 from factory.schemas import Reject, Rollout
 from factory.storage import read_rows, write_rows
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 CASES = 20_000
 HUGE = "9" * 5000
 TEXTS = [
@@ -129,7 +129,6 @@ def answered(server: Server, data: bytes, request: Request) -> Completion:
         return failure(reason)
 
 
-@pytest.mark.slow
 def test_whatever_a_server_answers_is_a_completion_or_one_line(tmp_path: Path) -> None:
     rng, server = random.Random(13), Server("http://gpu1/v1", 4, "", "OPENAI_API_KEY")
     validator = validator_of('{"type": "object", "properties": {"step": {"multipleOf": 0.5}}, "required": ["step"]}')
@@ -167,7 +166,6 @@ def test_whatever_a_server_answers_is_a_completion_or_one_line(tmp_path: Path) -
         assert {row.id: row for row in read_rows(tmp_path / "rows.parquet", row_type)} == {row.id: row for row in written}
 
 
-@pytest.mark.slow
 def test_a_few_hundred_through_a_real_server(
     server: FaultServer, stored: Callable[..., StoredEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

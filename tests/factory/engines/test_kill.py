@@ -16,6 +16,8 @@ import pytest
 
 from factory.engines.ledger import Chosen, Ledger
 
+pytestmark = pytest.mark.slow
+
 SERVER = Path(__file__).with_name("fault_server.py")
 CONCURRENCY, TOKENS = 32, 20
 
@@ -93,7 +95,6 @@ def acknowledged(folder: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-@pytest.mark.slow
 def test_twenty_kills_in_a_row_lose_nothing_and_pay_only_for_what_was_under_way(server: str, tmp_path: Path) -> None:
     count, rng, wasted = 6000, random.Random(4), 0
     for _ in range(20):
@@ -111,7 +112,6 @@ def test_twenty_kills_in_a_row_lose_nothing_and_pay_only_for_what_was_under_way(
     assert stats(server)["tokens"] == count * TOKENS + wasted, "the last run asked for what was missing, and nothing else"
 
 
-@pytest.mark.slow
 def test_one_kill_half_way_costs_at_most_a_twentieth(server: str, tmp_path: Path) -> None:
     count = 2000
     kill_after(client(server, tmp_path, count), server, count // 2)

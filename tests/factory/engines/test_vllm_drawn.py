@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 from served import asked
-from test_conformance import await_health, needs_vllm
-from test_conformance import server as vllm_server
+from test_conformance import needs_vllm
 from test_drawn import close_to_recomputed
 
 from factory.engines.openai_engine import OpenAIEngine
@@ -51,20 +50,15 @@ def test_vllm_tells_what_it_drew(bytes_folder: Path, plain_model: tuple[Any, lis
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mode", ["processed_logprobs", "raw_logprobs"])
+@pytest.mark.parametrize(("name", "tells"), [("processed", True), ("bytes", False)], ids=["processed_logprobs", "raw_logprobs"])
 def test_a_real_vllm_server_tells_them_or_is_refused(
-    mode: str, bytes_folder: Path, plain_model: tuple[Any, list[int]], tmp_path: Path
+    name: str, tells: bool, served: dict[str, str], plain_model: tuple[Any, list[int]], tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
-    with vllm_server(bytes_folder, log, "--no-enable-chunked-prefill", "--logprobs-mode", mode) as url:
-        await_health(url, log)
-        engine = OpenAIEngine(
-            Role(engine="openai", model="tiny@1", base_url=f"{url}/v1"), Requests(timeout=60, retries=2, max_failed_share=0.5)
-        )
-        store = Store(tmp_path / "store.sqlite")
-        if mode == "raw_logprobs":
-            with pytest.raises(EngineError, match="plain softmax"):
-                vllm_samples(engine, store, HOT)
-        else:
-            close_to_recomputed(vllm_samples(engine, store, HOT), *plain_model, HOT, 1)
-        engine.close()
+    role = Role(engine="openai", model="tiny@1", base_url=f"{served[name]}/v1")
+    engine, store = OpenAIEngine(role, Requests(timeout=60, retries=2, max_failed_share=0.5)), Store(tmp_path / "store.sqlite")
+    if tells:
+        close_to_recomputed(vllm_samples(engine, store, HOT), *plain_model, HOT, 1)
+    else:
+        with pytest.raises(EngineError, match="plain softmax"):
+            vllm_samples(engine, store, HOT)
+    engine.close()

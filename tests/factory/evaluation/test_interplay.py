@@ -11,13 +11,14 @@ from scripted import ScriptedServer, solver
 from factory.engines.store import Store
 from factory.evaluation.interplay import interplay
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = {
     "propose": ["equal groups (multiply, groups)"], "evaluate": ["keep: right."], "conclude": [r"\boxed{12}"],
     "instantiate": ["3 * 4 = 12"],
 }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_answers_are_graded_and_cost_what_the_loop_cost(tmp_path: Path, planner_kit) -> None:
     problems = [
         planner_kit.problem("Tom has 3 bags of 4.", "*", split="dev"),

@@ -13,6 +13,8 @@ from factory.errors import GateError
 from factory.gate.release import release
 from factory.schemas import Example, Template
 
+pytestmark = pytest.mark.slow
+
 NASTY = [
     "My licence: all rights reserved", 'the "best" licence', "it's, {a}: [b] # c", "line one\nline two", "a\n---\nb", "a\r\n---\r\nb",
     "--- end", "née 许可 😀", "*star &anchor !tag %x @y", "null", "yes", "1.0", "2024-01-01", "- item", "a\u2028b\u0085c\ttab",
@@ -28,7 +30,6 @@ def card_of(line, **values: str) -> tuple[dict, str]:
 
 
 @pytest.mark.parametrize("licence", NASTY)
-@pytest.mark.slow
 def test_any_licence_reads_back(small_line, licence: str) -> None:
     matter, text = card_of(small_line, licence=licence)
     assert matter["license"] == licence
@@ -38,7 +39,6 @@ def test_any_licence_reads_back(small_line, licence: str) -> None:
 
 
 @pytest.mark.parametrize("notice", ["two\nlines: of notice", "---", "> quote | pipe", "# no head", "é\u2028x"])
-@pytest.mark.slow
 def test_any_notice_stays_in_its_line(small_line, notice: str) -> None:
     matter, text = card_of(small_line, notice=notice)
     assert matter["license"] == "apache-2.0"
@@ -47,7 +47,6 @@ def test_any_notice_stays_in_its_line(small_line, notice: str) -> None:
     assert quoted[0].endswith("**")
 
 
-@pytest.mark.slow
 def test_a_card_with_a_nasty_licence_loads_with_datasets(small_line, tmp_path: Path) -> None:
     from datasets import load_dataset
 
@@ -63,7 +62,6 @@ def licensed(line, *licences: str) -> None:
     storage.write_rows(storage.TABLES / "templates.parquet", Template, rows)
 
 
-@pytest.mark.slow
 def test_a_library_of_mixed_licences_shows_all_with_their_rows(small_line) -> None:
     licensed(small_line, "apache-2.0", "MIT", "CC-BY-4.0")
     rows = storage.read_rows(storage.TABLES / "templates.parquet", Template)
@@ -78,7 +76,6 @@ def test_a_library_of_mixed_licences_shows_all_with_their_rows(small_line) -> No
     assert json.loads((storage.AUDITS / "templates.json").read_text())["release"] == {**words, "licences": counts}
 
 
-@pytest.mark.slow
 def test_descriptions_carry_the_licences_of_their_templates(small_line) -> None:
     licensed(small_line, "MIT")
     release("structure", small_line.params)
@@ -87,7 +84,6 @@ def test_descriptions_carry_the_licences_of_their_templates(small_line) -> None:
     assert f"| `MIT` | {len(storage.read_rows(storage.DATASETS / 'structure', Example))} |" in text
 
 
-@pytest.mark.slow
 def test_a_library_under_the_release_s_own_licence_shows_no_table(small_line) -> None:
     licensed(small_line, small_line.params.release.licence)
     release("templates", small_line.params)
@@ -95,14 +91,12 @@ def test_a_library_under_the_release_s_own_licence_shows_no_table(small_line) ->
     assert json.loads((storage.AUDITS / "templates.json").read_text())["release"]["licences"] == {}
 
 
-@pytest.mark.slow
 def test_a_template_without_a_licence_stops_the_release(small_line) -> None:
     licensed(small_line, "MIT", "")
     with pytest.raises(GateError, match="every template has a licence"):
         release("templates", small_line.params)
 
 
-@pytest.mark.slow
 def test_the_card_says_how_noisy_the_labels_of_steps_are(small_line) -> None:
     audit = release("process_rewards", small_line.params)
     agrees = next(measure for measure in audit.measures if measure.name == "critic_agrees")

@@ -1,17 +1,22 @@
 """Each check says yes to a sound row and no to the corruption that it is there for; suites and checks name each other."""
 
 import importlib
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from factory.errors import DataError, ParamsError
 from factory.gate import checks, template_checks
-from factory.gate.background import kind_of
+from factory.gate.background import Background, kind_of
 from factory.gate.expectations import short, validate
 from factory.gate.gather import gather
 from factory.gate.table import TABLE, checks_of, document, needs_of, suite
 from factory.language.conversation import begun, said
+from factory.params import load
 from factory.schemas import Demonstration, OrmPair, Restart, Template, TrajectoryPair, field_types
 from factory.storage import TABLES, read_rows, read_table
 from factory.tables import TABLES as ROW_TYPES
@@ -60,10 +65,30 @@ BREAKS = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def line(written_line, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The small line itself, in which nobody writes."""
+    monkeypatch.chdir(written_line.root)
+    return written_line
+
+
+@cache
+def sound(dataset: str) -> Background:
+    """What the checks of a dataset know of the line that is the working folder."""
+    return gather(dataset, load(Path("params.yaml")))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed() -> Iterator[None]:
+    """What was gathered reads from open files."""
+    yield
+    sound.cache_clear()
+
+
 @pytest.mark.parametrize(("dataset", "name"), [(dataset, name) for dataset, (_, breaks) in BREAKS.items() for name in breaks])
-def test_a_check_sees_its_corruption_and_nothing_in_sound_rows(small_line, dataset: str, name: str) -> None:
+def test_a_check_sees_its_corruption_and_nothing_in_sound_rows(line, dataset: str, name: str) -> None:
     row_type, breaks = BREAKS[dataset]
-    background = gather(dataset, small_line.params)
+    background = sound(dataset)
     check = checks_of(kind_of(dataset))[name]
     rows = read_rows(TABLES / f"{dataset}.parquet", row_type)
     assert all(check(row, background) for row in rows)
@@ -76,10 +101,10 @@ def test_a_check_sees_its_corruption_and_nothing_in_sound_rows(small_line, datas
     ("retired", 4, 0.25, True), ("quarantined", 4, 0.3, False),
 ])  # fmt: skip
 def test_what_is_accepted_was_tried_and_solved_something(
-    small_line, planner_kit, status: str, resolved: int, rate: float | None, proven: bool
+    line, planner_kit, status: str, resolved: int, rate: float | None, proven: bool
 ) -> None:
     row = planner_kit.template(status=status, resolved=resolved, solve_rate=rate)
-    assert template_checks.proven(row, gather("templates", small_line.params)) == proven
+    assert template_checks.proven(row, sound("templates")) == proven
 
 
 @pytest.mark.parametrize(("name", "breaks"), [
@@ -87,11 +112,11 @@ def test_what_is_accepted_was_tried_and_solved_something(
     ("rate_of_counts", {"samples": 0, "right": 0}), ("rate_of_counts", {"pass_low": 0.6}), ("rate_of_counts", {"pass_high": 0.4}),
     ("rate_of_verdict", {"verdict": "correct", "right": 0}), ("rate_of_verdict", {"verdict": "unparsable", "right": 2}),
 ])  # fmt: skip
-def test_a_pass_rate_is_right_of_samples_in_its_interval_and_fits_the_verdict(small_line, name: str, breaks: dict) -> None:
-    background = gather("restarts_r1", small_line.params)
+def test_a_pass_rate_is_right_of_samples_in_its_interval_and_fits_the_verdict(line, name: str, breaks: dict) -> None:
+    background = sound("restarts_r1")
     check = checks_of("rollouts")[name]
-    assert all(check(row, background) for row in small_line.rollouts)
-    assert not check(replace(small_line.rollouts[0], **breaks), background)
+    assert all(check(row, background) for row in line.rollouts)
+    assert not check(replace(line.rollouts[0], **breaks), background)
 
 
 @pytest.mark.parametrize(("name", "breaks"), [
@@ -103,15 +128,15 @@ def test_a_pass_rate_is_right_of_samples_in_its_interval_and_fits_the_verdict(sm
     ("choice_of_values", {"value_keep": 0.0, "gain": 0.25, "margin": 0.25, "choice": "stop"}), ("choice_said", {"completion": "Hm."}),
     ("interval_holds_gain", {"interval": (-0.5, 0.0)}), ("interval_holds_gain", {"interval": (-1.5, 0.5)}),
 ])  # fmt: skip
-def test_a_wrong_label_of_an_adjustment_is_seen(small_line, name: str, breaks: dict) -> None:
-    background = gather("adjustments", small_line.params)
+def test_a_wrong_label_of_an_adjustment_is_seen(line, name: str, breaks: dict) -> None:
+    background = sound("adjustments")
     row = read_rows(TABLES / "adjustments.parquet", Adjustment)[0]
     assert checks_of("adjustments")[name](row, background)
     assert not checks_of("adjustments")[name](replace(row, **breaks), background)
 
 
-def test_an_adjustment_that_gains_the_margin_is_the_label(small_line) -> None:
-    background = gather("adjustments", small_line.params)
+def test_an_adjustment_that_gains_the_margin_is_the_label(line) -> None:
+    background = sound("adjustments")
     row = read_rows(TABLES / "adjustments.parquet", Adjustment)[0]
     better = replace(row, choice="fetch", value_keep=0.0, value_fetch=0.25, gain=0.25, margin=0.25)
     check = checks_of("adjustments")["choice_of_values"]
@@ -120,24 +145,24 @@ def test_an_adjustment_that_gains_the_margin_is_the_label(small_line) -> None:
     assert check(replace(better, choice="keep", margin=0.5), background)
 
 
-def test_a_problem_that_was_not_sampled_has_no_pass_rate(small_line) -> None:
-    background = gather("restarts_r1", small_line.params)
+def test_a_problem_that_was_not_sampled_has_no_pass_rate(line) -> None:
+    background = sound("restarts_r1")
     row = read_rows(TABLES / "restarts_r1.parquet", Restart)[0]
-    elsewhere = replace(row, problem_id=small_line.problems[7].id)
+    elsewhere = replace(row, problem_id=line.problems[7].id)
     assert checks.rate_of_rollouts(replace(elsewhere, pass_rate=None), background)
     assert not checks.rate_of_rollouts(elsewhere, background)
     assert not checks.rate_of_rollouts(replace(row, pass_rate=None), background)
 
 
-def test_plain_steps_between_explore_and_continue_belong_to_the_explore(small_line) -> None:
-    background = gather("demonstrations", small_line.params)
+def test_plain_steps_between_explore_and_continue_belong_to_the_explore(line) -> None:
+    background = sound("demonstrations")
     row = read_rows(TABLES / "demonstrations.parquet", Demonstration)[0]
     apart = replace(row, completion=row.completion.replace("<|continue|>", "Look.\n<|continue|>"))
     assert checks.explore_then_continue(apart, background)
 
 
-def test_plain_problems_have_neither_prefix_nor_parent(small_line) -> None:
-    background = gather("restarts_r1", small_line.params)
+def test_plain_problems_have_neither_prefix_nor_parent(line) -> None:
+    background = sound("restarts_r1")
     row = read_rows(TABLES / "restarts_r1.parquet", Restart)[0]
     plain = replace(row, buffer="0", prefix="", parent_id=None)
     assert checks.prefix_of_parent(plain, background)
@@ -145,10 +170,10 @@ def test_plain_problems_have_neither_prefix_nor_parent(small_line) -> None:
     assert not checks.prefix_of_parent(replace(plain, parent_id=row.parent_id), background)
 
 
-def test_a_teachers_beginning_is_the_gold_solutions_of_a_problem_that_no_rollout_solved(small_line) -> None:
-    background = gather("restarts_r1", small_line.params)
+def test_a_teachers_beginning_is_the_gold_solutions_of_a_problem_that_no_rollout_solved(line) -> None:
+    background = sound("restarts_r1")
     row = read_rows(TABLES / "restarts_r1.parquet", Restart)[0]
-    whole = next(problem for problem in small_line.problems if problem.id == row.problem_id)
+    whole = next(problem for problem in line.problems if problem.id == row.problem_id)
     problem = replace(whole, solution="3 + 4 = 7\n7 + 1 = 8\n\\boxed{8}")
     known = replace(background, problems=dict(background.problems) | {problem.id: problem})
     begun = replace(row, buffer="t", prefix="3 + 4 = 7\n", parent_id=problem.id, backtrack=2, pass_rate=0.0)
@@ -163,16 +188,16 @@ def test_a_teachers_beginning_is_the_gold_solutions_of_a_problem_that_no_rollout
     assert checks.sign_of_parent(begun, known)
 
 
-def test_a_templates_held_out_example_is_seen(small_line) -> None:
-    background = gather("templates", small_line.params)
+def test_a_templates_held_out_example_is_seen(line) -> None:
+    background = sound("templates")
     row = read_rows(TABLES / "templates.parquet", Template)[0]
     assert template_checks.example_from_train(row, background)
-    assert not template_checks.example_from_train(replace(row, example_problem=small_line.problems[7].problem), background)
+    assert not template_checks.example_from_train(replace(row, example_problem=line.problems[7].problem), background)
 
 
-def test_a_meta_action_token_is_in_place_where_a_model_wrote_it_alone(small_line) -> None:
-    background, step = gather("demonstrations", small_line.params), "7\n<|reflect|>But wait."
-    problem, rollout = small_line.problems[0], small_line.rollouts[0]
+def test_a_meta_action_token_is_in_place_where_a_model_wrote_it_alone(line) -> None:
+    background, step = sound("demonstrations"), "7\n<|reflect|>But wait."
+    problem, rollout = line.problems[0], line.rollouts[0]
     assert checks.control_tokens_in_place(replace(rollout, completion=step), background)
     assert not checks.control_tokens_in_place(replace(rollout, prompt=begun(rollout.prompt, step)), background)
     assert not checks.control_tokens_in_place(replace(rollout, completion=f"{step} <|reflect|>"), background)
@@ -201,8 +226,8 @@ def test_every_entry_reads_columns_that_its_tables_have() -> None:
             assert columns <= made.get(table, set(field_types(ROW_TYPES[table]) if table in ROW_TYPES else ())), entry.says
 
 
-def test_a_check_that_reads_what_it_does_not_declare_fails(small_line) -> None:
-    background = gather("orm_pairs_r1", small_line.params)
+def test_a_check_that_reads_what_it_does_not_declare_fails(line) -> None:
+    background = sound("orm_pairs_r1")
     parent = next(iter(background.rollouts.values()))
     assert parent.completion
     with pytest.raises(AttributeError, match="verdict"):

@@ -9,6 +9,8 @@ import pytest
 
 from factory.grading import ALL_RULES, Grader, Task
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 1.5
 
 
@@ -45,7 +47,6 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.slow
 def test_a_hostile_answer_ends_in_this_process(name: str) -> None:
     """Extraction and the fast path have no clock of their own, so that they must be fast by themselves."""
     from factory.grading.extraction import extract
@@ -62,7 +63,6 @@ def test_a_hostile_answer_ends_in_this_process(name: str) -> None:
     assert time.process_time() - start < 5
 
 
-@pytest.mark.slow
 def test_a_batch_of_hostile_answers_ends_in_time() -> None:
     tasks = [Task(f"\\boxed{{{answer}}}", gold, "math") for answer in HOSTILE.values() for gold in ("5", r"\sqrt{2+\sqrt{3}}")]
     with Grader(seconds=SECONDS, memory_mb=512) as grader:
@@ -87,7 +87,6 @@ print(peak(resource.RUSAGE_SELF) - before, peak(resource.RUSAGE_CHILDREN))
 """
 
 
-@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     ran = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, timeout=500, check=False)
     assert ran.returncode == 0, ran.stderr

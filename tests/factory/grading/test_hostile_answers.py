@@ -7,6 +7,8 @@ import pytest
 
 from factory.grading.workers import Pool
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = {
     "tower": "9^{9^{9^{9}}}",
     "roots": r"\sqrt{" * 1_000 + "2" + "}" * 1_000,
@@ -28,7 +30,6 @@ HOSTILE = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_answers_come_back_in_time(algebra: Pool, name: str) -> None:
     begin = time.monotonic()

@@ -10,6 +10,8 @@ from factory.grading import clean_gold, grade, grade_answer
 from factory.grading.maths import judge, unreadable
 from factory.schemas import AnswerKind
 
+pytestmark = pytest.mark.slow
+
 # -- LaTeX as people write it
 integers = st.integers(-99, 999).map(str)
 decimals = st.tuples(st.integers(0, 99), st.integers(0, 99)).map(lambda parts: f"{parts[0]}.{parts[1]:02d}")
@@ -49,7 +51,6 @@ def _verdict(gold: str, answer: str) -> str:
 
 @settings(max_examples=300)
 @given(answers)
-@pytest.mark.slow
 def test_an_answer_equals_itself(answer: str) -> None:
     assert clean_gold(answer, "math")[1] in ("", "the answer cannot be read: a division by zero")
     assert judge(answer, answer) == ("correct", "")
@@ -58,7 +59,6 @@ def test_an_answer_equals_itself(answer: str) -> None:
 
 @settings(max_examples=300)
 @given(answers, answers)
-@pytest.mark.slow
 def test_exchanging_gold_and_answer_changes_nothing(gold: str, answer: str) -> None:
     assert _verdict(gold, answer) == _verdict(answer, gold)
 
@@ -88,7 +88,6 @@ REWRITINGS = {
 
 @settings(max_examples=300)
 @given(answers, st.sampled_from(sorted(REWRITINGS)))
-@pytest.mark.slow
 def test_a_harmless_rewriting_changes_nothing(answer: str, name: str) -> None:
     assume(not unreadable(answer))
     written = REWRITINGS[name](answer)
@@ -97,7 +96,6 @@ def test_a_harmless_rewriting_changes_nothing(answer: str, name: str) -> None:
 
 @settings(max_examples=150)
 @given(expressions, expressions, expressions)
-@pytest.mark.slow
 def test_sums_and_products_commute(a: str, b: str, c: str) -> None:
     assume(not unreadable(f"({a}) + ({b})({c})"))  # 0/0 is nothing
     assert _verdict(f"({a}) + ({b})({c})", f"({c})({b}) + ({a})") in ("correct", "")
@@ -105,14 +103,12 @@ def test_sums_and_products_commute(a: str, b: str, c: str) -> None:
 
 @settings(max_examples=150)
 @given(expressions, st.integers(1, 99))
-@pytest.mark.slow
 def test_another_value_is_never_correct(a: str, n: int) -> None:
     assert _verdict(a, f"({a}) + {n}") in ("wrong", "", "unparsable")
 
 
 @settings(max_examples=400)
 @given(junk, junk, st.sampled_from(["number", "math", "choice", "label", "literal", "table", "text"]))
-@pytest.mark.slow
 def test_any_text_gets_a_verdict(gold: str, answer: str, kind: AnswerKind) -> None:
     if kind in ("number", "math"):
         assert _verdict(gold, answer) in ("correct", "wrong", "unparsable", "")

@@ -18,6 +18,8 @@ import factory
 from factory.errors import EngineError
 from factory.grading.workers import Pool
 
+pytestmark = pytest.mark.slow
+
 TARGET = "hostile_targets:act"
 ROOT = Path(factory.__file__).parents[1]
 LIMIT = 1.0  # seconds
@@ -51,7 +53,6 @@ def _eventually(test: Callable[[], bool], seconds: float = 60.0) -> bool:
     return test()
 
 
-@pytest.mark.slow
 def test_answers_come_in_the_order_of_the_tasks(pool: Pool) -> None:
     tasks = [("sleep", 0.05) if row % 50 == 0 else ("echo", str(row)) for row in range(300)]
     answers = pool.run(tasks)
@@ -59,7 +60,6 @@ def test_answers_come_in_the_order_of_the_tasks(pool: Pool) -> None:
     assert pool.run([]) == []
 
 
-@pytest.mark.slow
 def test_no_worker_before_the_first_task_and_no_more_than_tasks() -> None:
     with Pool(workers=2, target=TARGET) as pool:
         assert not pool.alive
@@ -70,7 +70,6 @@ def test_no_worker_before_the_first_task_and_no_more_than_tasks() -> None:
     assert all(_gone(pid) for pid in pids)
 
 
-@pytest.mark.slow
 def test_a_task_that_never_ends_costs_its_own_row(pool: Pool) -> None:
     begin = time.monotonic()
     answers = pool.run([("echo", "a"), ("sleep", 1e6), ("spin",), ("echo", "b")])
@@ -78,13 +77,11 @@ def test_a_task_that_never_ends_costs_its_own_row(pool: Pool) -> None:
     assert time.monotonic() - begin < 3 * LIMIT + 60
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("task", [("stop",), ("channel", b"\0\0")], ids=["stopped", "half a message"])
 def test_so_does_a_worker_that_goes_silent(pool: Pool, task: tuple) -> None:
     assert pool.run([("echo", "a"), task, ("echo", "b")]) == [("correct", "a"), LATE, ("correct", "b")]
 
 
-@pytest.mark.slow
 def test_a_task_that_eats_memory_is_stopped_by_it(tmp_path: Path) -> None:
     peaks = tmp_path / "peak"
     with Pool(workers=1, seconds=20, memory_mb=100, target=TARGET) as pool:
@@ -107,12 +104,10 @@ def test_a_task_that_eats_memory_is_stopped_by_it(tmp_path: Path) -> None:
         (("echo", "\0 \ud800 ∑"), ("correct", "\0 \ud800 ∑")),
     ],
 )
-@pytest.mark.slow
 def test_a_worker_that_dies_or_lies_costs_its_own_row(pool: Pool, task: tuple, answer: tuple[str, str]) -> None:
     assert pool.run([("echo", "a"), task, ("echo", "b")]) == [("correct", "a"), answer, ("correct", "b")]
 
 
-@pytest.mark.slow
 def test_forged_verdicts_are_not_believed_and_deaths_are_told_apart(pool: Pool) -> None:
     for body in (["correct", ""], [7, "correct", ""], [1, "correct", ""] * 2, ["ready"], {"1": "correct"}):
         forged = json.dumps(body).encode()
@@ -124,7 +119,6 @@ def test_forged_verdicts_are_not_believed_and_deaths_are_told_apart(pool: Pool) 
     assert pool.run([("die", signal.SIGKILL)]) == [("timeout", "the worker died (signal 9)")]
 
 
-@pytest.mark.slow
 def test_a_large_task_and_a_worker_that_died_idle(pool: Pool) -> None:
     text = "x" * 1_000_000
     assert pool.run([("shout", text)] * 3) == [("correct", "shouted")] * 3
@@ -134,7 +128,6 @@ def test_a_large_task_and_a_worker_that_died_idle(pool: Pool) -> None:
     assert pool.run([("echo", "a"), ("echo", "b")]) == [("correct", "a"), ("correct", "b")]
 
 
-@pytest.mark.slow
 def test_threads_share_the_workers(pool: Pool) -> None:
     with ThreadPoolExecutor(4) as threads:
         runs = [
@@ -146,7 +139,6 @@ def test_threads_share_the_workers(pool: Pool) -> None:
     assert len(pool.alive) <= 2
 
 
-@pytest.mark.slow
 def test_one_short_call_does_not_wait_for_a_long_one(pool: Pool) -> None:
     done: list[str] = []
     long = threading.Thread(target=lambda: done.extend(["long" for _ in pool.run([("sleep", 0.05)] * 30)][:1]))
@@ -158,7 +150,6 @@ def test_one_short_call_does_not_wait_for_a_long_one(pool: Pool) -> None:
     assert done == ["short", "long"]
 
 
-@pytest.mark.slow
 def test_workers_outlive_the_thread_that_started_them() -> None:
     with Pool(workers=1, target=TARGET) as pool:
         pids: list[str] = []
@@ -170,7 +161,6 @@ def test_workers_outlive_the_thread_that_started_them() -> None:
     assert pids[0] == pids[1]
 
 
-@pytest.mark.slow
 def test_close_ends_the_workers_and_run_starts_them_again() -> None:
     pool = Pool(workers=1, target=TARGET)
     first, second = (pool.run([("pid",)])[0][1] for _ in range(2))
@@ -181,7 +171,6 @@ def test_close_ends_the_workers_and_run_starts_them_again() -> None:
     pool.close()
 
 
-@pytest.mark.slow
 def test_workers_import_the_same_package_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "factory").mkdir()
     (tmp_path / "factory" / "__init__.py").write_text("raise SystemExit('another factory')")
@@ -190,14 +179,12 @@ def test_workers_import_the_same_package_from_any_folder(tmp_path: Path, monkeyp
         assert pool.run([("where",)]) == [("correct", str(factory.__file__))]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("target", ["hostile_targets:missing", "no.such.module:decide", "nonsense"])
 def test_workers_that_do_not_start_are_an_error_that_says_why(target: str) -> None:
     with Pool(workers=1, target=target) as pool, pytest.raises(EngineError, match=f"2 times in a row.*{target}"):
         pool.run([("echo", "a")])
 
 
-@pytest.mark.slow
 def test_a_fork_starts_workers_of_its_own(pool: Pool) -> None:
     before = pool.run([("pid",)])[0][1]
     reading, writing = os.pipe()
@@ -235,7 +222,6 @@ print(*[worker.process.pid for worker in pool.alive], flush=True)
     ["sys.stdin.read()", 'pool.run([("sleep", 1e6), ("sleep", 1e6)])'],
     ids=["idle", "busy"],
 )
-@pytest.mark.slow
 def test_no_orphans_when_the_parent_is_killed(then: str) -> None:
     script = PARENT.format(folder=str(Path(__file__).parent), then=then)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, cwd=ROOT) as parent:
@@ -248,7 +234,6 @@ def test_no_orphans_when_the_parent_is_killed(then: str) -> None:
         assert _eventually(lambda: all(_gone(pid) for pid in pids))
 
 
-@pytest.mark.slow
 def test_no_orphans_in_the_middle_of_a_call_into_c() -> None:
     script = PARENT.replace("seconds=60", "seconds=1").format(
         folder=str(Path(__file__).parent), then='import os, threading; threading.Timer(0.5, os._exit, (1,)).start(); pool.run([("spin",)])'
@@ -259,7 +244,6 @@ def test_no_orphans_in_the_middle_of_a_call_into_c() -> None:
     assert _eventually(lambda: all(_gone(pid) for pid in pids), 120)  # the limit of processor time
 
 
-@pytest.mark.slow
 def test_the_exit_of_the_interpreter_ends_the_workers() -> None:
     script = PARENT.format(folder=str(Path(__file__).parent), then="")
     done = subprocess.run(
@@ -269,13 +253,11 @@ def test_the_exit_of_the_interpreter_ends_the_workers() -> None:
     assert all(_gone(int(pid)) for pid in done.stdout.split())
 
 
-@pytest.mark.slow
 def test_the_parent_imports_no_computer_algebra() -> None:
     code = "import sys, factory.grading.workers; print([name for name in ('sympy', 'math_verify', 'torch') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout == "[]\n"
 
 
-@pytest.mark.slow
 def test_the_overhead_of_a_task_is_small(pool: Pool) -> None:
     pool.run([("echo", "a")] * 2)
     begin = time.process_time()
@@ -283,7 +265,6 @@ def test_the_overhead_of_a_task_is_small(pool: Pool) -> None:
     assert (time.process_time() - begin) / 5_000 < 2e-4  # seconds of this process
 
 
-@pytest.mark.slow
 def test_the_default_target_is_computer_algebra() -> None:
     with Pool(workers=1, seconds=5) as made:
         assert made.run([(r"\int_0^1 2x dx", "1"), ("1/3", "0.333")]) == [("correct", ""), ("wrong", "the values differ")]

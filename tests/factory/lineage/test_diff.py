@@ -7,12 +7,13 @@ import pytest
 from factory.lineage.diff import Compared, compare
 from factory.lineage.trace import trace
 
+pytestmark = pytest.mark.slow
+
 
 def compared(known: Any, first: str, second: str) -> Compared:
     return compare(trace(known.line, first), trace(known.line, second))
 
 
-@pytest.mark.slow
 def test_two_policies_rollouts_of_one_problem_differ_in_model_sampling_and_text(traced_line: Any) -> None:
     found = compared(traced_line, traced_line.rollouts["base"][0], traced_line.rollouts["tuned"][0])
     facts = {item.name: (item.first, item.second) for item in found.facts}
@@ -28,12 +29,10 @@ def test_two_policies_rollouts_of_one_problem_differ_in_model_sampling_and_text(
     assert "prompt" not in found.texts
 
 
-@pytest.mark.slow
 def test_a_row_and_itself_differ_in_nothing(traced_line: Any) -> None:
     assert compared(traced_line, traced_line.pair, traced_line.pair).same
 
 
-@pytest.mark.slow
 def test_rows_of_one_policy_differ_in_their_problem_alone(traced_line: Any) -> None:
     first, second, _ = traced_line.rollouts["base"]
     found = compared(traced_line, first, second)

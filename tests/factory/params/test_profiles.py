@@ -86,6 +86,7 @@ def document(name: str) -> dict[str, Any]:
     return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
+@cache
 def profile(name: str) -> Params:
     return load(FOLDER / f"{name}.yaml")
 
@@ -114,9 +115,20 @@ def key_lines(name: str) -> list[tuple[int, str, str]]:
     return found
 
 
+@cache
+def composed(name: str) -> Any:
+    return yaml.compose((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+@cache
+def graph() -> dict[str, Any]:
+    """The stages of dvc.yaml."""
+    return yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
 def line_of(name: str, key: str) -> str:
     """The line on which a key stands: its own, or that of the map in braces which it is a part of."""
-    node, at = yaml.compose((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")), 0
+    node, at = composed(name), 0
     for part in key.split("."):
         if isinstance(node, yaml.SequenceNode):
             node = node.value[int(part)]
@@ -130,7 +142,7 @@ def line_of(name: str, key: str) -> str:
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_every_profile_parses_and_says_at_its_head_what_it_is(path: Path) -> None:
-    params = load(path)
+    params = profile(path.stem)
     assert params.purpose == "train"
     assert bool(params.pretraining) != bool(params.adoption)
     assert bool(params.pretraining) == bool(params.problems.world) == bool(params.corpus)
@@ -139,18 +151,18 @@ def test_every_profile_parses_and_says_at_its_head_what_it_is(path: Path) -> Non
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_the_stages_of_a_profile_are_those_that_dvc_expands_to(path: Path) -> None:
-    tree, expected = yaml.safe_load(path.read_text(encoding="utf-8")), set()
-    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items():
+    tree, expected = document(path.stem), set()
+    for name, stage in graph().items():
         over = stage.get("foreach", "").strip("${}")
         expected |= {f"{name}@{key}" for key in tree[over]} if over else {name}
-    assert {stage.title for stage in stages_of(load(path))} == expected
+    assert {stage.title for stage in stages_of(profile(path.stem))} == expected
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_a_profile_has_every_key_that_a_stage_without_a_key_of_its_own_tracks(path: Path) -> None:
     """DVC stops at a tracked key that the file lacks. Stages of a foreach without an item are not there."""
-    tree, missing = yaml.safe_load(path.read_text(encoding="utf-8")), []
-    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items():
+    tree, missing = document(path.stem), []
+    for name, stage in graph().items():
         over = stage.get("foreach", "").strip("${}")
         tracked = [
             key.replace("${key}", item) for item in (tree[over] if over else [""]) for key in stage.get("do", stage).get("params", [])

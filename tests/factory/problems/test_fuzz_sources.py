@@ -19,6 +19,8 @@ from factory.rejects import write_rejects
 from factory.schemas import Problem, Reject
 from factory.storage import read_rows, write_rows
 
+pytestmark = pytest.mark.slow
+
 ROWS = 20_000
 COLUMNS = {"solution": "solution", "family": "family", "decimals": "decimals"}
 STRANGE = "\x00\x01\x0b\x1b\x1c\x7f\x85\u00a0\u200b\u2028\ufeff\ufffd\U0001d7d9\u0661\u202e\U0001f600"
@@ -100,7 +102,6 @@ def shuffled_alike(path: Path, orders: list[bytes], source: Source, count: int) 
     assert len(seen[0][1]) > 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["number", "math", "literal", "text"])
 def test_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.chdir(tmp_path)
@@ -114,7 +115,6 @@ def test_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> No
     shuffled_alike(path, orders, Source(name="s", kind="file", path=str(path), columns=COLUMNS, answer_kind=kind), len(lines))  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 def test_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CSV that is quoted as it should be, with cells of every sort; then with bytes changed, where an error in a line is allowed too."""
     monkeypatch.chdir(tmp_path)
@@ -145,7 +145,6 @@ def test_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(raw) == len(problems) + len(rejects)
 
 
-@pytest.mark.slow
 def test_whole_files(tmp_path: Path) -> None:
     """Files cut and changed anywhere, under every ending: rows or an error in one line."""
     chance = random.Random("files")

@@ -17,6 +17,8 @@ from factory.publish.croissant import croissant
 from factory.publish.facts import Facts, gather_facts
 from factory.publish.shards import shards_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def facts(line) -> Facts:
@@ -26,7 +28,6 @@ def facts(line) -> Facts:
     return gather_facts("org/coat", items, shards, line.params, graph, "en")
 
 
-@pytest.mark.slow
 def test_the_front_matter_names_every_config_with_its_features(facts: Facts) -> None:
     from datasets import DatasetInfo, load_dataset
 
@@ -41,14 +42,12 @@ def test_the_front_matter_names_every_config_with_its_features(facts: Facts) -> 
         assert DatasetInfo._from_yaml_dict(entry).features == load_dataset("parquet", data_files=[file], cache_dir="c")["train"].features
 
 
-@pytest.mark.slow
 def test_no_config_takes_what_lies_outside_of_its_folder(facts: Facts) -> None:
     for config in facts.configs:
         assert config.pattern == f"data/{config.name}/train-*.parquet"
         assert all(Path(shard.path).match(config.pattern) for shard in config.shards)
 
 
-@pytest.mark.slow
 def test_the_card_says_how_it_was_made_from_what_and_what_it_lacks(facts: Facts) -> None:
     body = dataset_card(facts)
     assert re.search(r"^demonstrations +6 demonstrations, 6 cot_demonstrations +← .*rollouts@base", body, re.MULTILINE)
@@ -65,7 +64,6 @@ def test_the_card_says_how_it_was_made_from_what_and_what_it_lacks(facts: Facts)
     assert 'load_dataset("org/coat", "corpus", split="train")' in body
 
 
-@pytest.mark.slow
 def test_card_and_croissant_are_the_same_bytes_and_name_no_place_or_time(facts: Facts, line) -> None:
     texts = [dataset_card(facts), json.dumps(croissant(facts))]
     assert texts == [dataset_card(facts), json.dumps(croissant(facts))]
@@ -75,7 +73,6 @@ def test_card_and_croissant_are_the_same_bytes_and_name_no_place_or_time(facts: 
         assert not re.search(r"20\d\d-\d\d-\d\d", text)
 
 
-@pytest.mark.slow
 def test_words_of_a_licence_or_notice_cannot_end_the_front_matter(line, hub: HubServer) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
     wild = r'release: {name: a-b, licence: "x\n---\n# y", notice: "`n` | m"}'
@@ -91,7 +88,6 @@ def test_words_of_a_licence_or_notice_cannot_end_the_front_matter(line, hub: Hub
     assert code("a`b") == "`` a`b ``"
 
 
-@pytest.mark.slow
 def test_croissant_has_the_structure_that_its_specification_asks(facts: Facts) -> None:
     """docs.mlcommons.org/croissant/docs/croissant-spec.html: required properties, ids once, references to what is there."""
     document = croissant(facts)
@@ -118,7 +114,6 @@ def test_croissant_has_the_structure_that_its_specification_asks(facts: Facts) -
     assert agents == [{"@type": "prov:SoftwareAgent", "name": "base@3fa9"}]
 
 
-@pytest.mark.slow
 def test_croissants_own_reader_takes_it_and_reads_the_rows(facts: Facts) -> None:
     reader = pytest.importorskip("mlcroissant", reason="pip install mlcroissant (the extra `croissant`)")
     for config in facts.configs:

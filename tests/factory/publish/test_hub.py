@@ -13,6 +13,8 @@ import pytest
 import yaml
 from hub_server import TOKEN, HubServer
 
+pytestmark = pytest.mark.slow
+
 SEND = "from factory.params import load; from factory.publish.publish import Order, publish; publish(Order('org/coat'), load(), set)"
 LOAD = """
 import json, sys
@@ -29,7 +31,6 @@ def environment(hub: HubServer, home: Path) -> dict[str, str]:
     return {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_HOME": str(home)}
 
 
-@pytest.mark.slow
 def test_every_config_loads_from_the_hub_with_equal_features(line, hub: HubServer, tmp_path: Path) -> None:
     from datasets import load_dataset
 
@@ -44,7 +45,6 @@ def test_every_config_loads_from_the_hub_with_equal_features(line, hub: HubServe
         assert (count, ids, features) == (len(rows), sorted(rows["id"]), json.loads(json.dumps(rows.features.to_dict())))
 
 
-@pytest.mark.slow
 def test_an_upload_that_is_killed_goes_on_and_sends_nothing_again(line, hub: HubServer, tmp_path: Path) -> None:
     hub.slow = 0.3
     sender = subprocess.Popen([sys.executable, "-c", SEND], env=environment(hub, tmp_path / "home"))
@@ -66,7 +66,6 @@ def test_an_upload_that_is_killed_goes_on_and_sends_nothing_again(line, hub: Hub
     assert hub.commits("org/coat") == 1
 
 
-@pytest.mark.slow
 def test_dvc_says_what_is_stale_and_the_command_refuses_it(line, hub: HubServer, tmp_path: Path) -> None:
     """A graph of its own, of releases alone: the tables stand for everything before."""
     names = list(line.params.datasets)

@@ -12,6 +12,8 @@ from factory import storage
 from factory.publish.checks import passed, whole
 from factory.schemas import Restart
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "restarts_r1"
 
 
@@ -31,7 +33,6 @@ def loaded(folder: Path, cache: Path) -> Any:
 
 
 @pytest.mark.parametrize(("way", "count"), [("as they passed", 3), ("made one", 1), ("cut anew", 8)])
-@pytest.mark.slow
 def test_what_is_loaded_from_a_hub_is_the_same_of_one_shard_and_of_three(
     line, hub: HubServer, tmp_path: Path, way: str, count: int
 ) -> None:

@@ -11,8 +11,9 @@ from factory.errors import EngineError, GateError
 from factory.publish import upload
 from factory.schemas import Example
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_everything_arrives_in_one_commit_and_again_is_none(line, hub: HubServer) -> None:
     (first,) = line.send()
     files = hub.files("org/coat")
@@ -33,7 +34,6 @@ def test_everything_arrives_in_one_commit_and_again_is_none(line, hub: HubServer
     assert {change.state for change in second.plan.changes} == {"same"}
 
 
-@pytest.mark.slow
 def test_what_was_published_is_written_down_for_others(line, hub: HubServer) -> None:
     outcome, model = line.send(models=("planner_dpo",))
     document = json.loads(Path("data/published.json").read_text(encoding="utf-8"))
@@ -47,7 +47,6 @@ def test_what_was_published_is_written_down_for_others(line, hub: HubServer) -> 
     assert document["models"] == {"planner_dpo": {"repo": "org/coat-planner_dpo", "commit": model.commit}}
 
 
-@pytest.mark.slow
 def test_a_changed_dataset_moves_alone_and_one_that_is_gone_goes(line, hub: HubServer) -> None:
     line.send()
     rows = storage.read_rows(storage.TABLES / "plans_sft.parquet", Example)
@@ -67,7 +66,6 @@ def test_a_changed_dataset_moves_alone_and_one_that_is_gone_goes(line, hub: HubS
     assert hub.commits("org/coat") == 3  # one of them is the test's own
 
 
-@pytest.mark.slow
 def test_what_others_put_into_the_repository_stays(line, hub: HubServer) -> None:
     line.send()
     repo = hub.repos["org/coat"]
@@ -77,7 +75,6 @@ def test_what_others_put_into_the_repository_stays(line, hub: HubServer) -> None
     assert "NOTES.md" in hub.files("org/coat")
 
 
-@pytest.mark.slow
 def test_a_dry_run_compares_and_writes_nothing(line, hub: HubServer) -> None:
     (new,) = line.send(dry=True)
     assert {change.state for change in new.plan.changes} == {"new"}
@@ -93,7 +90,6 @@ def test_a_dry_run_compares_and_writes_nothing(line, hub: HubServer) -> None:
     assert Path("data/published.json").read_bytes() == published
 
 
-@pytest.mark.slow
 def test_a_dry_run_without_a_hub_shows_what_it_would_send_and_says_so(line, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.__exit__()
     with monkeypatch.context() as patched:
@@ -105,7 +101,6 @@ def test_a_dry_run_without_a_hub_shows_what_it_would_send_and_says_so(line, hub:
         line.send()
 
 
-@pytest.mark.slow
 def test_a_branch_starts_from_main_and_leaves_it(line, hub: HubServer) -> None:
     line.send()
     main = hub.repos["org/coat"].branches["main"]
@@ -116,7 +111,6 @@ def test_a_branch_starts_from_main_and_leaves_it(line, hub: HubServer) -> None:
     assert line.send(revision="v2")[0].commit == outcome.commit
 
 
-@pytest.mark.slow
 def test_private_is_private_and_never_an_open_repository(line, hub: HubServer) -> None:
     line.send(private=True, models=("planner_dpo",))
     assert {name: repo.private for name, repo in hub.repos.items()} == {"org/coat": True, "org/coat-planner_dpo": True}
@@ -127,7 +121,6 @@ def test_private_is_private_and_never_an_open_repository(line, hub: HubServer) -
     assert len(hub.received) == count
 
 
-@pytest.mark.slow
 def test_a_model_goes_with_its_card_and_without_what_only_trainers_read(line, hub: HubServer) -> None:
     line.send(models=("planner_dpo",))
     files = hub.files("org/coat-planner_dpo")
@@ -137,7 +130,6 @@ def test_a_model_goes_with_its_card_and_without_what_only_trainers_read(line, hu
     assert "config `trajectory_pairs`" in card
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", ["/api/repos/create", "/tree/", "/revision/", "/commit/", "/api/datasets/org/coat"])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_or_failing_hub_is_asked_again(line, hub: HubServer, part: str, status: int) -> None:
@@ -149,7 +141,6 @@ def test_a_busy_or_failing_hub_is_asked_again(line, hub: HubServer, part: str, s
     assert line.send()[0].commit == outcome.commit
 
 
-@pytest.mark.slow  # huggingface_hub waits a second before it asks again
 @pytest.mark.parametrize("part", ["/preupload/", "/objects/batch", "/lfs/verify", "/lfs/"])
 @pytest.mark.parametrize("status", [429, 500])
 def test_a_failing_upload_is_sent_again(line, hub: HubServer, part: str, status: int) -> None:
@@ -160,7 +151,6 @@ def test_a_failing_upload_is_sent_again(line, hub: HubServer, part: str, status:
     assert len(hub.received) == len(set(hub.received))
 
 
-@pytest.mark.slow
 def test_an_answer_that_is_lost_makes_no_second_commit(line, hub: HubServer) -> None:
     hub.faults.append(Fault("POST", "/commit/", lost=True))
     (outcome,) = line.send()
@@ -168,7 +158,6 @@ def test_an_answer_that_is_lost_makes_no_second_commit(line, hub: HubServer) -> 
     assert outcome.commit == hub.repos["org/coat"].branches["main"]
 
 
-@pytest.mark.slow
 def test_nothing_is_visible_after_a_failure_and_what_arrived_is_not_sent_again(line, hub: HubServer) -> None:
     hub.faults.append(Fault("POST", "/commit/", status=403))
     with pytest.raises(EngineError, match="this token may not write there"):
@@ -181,7 +170,6 @@ def test_nothing_is_visible_after_a_failure_and_what_arrived_is_not_sent_again(l
     assert hub.commits("org/coat") == 1
 
 
-@pytest.mark.slow
 def test_a_commit_of_somebody_else_in_between_is_not_overwritten(line, hub: HubServer) -> None:
     line.send()
     line.rewrite("data/audits/plans_sft.json", gx_version="1.24.2")
@@ -191,7 +179,6 @@ def test_a_commit_of_somebody_else_in_between_is_not_overwritten(line, hub: HubS
     assert hub.commits("org/coat") == 1
 
 
-@pytest.mark.slow  # huggingface_hub waits a second before it asks again
 def test_the_token_is_in_no_file_and_no_message(
     line, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

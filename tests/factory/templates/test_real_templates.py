@@ -14,6 +14,8 @@ from factory.schemas import Template
 from factory.storage import read_rows
 from factory.templates.traces import read_trace
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 ANALYSES = [
     json.dumps({"steps": ["Multiply the groups."], "description": "D.", "scope": "S.", "tags": ["groups"], "name": "multiply groups"}),
@@ -48,7 +50,6 @@ def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
 def test_a_server_with_any_problems_gives_every_table_and_files_that_the_commands_read(tmp_path: Path, printed: str) -> None:
     for words in (
         "| analyses read | 3 of 4, 75 %", "| rejected: request failed | 1 |", "| accepted | 2 of 3, 67 %",
