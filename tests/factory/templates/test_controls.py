@@ -119,6 +119,29 @@ def test_a_labeller_that_passes_its_controls_is_asked_the_pairs(tmp_path, planne
     assert "20 of 20 controls right" in counted(records)
 
 
+def test_a_labeller_that_says_no_to_everything_is_heard_where_it_says_it_less_surely(tmp_path, planner_kit) -> None:
+    other = replace(ANALYSES[0], name="amber way again", steps=("Turn the amber around.",))
+    params = by(planner_kit, controls=10, candidates=2, decide="odds")
+    with labeller(tmp_path, lambda prompt: "no") as (engine, server):
+        server.surely = lambda prompt: math.log(0.7 if halves_match(prompt) else 0.9)
+        analyses, records = united_patterns([*NAMED, Named(other, "p99")], engine, params)
+        assert not any(schema for _, schema in server.asked)  # one word, whatever the engine can hold
+    (merged,) = [record for record in records if record.kind == "template" and record.merges]
+    assert {merged.gone_name, merged.kept_name} == {"amber way", "amber way again"}
+    assert (merged.answers, merged.why) == (("no", "no"), "labeller: yes 0.300, least 0.300")
+    assert len({item.name for item in analyses}) == len(NAMED)
+    assert doubts(records) == []
+
+
+def test_as_sure_of_one_pattern_as_of_two_is_no_judgement(tmp_path, planner_kit) -> None:
+    params = by(planner_kit, controls=10, candidates=2, decide="odds")
+    with labeller(tmp_path, lambda prompt: "yes") as (engine, server):
+        server.surely = lambda prompt: math.log(0.9)
+        analyses, records = united_patterns(NAMED, engine, params)
+    assert [item.name for item in analyses] == [item.analysis.name for item in NAMED]
+    assert doubts(records)[0].startswith("m@1 cannot tell one pattern from two")
+
+
 def answered(kind: str, answers: tuple[str, ...], count: int, why: str = "labeller") -> list[Merge]:
     return [
         Merge(id=str(number), kind=kind, gone_name="a", kept_name="b", merges=False, why=why, score=1.0, answers=answers, model="m@1")
