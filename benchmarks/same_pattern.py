@@ -2,6 +2,7 @@
 
     python benchmarks/same_pattern.py data/models/base                        → every pair both ways round, on the engine `transformers`
     python benchmarks/same_pattern.py data/models/base --each 4 --orders 1 --words 30    → 24 pairs, once, short
+    python benchmarks/same_pattern.py data/models/base --direct --words 28 --scope 12    → what all questions share is read once
     python benchmarks/same_pattern.py m@1 --server http://localhost:8000/v1   → whatever answers there
     python benchmarks/same_pattern.py                                         → no model: cosines of the same pairs
 
@@ -23,6 +24,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
@@ -36,6 +38,7 @@ from factory.templates.importing import templates_in
 from factory.templates.merging import unit_vectors
 from factory.templates.pairs import Asking, Judged, Pair, judged
 from factory.templates.patterns import proposed
+from factory.templates.questions import QUESTIONS
 
 DATA = Path(os.environ.get("COAT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 SOLVED = Path(__file__).with_name("same_pattern.jsonl")
@@ -77,9 +80,9 @@ def known_pairs(each: int = EACH) -> list[Known]:
     return found + _solved(rows[0], each)
 
 
-def cut(row: Template, words: int) -> Template:
-    """A shorter question: so many words of the steps, half of that of the scope."""
-    return replace(row, scope=" ".join(row.scope.split()[: words // 2]), steps=(" ".join(" ".join(row.steps).split()[:words]),))
+def cut(row: Template, words: int, scope: int) -> Template:
+    """A shorter question: so many words of the steps and of the scope."""
+    return replace(row, scope=" ".join(row.scope.split()[:scope]), steps=(" ".join(" ".join(row.steps).split()[:words]),))
 
 
 def _solved(blank: Template, each: int) -> list[Known]:
@@ -186,6 +189,45 @@ def asked(known: Sequence[Known], role: Role, orders: int, controls: int) -> Non
         said("threshold of the controls", known, [replace(item, least=checked.least).agreed for item in found])
 
 
+def direct(known: Sequence[Known], folder: str) -> None:
+    """Each pair once, in float32: the probabilities of both words, written and spaced in all ways, at the first token."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    prompts = []
+    for item in known:
+        asked_so = QUESTIONS.render("same", templates=(item.first, item.second), json=False)
+        turns = [{"role": message.role, "content": message.content} for message in asked_so]
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        prompts.append(tokenizer.encode(text, add_special_tokens=False))
+    shared = next(place for place, ids in enumerate(zip(*prompts, strict=False)) if len(set(ids)) > 1)
+    spellings = [[word, word.capitalize(), f" {word}", f" {word.capitalize()}"] for word in ("yes", "no")]
+    yes, no = (sorted({tokenizer.encode(text, add_special_tokens=False)[0] for text in texts}) for texts in spellings)
+    scores, answers, told = [], [], []
+    with torch.inference_mode():
+        begun = model(torch.tensor([prompts[0][:shared]]), use_cache=True, logits_to_keep=1).past_key_values
+        for ids in prompts:
+            out = model(torch.tensor([ids[shared:]]), past_key_values=deepcopy(begun), use_cache=True, logits_to_keep=1)
+            told.append(torch.softmax(out.logits[0, -1].float(), -1))
+            scores.append(float(told[-1][yes].sum().log() - told[-1][no].sum().log()))
+            best = int(told[-1].argmax())
+            answers.append("yes" if best in yes else "no" if best in no else "unreadable")
+    print(
+        f"{len(known)} pairs, {folder}, one order, {shared} tokens shared and {sum(map(len, prompts)) / len(prompts) - shared:.0f} of their own"
+    )
+    for truth in (True, False):
+        own = [place for place, item in enumerate(known) if item.same is truth]
+        print(
+            f"  {'one pattern' if truth else 'two patterns':<14} {dict(Counter(answers[place] for place in own))}, P(yes) "
+            f"{sum(float(told[place][yes].sum()) for place in own) / len(own):.3f} on the mean"
+        )
+    said("yes", known, [answer == "yes" for answer in answers])
+    areas("log-odds of yes", known, scores)
+    said("threshold of the other half", known, halved(known, scores))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="a folder, org/name@commit, or with --server a server's name@version")
@@ -194,12 +236,17 @@ if __name__ == "__main__":
     parser.add_argument("--each", type=int, default=EACH, help=f"pairs of a kind and truth, at most {EACH}")
     parser.add_argument("--orders", type=int, default=2, choices=(1, 2))
     parser.add_argument("--controls", type=int, default=0, help="control pairs of each truth, of the published templates")
-    parser.add_argument("--words", type=int, default=100, help="of the steps that are shown, half of it of the scope")
+    parser.add_argument("--words", type=int, default=100, help="of the steps that are shown")
+    parser.add_argument("--scope", type=int, default=40, help="words of the scope that are shown")
+    parser.add_argument("--direct", action="store_true", help="no engine: what all questions begin with is read once")
     options = parser.parse_args()
     chosen = [
-        replace(item, first=cut(item.first, options.words), second=cut(item.second, options.words)) for item in known_pairs(options.each)
+        replace(item, **{name: cut(getattr(item, name), options.words, options.scope) for name in ("first", "second")})
+        for item in known_pairs(options.each)
     ]
-    if options.model:
+    if options.direct:
+        direct(chosen, options.model)
+    elif options.model:
         place = {"engine": "openai", "base_url": options.server} if options.server else {"engine": options.engine}
         asked(chosen, Role(model=options.model, **place), options.orders, options.controls)
     else:

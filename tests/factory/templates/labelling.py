@@ -19,7 +19,7 @@ SETTINGS = Requests(timeout=20, retries=0, max_failed_share=1.0)
 
 
 class Labeller(FaultServer):
-    """`says`: the last thing that the user said → the answer; `surely`: its log-probability. `asked`: all, with whether a schema came along."""
+    """`says`: the last thing that the user said → the answer; `surely`: its log-probability. `asked`: all, and whether a schema came."""
 
     def __init__(self, says: Callable[[str], str]) -> None:
         super().__init__()
