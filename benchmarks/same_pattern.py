@@ -214,9 +214,8 @@ def direct(known: Sequence[Known], folder: str) -> None:
             scores.append(float(told[-1][yes].sum().log() - told[-1][no].sum().log()))
             best = int(told[-1].argmax())
             answers.append("yes" if best in yes else "no" if best in no else "unreadable")
-    print(
-        f"{len(known)} pairs, {folder}, one order, {shared} tokens shared and {sum(map(len, prompts)) / len(prompts) - shared:.0f} of their own"
-    )
+    each = sum(map(len, prompts)) / len(prompts) - shared
+    print(f"{len(known)} pairs, {folder}, one order, {shared} tokens shared and {each:.0f} of their own")
     for truth in (True, False):
         own = [place for place, item in enumerate(known) if item.same is truth]
         print(
