@@ -8,6 +8,7 @@ from factory.params import Params
 from factory.rejects import write_rejects
 from factory.schemas import Problem, Rollout, Template
 from factory.storage import TABLES, read_rows, write_rows
+from factory.templates.doubts import doubts
 from factory.templates.evidence import best_supported
 from factory.templates.induce import choose_solved, induce
 from factory.templates.lint import lint_library
@@ -35,6 +36,8 @@ def main(params: Params) -> None:
     accepted = sum(template.status == "accepted" for template in templates)
     print(f"templates: {accepted} accepted of {len(templates)}, from {len(sources)} solved problems; {len(rejects)} analyses rejected")
     print(f"templates: {counted(merges)}: factory templates merges")
+    for doubt in doubts(merges):
+        print(f"warning: {doubt}")
 
 
 if __name__ == "__main__":

@@ -223,6 +223,11 @@ def _became(row: "Merge") -> str:
     return "dropped" if row.kind == "single tag" else "one" if row.merges else "two"
 
 
+def _known(row: "Merge") -> bool:
+    """A control that came out right needs no look."""
+    return row.kind == "control" and row.merges == (row.score > 0)
+
+
 MERGES = "Examples: factory templates merges · factory templates merges --refused -n 100 · factory templates merges template_library.json"
 
 
@@ -242,6 +247,7 @@ def merges(
     published library it shows which templates would merge: nobody is asked.
     """
     from factory.reports.readable import visible
+    from factory.templates.doubts import doubts
     from factory.templates.duplicates import duplicates
     from factory.templates.importing import templates_in
     from factory.templates.merges import MERGES as TABLE
@@ -255,7 +261,10 @@ def merges(
         rows = read_merges()
     else:
         raise DataError(f"{TABLE} is missing: `dvc repro templates` makes it; or name a library")
-    shown = sorted((row for row in rows if row.merges or refused), key=lambda row: (not row.merges, row.kind, -row.score, row.id))
+    shown = sorted(
+        (row for row in rows if (row.merges or refused) and not (_known(row) and not refused)),
+        key=lambda row: (not row.merges, row.kind, -row.score, row.id),
+    )
     cells = [
         [
             row.kind, visible(row.gone_name), visible(row.kept_name), _became(row), row.why, f"{row.score:.2f}",
@@ -268,3 +277,5 @@ def merges(
     if len(shown) > most:
         console().print(f"… and {len(shown) - most:,} more: -n {len(shown)}", markup=False)
     console().print(counted(rows) if not name else f"{amount(len(rows), 'template')} may be another again", markup=False)
+    for doubt in doubts(rows):
+        console().print(f"warning: {visible(doubt)}", markup=False)

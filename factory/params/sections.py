@@ -261,12 +261,25 @@ class TemplateImport(Strict):
     columns: dict[str, str] = Field(default_factory=dict)
 
 
+FEWEST_CONTROLS = 10  # of each truth, of which a threshold can be made
+
+
 class Merging(Strict):
     """Which analyses are one template: those of one name, and with `labeller` those of the pairs of names that it calls one pattern."""
 
     by: Literal["names", "labeller"] = "names"
     candidates: int = Field(default=5, ge=1)  # the best of the library's index for each name (of tags: the likest) that are asked about
     orders: Literal[1, 2] = 2  # 2: asked both ways round, and one only with yes twice
+    decide: Literal["word", "odds"] = "word"  # odds: how probable yes was, against a threshold that the controls set
+    controls: int = Field(default=0, ge=0)  # pairs of each truth, made of the templates' own halves; a labeller that fails merges nothing
+
+    @model_validator(mode="after")
+    def _measured(self) -> "Merging":
+        if self.decide == "odds" and self.controls < FEWEST_CONTROLS:
+            raise ValueError(
+                f"decide: odds takes its threshold from controls: set controls to {FEWEST_CONTROLS} or more, it is {self.controls}"
+            )
+        return self
 
 
 class Tags(Strict):

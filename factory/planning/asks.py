@@ -254,8 +254,10 @@ def _of_pairs(params: Params, analyses: float, labeller: Role) -> Iterator[Asked
     merge, limit = section.merge, "templates.labeller.max_tokens"
     if merge.by == "labeller":
         yield Asked(
-            "templates", "labeller", labeller, labeller.prompts, ("same",), section.labeller.max_tokens, limit,
-            analyses * merge.candidates * merge.orders, "at most", f"{merge.candidates} likely pairs an analysis × {merge.orders} orders",
+            "templates", "labeller", labeller, labeller.prompts, ("same",), 1 if merge.decide == "odds" else section.labeller.max_tokens,
+            limit, (analyses * merge.candidates + 2 * merge.controls) * merge.orders, "at most",
+            f"({merge.candidates} likely pairs an analysis + 2 × {merge.controls} controls) × {merge.orders} orders" if merge.controls
+            else f"{merge.candidates} likely pairs an analysis × {merge.orders} orders",
         )  # fmt: skip
     if section.tags.synonyms == "labeller":
         yield Asked(

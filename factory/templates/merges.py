@@ -4,7 +4,8 @@
           score=11.4, answers=("yes", "yes"), request_ids=("9f0c…", "51aa…"), model="m@3fa9", prompt_version="templates/same@1f0c9a27")
 
 The stage `templates` writes them to data/logs/template_merges.parquet; the lint makes the same records of a published library, without
-asking anybody. `gone` and `kept` are ids of templates as they were before they were merged; of tags they are empty.
+asking anybody. `gone` and `kept` are ids of templates as they were before they were merged; of tags they are empty. A `control` is a pair
+of known truth, made of templates' halves (`controls`): its score is 1 for one pattern, 0 for two, `merges` what the labeller says.
 """
 
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from factory.storage import LOGS, read_rows, write_rows
 from factory.words import amount
 
 MERGES = LOGS / "template_merges.parquet"
-Kind = Literal["template", "tag", "single tag"]  # single tag: dropped, since too many tags occur once
+Kind = Literal["template", "tag", "single tag", "control"]  # single tag: dropped, since too many tags occur once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,10 @@ def counted(rows: Iterable[Merge]) -> str:
     asked = [row for row in rows if row.kind == "template" and row.answers]
     named = sum(row.kind == "template" and not row.answers for row in rows)
     unread = sum(answer not in ("yes", "no") for row in rows for answer in row.answers)
+    controls = [row for row in rows if row.kind == "control"]
+    held = f"; {sum(row.merges == (row.score > 0) for row in controls):,} of {len(controls):,} controls right" if controls else ""
     tags, dropped = sum(row.kind == "tag" and row.merges for row in rows), sum(row.kind == "single tag" for row in rows)
     return (
         f"{named:,} merged by their names; {amount(len(asked), 'pair')} asked, {sum(row.merges for row in asked):,} merged, "
-        f"{amount(unread, 'answer')} unreadable; {amount(tags, 'tag')} united, {dropped:,} dropped"
+        f"{amount(unread, 'answer')} unreadable{held}; {amount(tags, 'tag')} united, {dropped:,} dropped"
     )

@@ -5,14 +5,17 @@
     united(3, found)    → [0, 1, 0]
 
 With two orders a pair is asked both ways round and needs yes twice, since small models prefer a place; with one it is asked in the order of
-the rows. What cannot be read, and a request that fails, is no yes. Groups grow from the best score down, and two groups of which a member
-of one was refused a member of the other stay two: agreement is not carried over a refusal. Neither depends on the order of the pairs.
+the rows. What cannot be read, and a request that fails, is no yes. With `odds` one word is asked for and its probability told: a model that
+says no to everything may still say it less surely of two that are one (`controls` says how surely). Groups grow from the best score down,
+and two groups of which a member of one was refused a member of the other stay two: agreement is not carried over a refusal. Neither depends
+on the order of the pairs.
 """
 
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import exp, expm1, log
 from typing import NamedTuple
 
 from factory.engines.asking import sampling_params
@@ -27,6 +30,7 @@ ANSWER_SCHEMA = json.dumps({
     "type": "object", "properties": {"answer": {"enum": [YES, NO]}}, "required": ["answer"], "additionalProperties": False,
 })  # fmt: skip
 LONGEST = 2_000  # characters of an answer that are worth reading
+LEAST = 1e-6  # the smaller of two probabilities, of which odds are made
 _WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _FIRST = re.compile(r"[\W_]*(?:answer\W+)?(yes|no)\b", re.IGNORECASE)
 
@@ -41,12 +45,13 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Asking:
-    """How pairs are asked: greedily, with the tokens of `sampling`, in one order or both."""
+    """How pairs are asked: greedily, with the tokens of `sampling`, in one order or both. `odds`: for one token, with its probability."""
 
     question: str
     sampling: Sampling
     orders: int
     seed: int
+    odds: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,29 @@ class Judged:
     pair: Pair
     answers: tuple[str, ...]  # yes · no · unreadable · failed, one an order
     request_ids: tuple[str, ...]
+    odds: tuple[float | None, ...] = ()  # natural log-odds of yes, one an order, within ±14; None: unread, or no probability was told
+    least: float | None = None  # mean odds from which on two are one; None: the words decide
 
     @property
     def agreed(self) -> bool:
-        return all(answer == YES for answer in self.answers)
+        if self.least is None:
+            return all(answer == YES for answer in self.answers)
+        return self.sureness is not None and self.sureness >= self.least
+
+    @property
+    def sureness(self) -> float | None:
+        """The mean over the orders, None where one is missing."""
+        told = [odds for odds in self.odds if odds is not None]
+        return sum(told) / len(told) if told and len(told) == len(self.odds) else None
 
 
 def judged(pairs: Sequence[Pair], rows: Sequence[object], variable: str, labeller: Engine, asking: Asking) -> list[Judged]:
     """All pairs at once, in their order. `variable`: what the question calls the two of `rows`."""
-    schema = ANSWER_SCHEMA if QUESTIONS.asks_json(asking.question) and getattr(labeller, "structured", False) else None
+    structured = not asking.odds and getattr(labeller, "structured", False)
+    schema = ANSWER_SCHEMA if QUESTIONS.asks_json(asking.question) and structured else None
     greedy = replace(sampling_params(asking.sampling), temperature=0.0)
+    if asking.odds:
+        greedy = replace(greedy, max_tokens=1, logprobs=True)
     seed = seed_for(asking.seed, "templates", asking.question)
     requests = [
         Request(QUESTIONS.render(asking.question, **{variable: shown}, json=bool(schema)), greedy, seed=seed, schema=schema)
@@ -74,8 +92,19 @@ def judged(pairs: Sequence[Pair], rows: Sequence[object], variable: str, labelle
     found = []
     for pair in pairs:
         own = [next(answers) for _ in range(asking.orders)]
-        found.append(Judged(pair, tuple(map(read_answer, own)), tuple(answer.request_id for answer in own)))
+        odds = tuple(map(read_odds, own)) if asking.odds else ()
+        found.append(Judged(pair, tuple(map(read_answer, own)), tuple(answer.request_id for answer in own), odds))
     return found
+
+
+def read_odds(completion: Completion) -> float | None:
+    """Natural log-odds of yes, by the probability of the first token: what is not said is taken for the other word."""
+    said = read_answer(completion)
+    if said not in (YES, NO) or not completion.logprobs:
+        return None
+    first = min(completion.logprobs[0], 0.0)
+    odds = log(max(exp(first), LEAST)) - log(max(-expm1(first), LEAST))
+    return odds if said == YES else -odds
 
 
 def read_answer(completion: Completion) -> str:

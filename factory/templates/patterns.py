@@ -5,17 +5,20 @@
     records             → [Merge(gone_name="rule out by a rule", kept_name="exclude what a rule forbids", merges=True, …), …]
 
 Names alone are compared without asking anybody (`merging`). With `templates.merge.by: labeller` every name's merged analysis is a
-candidate; the `candidates` best of each in the index make pairs, each asked once. A group keeps the wording of its best supported name, for
+candidate; the `candidates` best of each in the index make pairs, each asked once. With `controls` the labeller is asked of pairs of known
+truth before, and of no other where it cannot tell these apart (`controls`). A group keeps the wording of its best supported name, for
 a text made of several wordings would be nobody's, and the tags of all. Source: papers/reasonflux, "Template T": "find common patterns".
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import exp
 
 from factory.engines.protocol import Engine
 from factory.params import Params
 from factory.schemas import Template
+from factory.templates.controls import BELIEVED, ONE, Checked, control_pairs
 from factory.templates.index import Index
 from factory.templates.merges import Merge, record
 from factory.templates.merging import content_id, merge, unite
@@ -43,11 +46,14 @@ def united_patterns(named: Sequence[Named], labeller: Engine, params: Params) ->
         supporters[analysis.name].append(Named(analysis, item.problem_id))
     candidates = sorted((_candidate(items) for items in supporters.values()), key=lambda candidate: candidate.id)
     pairs = proposed(candidates, section.merge.candidates)
-    asking = Asking("same", section.labeller, section.merge.orders, params.seed)
-    found = judged(pairs, candidates, "templates", labeller, asking)
+    asking = Asking("same", section.labeller, section.merge.orders, params.seed, section.merge.decide == "odds")
+    checked, of_controls = _checked(candidates, pairs, labeller, asking, section.merge.controls)
+    found = judged(pairs, candidates, "templates", labeller, asking) if checked.tells else []
+    found = [replace(item, least=checked.least) for item in found]
     group = united(len(candidates), found)
     kept = _kept(candidates, group, supporters)
     records += [_record(item, candidates, group, kept, labeller.model) for item in found]
+    records += of_controls
     wording = {candidate.name: kept[number] for candidate, number in zip(candidates, group, strict=True)}
     return [_worded(analysis, wording[analysis.name]) for analysis in by_name], records
 
@@ -65,6 +71,35 @@ def proposed(candidates: Sequence[Template], most: int) -> list[Pair]:
                 key = min(number, other), max(number, other)
                 scores[key] = max(hit.score, scores.get(key, 0.0))
     return [Pair(first, second, score) for (first, second), score in sorted(scores.items())]
+
+
+def _checked(
+    candidates: Sequence[Template], proposals: Sequence[Pair], labeller: Engine, asking: Asking, most: int
+) -> tuple[Checked, list[Merge]]:
+    """What the labeller says to pairs of known truth, asked as the others are, and the record of it. None asked: it is believed."""
+    if not most:
+        return BELIEVED, []
+    pairs, rows = control_pairs(candidates, proposals, most, asking.seed)
+    found = judged(pairs, rows, "templates", labeller, asking)
+    checked = Checked.of(found, asking.odds)
+    return checked, [_of_control(replace(item, least=checked.least), rows, labeller.model) for item in found]
+
+
+def _of_control(item: Judged, rows: Sequence[Template], model: str) -> Merge:
+    what, how = rows[item.pair.first], rows[item.pair.second]
+    truth = "one pattern" if item.pair.score == ONE else "two patterns"
+    return record(
+        "control", (how.id, how.name), (what.id, what.name), item.agreed, f"control of {truth}{_surely(item)}", item.pair.score,
+        answers=item.answers, request_ids=item.request_ids, model=model, prompt_version=QUESTIONS.version("same"),
+    )  # fmt: skip
+
+
+def _surely(item: Judged) -> str:
+    """How probable yes was, and had to be, where that decides."""
+    if item.least is None:
+        return ""
+    share = "unread" if item.sureness is None else f"{1 / (1 + exp(-item.sureness)):.3f}"
+    return f": yes {share}, least {1 / (1 + exp(-min(item.least, 99.0))):.3f}"
 
 
 def _candidate(items: Sequence[Named]) -> Template:
@@ -94,7 +129,7 @@ def _record(item: Judged, candidates: Sequence[Template], group: Sequence[int], 
     first, second, score = item.pair
     merges, here, there = group[first] == group[second], candidates[first], candidates[second]
     gone, other = (there, here) if here is kept[group[first]] else (here, there)
-    why = "labeller: refused within the group" if item.agreed and not merges else "labeller"
+    why = ("labeller: refused within the group" if item.agreed and not merges else "labeller") + _surely(item)
     return record(
         "template", (gone.id, gone.name), (other.id, other.name), merges, why, score, answers=item.answers, request_ids=item.request_ids,
         model=model, prompt_version=QUESTIONS.version("same"),

@@ -19,11 +19,12 @@ SETTINGS = Requests(timeout=20, retries=0, max_failed_share=1.0)
 
 
 class Labeller(FaultServer):
-    """`says`: the last thing that the user said → the answer. `asked`: all of it, with whether a schema came along."""
+    """`says`: the last thing that the user said → the answer; `surely`: its log-probability. `asked`: all, and whether a schema came."""
 
     def __init__(self, says: Callable[[str], str]) -> None:
         super().__init__()
         self.says = says
+        self.surely: Callable[[str], float] = lambda prompt: 0.0
         self.asked: list[tuple[str, bool]] = []
 
     def completed(self, path: str, document: dict[str, Any], prompt: Any) -> tuple[int, str, int]:
@@ -31,7 +32,9 @@ class Labeller(FaultServer):
         text = self.says(prompt)
         if text.startswith("!"):
             return 400, json.dumps({"error": {"message": text[1:]}}), 0
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        if document.get("logprobs"):
+            choice["logprobs"] = {"content": [{"token": text, "logprob": self.surely(prompt)}]}
         usage = {"prompt_tokens": len(prompt), "completion_tokens": 3, "total_tokens": len(prompt) + 3}
         return 200, json.dumps({"id": "x", "object": "x", "choices": [choice], "usage": usage}), 3
 
