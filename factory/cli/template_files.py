@@ -32,6 +32,8 @@ WHAT = {
     "near-name": "a name nearly another's", "not-first": "its name and tags find another template before it",
     "tag-once": "tags that no other template has", "illustrated": "steps illustrate with their own example",
     "no-example": "no worked example, or half of one", "no-answer": "the example's answer cannot be read",
+    "data": "the example's problem lacks its question, data, points or statements",
+    "circle": "goes round in a circle", "retells": "description or scope tell its own problem",
     "option": "the example's answer is the letter of an option not given",
 }  # fmt: skip
 

@@ -48,6 +48,9 @@ _ILLUSTRATION = re.compile(
     r"|\bfor (?:example|instance)[^;]*?(?:[.;](?=\s|$)|$)",
     re.IGNORECASE,
 )
+_THRESHOLD = re.compile(
+    r"(?:[<>≤≥]|\b(?:above|below|over|under|exceeds?|at\s(?:least|most)|(?:more|less|greater)\sthan))\s?$", re.IGNORECASE
+)
 _GLUED = re.compile(r"[A-Za-zα-ω√|(]")  # `4ac` is of the formula
 
 
@@ -107,6 +110,8 @@ def _leaked(template: Template, illustrations: bool = False) -> list[str]:
         text = _PLACES.sub(lambda match: "·" * len(match[0]), text)
         for match in _NUMBER.finditer(text):
             number = match[0]
+            if 0 < float(number) < 1 and _THRESHOLD.search(text, max(0, match.start() - REACH), match.start()):
+                continue  # |r| > 0.75, below 0.05: of the method
             if match.start() and (text[match.start() - 1].isalpha() or text[match.start() - 1] == "/"):
                 continue  # lg5, p²/4
             if number in asked and float(number) not in _CONSTANTS:
