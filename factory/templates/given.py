@@ -1,6 +1,6 @@
 """What the problem of a worked example leaves out: the problem itself, its question, its data, its points, its options, its end.
 
-    lacking("Given the function f(x) = lg(mx² + 4mx + 3)", "1. …", "(0, 3/4)")     → ["asks nothing"]
+    asks("Given the function f(x) = lg(mx² + 4mx + 3)")                             → False
     lacking("Prove that EF ⊥ plane PAB.", "1. Take the midpoint M of PA …", "")   → ["says not what E, F, P, A, B are"]
     lacking("The following data were taken; find r.", "75/6 = 12.5 …", "")         → ["promises data and gives none"]
 
@@ -19,7 +19,7 @@ from factory.templates.statements import closed, statements
 FEW = 3  # numbers that a table of data has at least; numbers of a solution that come from nowhere
 LEAST = 13  # a smaller whole number may be counted or be of the method
 _ASKS = re.compile(
-    r"[?？]|_{2,}|\(\s*\)|=\s*$|\b(?:finds?|prov(?:es?|ing)|show|measure|determin\w*|calculat\w*|comput\w*|solv\w*|evaluat\w*|simplif\w*|express|compar\w*|"
+    r"[?？]|_{2,}|\(\s*\)|=\s*$|\b(?:find(?:s|ing)?|prov(?:es?|ing)|show|measure|determin\w*|calculat\w*|comput\w*|solv\w*|evaluat\w*|simplif\w*|express|compar\w*|"
     r"writ(?:e|ing)|judg\w*|verif\w*|factor(?:i[sz]e)?|expand|convert|estimat\w*|analy[sz]\w*|discuss\w*|draw|sketch|graph the|plot|"
     r"construct|predict|deriv(?:e|ing)|design|explain|describe|state|list|give|use|using|complet\w*|fill|choose|select|seek\w*|obtain|"
     r"identify|establish|conjecture|test|check|rationali\w*|arrange|count|what|which|how|whether|represent|reduce|rewrite|differentiate|"
@@ -60,7 +60,7 @@ _SPACE = re.compile(
     r"∠|△|⊥|∥|//|\b(?:plane|line|vectors?|angle|segment|parallel|perpendicular|skew|collinear|coplanar|perimeter|area)\b|\\mathbf|\\overrightarrow|\\vec|·"
 )
 _TURN = re.compile(  # from here on something is sought, or given
-    r"(?P<seeks>\b(?:finds?|proves?|show|calculate|determine|compute|express|what\sis|verify|use\sthe)\b)"
+    r"(?P<seeks>\b(?:find(?:s|ing)?|proves?|show|calculate|determine|compute|express|what\sis|verify|use\sthe)\b)"
     r"|(?:\b(?:where|if|when|given|let|suppose|such\sthat|in|for|of\sa|on\sthe)\b|(?<=[.;。；])\s)",
     re.IGNORECASE,
 )
@@ -71,7 +71,6 @@ def lacking(problem: str, solution: str, answer: str) -> list[str]:
     if not problem.strip():
         return ["is not stated"] if solution.strip() else []
     return [
-        *_unasked(problem),
         *_unchosen(problem, answer),
         *_unfinished(problem),
         *_unplaced(problem),
@@ -79,9 +78,9 @@ def lacking(problem: str, solution: str, answer: str) -> list[str]:
     ]
 
 
-def _unasked(problem: str) -> Iterator[str]:
-    if not _ASKS.search(problem) and not _NOUN.fullmatch(problem.strip()) and not _OPTIONS.search(problem):
-        yield "asks nothing"
+def asks(problem: str) -> bool:
+    """Whether there is a question, a task, or the name of what is sought. Only a library whose other problems ask shows that one must."""
+    return bool(_ASKS.search(problem) or _NOUN.fullmatch(problem.strip()) or _OPTIONS.search(problem))
 
 
 def _unchosen(problem: str, answer: str) -> Iterator[str]:

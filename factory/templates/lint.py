@@ -15,6 +15,7 @@ from factory.grading import Grader, normalise
 from factory.schemas import Template
 from factory.templates.defects import Defect, example_defects, text_defects
 from factory.templates.duplicates import duplicates
+from factory.templates.given import asks
 from factory.templates.reading import balanced
 from factory.templates.retrieve import label, similar_texts
 
@@ -156,6 +157,10 @@ def lint_library(templates: Sequence[Template], grader: Grader | None = None) ->
         if best != [template.id]:
             says = f"its name and tags retrieve {best[0] if best else 'nothing'} before it"
             found.append(Finding(template.id, template.name, says, False, "not-first", best[0] if best else ""))
+    posed = [template for template in ordered if template.example_problem.strip()]
+    mute = [template for template in posed if not asks(template.example_problem)]
+    if 2 * len(mute) < len(posed):
+        found += [_finding(template, Defect("data", "the example's problem asks nothing", True)) for template in mute]
     counts = Counter(tag for template in ordered for tag in set(template.tags))
     for template in ordered if len(ordered) > FEW_TEMPLATES else ():
         if once := [tag for tag in template.tags if counts[tag] == 1]:

@@ -17,7 +17,7 @@ from factory.templates.contradictions import SUPPOSED, is_value, read_text, says
 from factory.templates.statements import Statement
 
 _SIMPLIFIED = re.compile(
-    r"\b(?:simplif\w*|rearrang\w*|organi[sz]\w*|expand\w*|expansion|factor\w*|tidy\w*|that\sis|i\.e|namely|reduc\w*|becom\w*)\b|^\s*(?:[⇒→⟹⟺⇔]|\\(?:Rightarrow|implies))\s*$",
+    r"\b(?:simplif\w*|rearrang\w*|organi[sz]\w*|expand\w*|expansion|factor\w*|tidy\w*|that\sis|i\.e|namely|reduc\w*|becom\w*)\b|(?P<arrow>^\s*(?:[⇒→⟹⟺⇔]|\\(?:Rightarrow|implies))\s*$)",
     re.IGNORECASE,
 )
 
@@ -27,10 +27,12 @@ def false_simplifications(text: str, problem: str = "") -> list[str]:
     found, lines = read_text(text, problem)
     wrong = []
     for before, after in pairwise(found):
-        near = after.line - before.line <= 1 and _SIMPLIFIED.search(after.lead)
-        if not near or SUPPOSED.search(lines[before.line]) or SUPPOSED.search(lines[after.line]) or is_value(after):
+        how = _SIMPLIFIED.search(after.lead) if after.line - before.line <= 1 else None
+        if not how or SUPPOSED.search(lines[before.line]) or SUPPOSED.search(lines[after.line]) or is_value(after):
             continue
         one, other = _difference(before), _difference(after)
+        if one and other and how["arrow"] and len(_letters_of(one)) > 1 and one.keys() != other.keys():
+            continue  # something known may have come in
         if one and other and _letters_of(one) == _letters_of(other) != set() and not _same_curve(one, other):
             wrong.append(f"{says(after.sides[-2], '=', after.sides[-1])} for {says(before.sides[-2], '=', before.sides[-1])}")
     return list(dict.fromkeys(wrong))
