@@ -33,6 +33,7 @@ WHAT = {
     "near-name": "a name nearly another's", "not-first": "its name and tags find another template before it",
     "tag-once": "tags that no other template has", "illustrated": "steps illustrate with their own example",
     "no-example": "no worked example, or half of one", "no-answer": "the example's answer cannot be read",
+    "data": "the example's problem lacks its question, data, points or statements",
     "option": "the example's answer is the letter of an option not given", "circle": "goes round in a circle: a model that did not stop",
     "retells": "description or scope tell its own problem",
 }  # fmt: skip

@@ -14,7 +14,11 @@ from typing import NamedTuple
 
 from factory.grading import Grader
 from factory.schemas import Template
+from factory.templates.contradictions import false_numbers, false_rewritings, false_solutions, other_end
+from factory.templates.examples import without_answer
 from factory.templates.follows import misses_point, unreached, wrong_equations
+from factory.templates.given import lacking
+from factory.templates.simplifications import false_simplifications
 
 SHOWN = 60  # characters of a quotation
 LONGEST = 600  # characters of a text's end in which it is looked for a circle
@@ -34,6 +38,7 @@ _BOOK = re.compile(
     r"|\bon\spage\s\d+",
     re.IGNORECASE,
 )
+_BY_WORD = re.compile(r"\b(?:formula|theorem|property|conclusion|equation)\s(?:one|two|three|four|five|six|seven|eight)\b", re.IGNORECASE)
 _NUMBERED_OWN = re.compile(r"\b(?:theorem|lemma|formulas?|equation|eq\.|chapter)\b", re.IGNORECASE)  # may be the template's own number
 _FIGURE = re.compile(
     r"\b(?:in|from|see|on)\s(?:the|this)\s(?:given\s|following\s|right\s|left\s)?(?:figure|diagram|picture|image)\b(?!\sof\b)"
@@ -62,6 +67,7 @@ _DRAFT_OF_EXAMPLE = re.compile(
     r"|\bfor\sthe\s(?:complete|full|detailed)\s(?:process|solution|proof)\b|\b(?:steps?|process|details?|calculations?)\s(?:is\s|are\s)?omitted\b|\(omitted\)"
     r"|\bre-?evaluat\w+|\bmay\sbe\serrors?\b|\boptions?\smust\sbe\s|\bneeding\sadjustment\b|\bfurther\s\w+\s[^.\n]{0,40}is\sneeded\b"
     r"|\b(?:seems?|appears?)\sto\sbe\s(?:wrong|incorrect|an\serror)|\btextbook\s(?:original|answer)\b|\bthe\sactual\s(?:answer|result|solution)\b"
+    r"|\bactual(?:ly)?\s(?:correct|calculations?)\b|\bunreasonable\s(?:for|that|to)\b|\bcorrecting\sthe\b|\b(?:analysis|calculation)\serror\b"
     r"|\bdiscrepanc\w+|\bdoes\snot\smatch\s(?:the\s)?(?:options?|answer|given)\b|\bno\ssuch\soption\b)"
 )
 _OPTION = re.compile(r"(?:options?\s|choose\s|select\s)?\(?(?:[A-E]|[A-E]{2,4}|[A-E](?:(?:,\s?|\sand\s)[A-E]){1,3})\)?", re.IGNORECASE)
@@ -88,10 +94,11 @@ def text_defects(template: Template) -> list[Defect]:
     found += _quoted("book", "refers to", _books(template), ", which the template does not hold")
     found += _quoted("figure", "needs a figure or table", _figures(template))
     found += _quoted("draft", "was left in a draft", _drafts(template))
+    lacks = lacking(template.example_problem, template.example_solution, template.example_answer)
+    found += [Defect("data", f"the example's problem {what}", True) for what in lacks]
     if not template.example_problem.strip():
-        found.append(
-            Defect("no-example", "no worked example" if not template.example_solution.strip() else "its example states no problem", False)
-        )
+        if not template.example_solution.strip():
+            found.append(Defect("no-example", "no worked example", False))
     elif not template.example_solution.strip():
         found.append(Defect("no-example", "its example has no solution", False))
     elif answer_is_option(template):
@@ -108,12 +115,19 @@ def answer_is_option(template: Template) -> bool:
 
 def example_defects(template: Template, grader: Grader) -> list[Defect]:
     """Where the worked example does not follow."""
-    found = [
-        Defect("example", f"the example states {_short(equation)}, which does not hold", True)
-        for equation in wrong_equations(template.example_solution, grader)[:MOST]
+    problem, solution = template.example_problem, template.example_solution
+    wrong = list(
+        dict.fromkeys((*wrong_equations(solution, grader), *false_numbers(solution, problem), *false_rewritings(solution, problem)))
+    )
+    found = [Defect("example", f"the example states {_short(equation)}, which does not hold", True) for equation in wrong[:MOST]]
+    found += [
+        Defect("example", f"the example goes on with {_short(what)}", True)
+        for what in (*false_solutions(solution, problem), *false_simplifications(solution, problem))[:MOST]
     ]
     if point := misses_point(template.example_problem, template.example_answer, grader):
         found.append(Defect("example", f"the curve {_short(template.example_answer)} does not pass through {point}", True))
+    if other_end(without_answer(solution), template.example_answer):
+        found.append(Defect("example", f"the answer {_short(template.example_answer)} is not what its calculation ends in", True))
     if unreached(template.example_solution, template.example_answer):
         found.append(Defect("example", f"the solution never states the answer {_short(template.example_answer)}", True))
     return found
@@ -131,6 +145,8 @@ def _parts(template: Template) -> Iterator[tuple[str, str]]:
 def _example(template: Template) -> Iterator[tuple[str, str]]:
     yield "the example's problem", template.example_problem
     yield "the example's solution", template.example_solution
+    if template.example_answer not in template.example_solution:
+        yield "the example's answer", template.example_answer
 
 
 def _retellings(template: Template) -> Iterator[tuple[str, str]]:
@@ -157,7 +173,11 @@ def _circles(template: Template) -> Iterator[tuple[str, str]]:
 
 
 def _books(template: Template) -> Iterator[tuple[str, str]]:
+    whole = " ".join((template.description, template.scope, *template.steps))
     for where, text in _parts(template):
+        for match in _BY_WORD.finditer(text):  # it may be the template's own, which then says what it is
+            if not re.search(re.escape(match[0]) + r"\W{0,3}(?:[:=(]|is\b|states\b)", whole, re.IGNORECASE):
+                yield where, match[0]
         for match in _BOOK.finditer(text):
             if not _NUMBERED_OWN.search(match[0]) or "textbook" in match[0].lower():
                 yield where, match[0]

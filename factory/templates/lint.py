@@ -15,6 +15,7 @@ from factory.grading import Grader, normalise
 from factory.schemas import Template
 from factory.templates.defects import Defect, example_defects, text_defects
 from factory.templates.duplicates import duplicates
+from factory.templates.given import asks
 from factory.templates.reading import balanced
 from factory.templates.retrieve import label, similar_texts
 
@@ -47,6 +48,9 @@ _ILLUSTRATION = re.compile(
     r"[(（](?:e\.g\.|i\.e\.|for (?:example|instance)|such as|like)[^()（）]*(?:\([^()]*\)[^()（）]*)*[)）]"
     r"|\bfor (?:example|instance)[^;]*?(?:[.;](?=\s|$)|$)",
     re.IGNORECASE,
+)
+_THRESHOLD = re.compile(
+    r"(?:[<>≤≥]|\b(?:above|below|over|under|exceeds?|at\s(?:least|most)|(?:more|less|greater)\sthan))\s?$", re.IGNORECASE
 )
 _GLUED = re.compile(r"[A-Za-zα-ω√|(]")  # `4ac` is of the formula
 
@@ -107,6 +111,8 @@ def _leaked(template: Template, illustrations: bool = False) -> list[str]:
         text = _PLACES.sub(lambda match: "·" * len(match[0]), text)
         for match in _NUMBER.finditer(text):
             number = match[0]
+            if 0 < float(number) < 1 and _THRESHOLD.search(text, max(0, match.start() - REACH), match.start()):
+                continue  # |r| > 0.75, below 0.05: of the method
             if match.start() and (text[match.start() - 1].isalpha() or text[match.start() - 1] == "/"):
                 continue  # lg5, p²/4
             if number in asked and float(number) not in _CONSTANTS:
@@ -151,6 +157,10 @@ def lint_library(templates: Sequence[Template], grader: Grader | None = None) ->
         if best != [template.id]:
             says = f"its name and tags retrieve {best[0] if best else 'nothing'} before it"
             found.append(Finding(template.id, template.name, says, False, "not-first", best[0] if best else ""))
+    posed = [template for template in ordered if template.example_problem.strip()]
+    mute = [template for template in posed if not asks(template.example_problem)]
+    if 2 * len(mute) < len(posed):
+        found += [_finding(template, Defect("data", "the example's problem asks nothing", True)) for template in mute]
     counts = Counter(tag for template in ordered for tag in set(template.tags))
     for template in ordered if len(ordered) > FEW_TEMPLATES else ():
         if once := [tag for tag in template.tags if counts[tag] == 1]:

@@ -25,6 +25,10 @@ def codes(planner_kit, **values):
         ({"example_problem": "The angles are as shown. Find A."}, "figure"),
         ({"example_solution": "Draw a plot (Figure B)."}, "figure"),
         ({"example_problem": "Use the following table. Find the mean."}, "figure"),
+        ({"example_problem": ""}, "data"),
+        ({"example_answer": "ABD"}, "data"),
+        ({"steps": ("Use Formula Three.",)}, "book"),
+        ({"example_answer": "3 (the actual correct answer is 4)"}, "draft"),
         ({"steps": ("TODO: say more.",)}, "draft"),
         ({"example_solution": "Wait, let me recalculate."}, "draft"),
         ({"example_solution": "12 + 7 = 20 (details omitted)"}, "draft"),
@@ -60,11 +64,9 @@ def test_none(planner_kit, values):
     ("values", "code"),
     [
         ({"example_problem": "", "example_solution": ""}, "no-example"),
-        ({"example_problem": ""}, "no-example"),
         ({"example_solution": " "}, "no-example"),
         ({"example_answer": ""}, "no-answer"),
         ({"example_answer": "Option B"}, "option"),
-        ({"example_answer": "ABD"}, "option"),
     ],
 )
 def test_a_warning(planner_kit, values, code):
