@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.at_size import STORE
-from factory import storage
-from factory.storage import TABLES
+from factory.schemas import Reject
+from factory.storage import TABLES, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,7 @@ def line(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("stage", ["rollouts", "restarts", "orm_pairs"])
 def test_a_killed_stage_leaves_the_old_table_and_nobody_behind(line: Path, stage: str) -> None:
     table = TABLES / f"{stage}_r1.parquet"
-    storage.write_rows(table, storage.Reject, [])
+    write_rows(table, Reject, [])
     before = files()
     process = run(stage)
     while process.poll() is None and not any(Path(".factory/scratch").glob(f"{stage}_r1.*/*")):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 STAGE = """
 import os
 from pathlib import Path
-from factory import storage
+from factory import storage, whole
 from pipelines import stage
 
 def main(params):
@@ -42,10 +42,10 @@ def run(folder: Path, body: str, *, shell: str = "{}", env: dict[str, str] | Non
     ("body", "shell", "said"),
     [
         ("Path('/dev/full').open('w').write('x' * 100_000)", "{}", "no space left on device; free some space and run it again"),
-        ("storage.write_json(Path('x.json'), 'y' * 3_000_000)", "ulimit -f 1000; {}", "file too large; allow larger files"),
+        ("whole.write_json(Path('x.json'), 'y' * 3_000_000)", "ulimit -f 1000; {}", "file too large; allow larger files"),
         ("[open(os.devnull) for _ in range(500)]", "ulimit -n 100; {}", "too many open files: /dev/null; allow more open files"),
         ("Path('params.yaml/x').write_text('')", "{}", "not a directory: params.yaml/x"),
-        ("storage.write_json(Path('.factory/locks'), 1)", "{}", "is a directory: "),
+        ("whole.write_json(Path('.factory/locks'), 1)", "{}", "is a directory: "),
         ("bytearray(1 << 45)", "{}", "out of memory: use a machine with more"),
         ("storage.read_table(Path('stage.py'))", "{}", "stage.py is not a readable Parquet file (Parquet magic bytes not found"),
         ("raise OSError('Cannot load tokenizer for x\\nmore')", "{}", "Cannot load tokenizer for x"),
@@ -63,7 +63,7 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o555)
     (tmp_path / ".factory").mkdir()
     drop = "os.geteuid() or os.seteuid(65534)"  # root may write anywhere
-    answer = run(tmp_path, f"{drop}; storage.write_json(Path('{tmp_path}/closed/x.json'), 1)")
+    answer = run(tmp_path, f"{drop}; whole.write_json(Path('{tmp_path}/closed/x.json'), 1)")
     assert answer.returncode == 1
     assert answer.stderr.startswith("error: try: permission denied: ")
     assert answer.stderr.rstrip().endswith("; this user needs the right to read and write it")
@@ -75,7 +75,7 @@ def test_output_that_nobody_reads_is_one_line_and_finished_work_stays_finished(t
     assert answer.stderr.startswith("error: try: whatever read its output")
     assert len(answer.stderr.splitlines()) == 1
     assert answer.returncode == 1
-    answer = run(tmp_path, "__import__('time').sleep(1); storage.write_json(Path('x.json'), 1)", shell="{} | true")
+    answer = run(tmp_path, "__import__('time').sleep(1); whole.write_json(Path('x.json'), 1)", shell="{} | true")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert (tmp_path / "x.json").exists()
     assert '"stage": "try"' in (tmp_path / ".factory/timings.jsonl").read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def test_a_library_that_was_there_before_is_not_called_leaked_at_the_end() -> No
 
 
 def test_a_stage_prints_any_text_on_any_terminal(tmp_path: Path) -> None:
-    body = "print(chr(0xe9) + chr(0x1f600) + chr(0xd83d)); storage.write_json(Path('x.json'), chr(0xe9))"
+    body = "print(chr(0xe9) + chr(0x1f600) + chr(0xd83d)); whole.write_json(Path('x.json'), chr(0xe9))"
     answer = run(tmp_path, body, env=ASCII)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.splitlines()[0] == "\\xe9\\U0001f600\\ud83d"
