@@ -32,6 +32,7 @@ class _Tokens(BaseModel):
 
 
 class _Likely(BaseModel):
+    token: str
     logprob: FiniteFloat
 
 
@@ -66,21 +67,21 @@ class ServedTokens:
             return self.learned["end"]
 
     async def tells_drawn(self) -> bool:
-        """Whether its log-probabilities are of the tempered distribution: then those of the likeliest tokens lie half as far apart at
-        temperature 2."""
+        """Whether its log-probabilities are of the tempered distribution: then two tokens' lie half as far apart at temperature 2."""
         async with self.lock:
             if "drawn" not in self.learned:
-                near, far = [await self._spread(temperature) for temperature in (2.0, 1.0)]
-                self.learned["drawn"] = near < 0.75 * far
+                far, near = [await self._likeliest(temperature) for temperature in (1.0, 2.0)]
+                both = sorted(far.keys() & near.keys(), key=lambda token: (far[token], token))
+                self.learned["drawn"] = len(both) > 1 and near[both[-1]] - near[both[0]] < 0.75 * (far[both[-1]] - far[both[0]])
             return self.learned["drawn"]
 
-    async def _spread(self, temperature: float) -> float:
-        """Between the first and the fifth of the likeliest first tokens of an answer, in nats."""
+    async def _likeliest(self, temperature: float) -> dict[str, float]:
+        """Log-probabilities of the likeliest first tokens of an answer. vLLM tells the sampled one too, likely or not, in the place of the
+        fifth: another one each time, so that only tokens of both answers can be compared."""
         asked = {"model": self.model, "messages": rows(_ASKED), "max_tokens": 1, "temperature": temperature, "logprobs": True}
         asked["top_logprobs"] = 5
         told = parsed(_Told, await self.server.post(f"{self.server.url}/chat/completions", asked, self.seconds, proves=False))
-        values = sorted(one.logprob for one in told.choices[0].logprobs.content[0].top_logprobs)
-        return values[-1] - values[0]
+        return {one.token: one.logprob for one in told.choices[0].logprobs.content[0].top_logprobs}
 
     async def settled(self, asked: Conversation) -> Conversation:
         """As the template takes it: a system turn that it refuses or drops is put before the first user's words."""

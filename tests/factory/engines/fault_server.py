@@ -252,7 +252,10 @@ class FaultServer:
         if path == "/chat/completions":
             choice["message"] = {"role": "assistant", "content": text}
             if document.get("logprobs"):
-                likely = [{"token": "x", "logprob": -place / (document["temperature"] if self.processed else 1)} for place in range(5)]
+                heat = document["temperature"] if self.processed else 1
+                likely = [{"token": token, "logprob": -place / heat} for place, token in enumerate("abcd")]
+                if document["temperature"] == 1:  # vLLM tells the sampled token too, which may be a rare one
+                    likely = [{"token": "rare", "logprob": -30 / heat}, *likely]
                 one = {"token": "x", "logprob": -0.5, **({"top_logprobs": likely} if document.get("top_logprobs") else {})}
                 choice["logprobs"] = {"content": [one] * (count + ended)}
         else:
