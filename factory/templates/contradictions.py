@@ -3,7 +3,7 @@ not solve, one name with two values.
 
     false_numbers("Since log₅2 > log₅3, …")                        → ["log₅2 > log₅3"]
     false_rewritings("S = (a - b)² = a² + 2ab + b²")               → ["(a - b)² = a² + 2ab + b²"]
-    false_solutions("From c/a = √3/2, we get a = 2c.")             → ["a = 2c does not solve c/a = √3/2"]
+    false_solutions("From c/a = √3/2, we get a = 2c.")             → ["a = 2c against c/a = √3/2"]
 
 Judged is what holds whatever the text is about. An equation may be a condition and no identity; so of two sides with letters only such are
 judged as stand within a chain (`S = A = B`) and are sums of the same products of the same letters, which no condition between them would
@@ -14,6 +14,8 @@ tell cases apart are left alone.
 import cmath
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 from factory.grading.algebra import equal, quotient
 from factory.grading.floating import Unknown, value_at
@@ -38,29 +40,37 @@ _DECIMAL = re.compile(r"-?\s?\d+\.(\d+)")
 _COMPLEX = re.compile(r"\b(?:complex|imaginary|conjugate)\b", re.IGNORECASE)
 
 
+@lru_cache(maxsize=1)  # one working is judged in several ways, one after the other
 def read_text(text: str, problem: str) -> tuple[list[Statement], list[str]]:
+    """The statements of a text, the first MOST of them, and its lines."""
     found = statements(text, bool(_COMPLEX.search(problem + text)))[:MOST]
     return found, written(text)
 
 
 def false_numbers(text: str, problem: str = "") -> list[str]:
     """Comparisons of two numbers that do not hold: arithmetic, functions, choices, complex numbers; with = ≈ < and their kin."""
-    found, lines = read_text(text, problem)
     wrong = []
+    for statement, place, left, right in _neighbours(text, problem):
+        if not closed(left) or not closed(right):
+            continue
+        sign, (one, other) = statement.signs[place], statement.sides[place : place + 2]
+        part = place == 0 and one.startswith("-") and statement.lead[-1:].isalpha()  # of a sum with words in it
+        if part or not _OPERATION.search(one + other):
+            continue
+        if _holds(left, right, sign, (one, other)) is False:
+            wrong.append(says(one, sign, other))
+    return list(dict.fromkeys(wrong))
+
+
+def _neighbours(text: str, problem: str) -> Iterator[tuple[Statement, int, Node, Node]]:
+    """Each sign between two sides that are read, by its place in its statement; of lines that neither suppose nor discard."""
+    found, lines = read_text(text, problem)
     for statement in found:
         if SUPPOSED.search(lines[statement.line]):
             continue
-        for place, sign in enumerate(statement.signs):
-            left, right = statement.nodes[place : place + 2]
-            if left is None or right is None or not closed(left) or not closed(right):
-                continue
-            one, other = statement.sides[place : place + 2]
-            part = place == 0 and one.startswith("-") and statement.lead[-1:].isalpha()  # of a sum with words in it
-            if part or not _OPERATION.search(one + other):
-                continue
-            if _holds(left, right, sign, (one, other)) is False:
-                wrong.append(says(one, sign, other))
-    return list(dict.fromkeys(wrong))
+        for place, (left, right) in enumerate(pairwise(statement.nodes)):
+            if left is not None and right is not None:
+                yield statement, place, left, right
 
 
 def _holds(left: Node, right: Node, sign: str, sides: tuple[str, str]) -> bool | None:
@@ -95,15 +105,10 @@ def _number(node: Node) -> complex | None:
 def false_rewritings(text: str, problem: str = "") -> list[str]:
     """Neighbours within a chain that are sums of the same products with other coefficients, or two products of the same letters in other
     powers."""
-    found, lines = read_text(text, problem)
     wrong = []
-    for statement in found:
-        if SUPPOSED.search(lines[statement.line]):
-            continue
-        for place, sign in enumerate(statement.signs):
-            left, right = statement.nodes[place : place + 2]
-            if place and sign == "=" and statement.signs[place - 1] == "=" and left and right and _rewritten_wrongly(left, right):
-                wrong.append(says(statement.sides[place], "=", statement.sides[place + 1]))
+    for statement, place, left, right in _neighbours(text, problem):
+        if place and statement.signs[place - 1 : place + 1] == ("=", "=") and _rewritten_wrongly(left, right):
+            wrong.append(says(statement.sides[place], "=", statement.sides[place + 1]))
     return list(dict.fromkeys(wrong))
 
 

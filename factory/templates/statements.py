@@ -34,7 +34,7 @@ _REWRITTEN = (
     ),
     (re.compile(r"\*\*|\$|\\[()\[\]]|\\(?:left|right)(?![a-z])|\\[,;!]"), lambda found: " "),
     (re.compile(r"(?<![A-Za-z\\])\\?lg\s?"), lambda found: r" \log_{10} "),
-    (re.compile(rf"(?<![A-Za-z\\])({'sin|cos|tan|ln'})(?=[A-Za-df-su-zα-ω](?![a-z]))"), lambda found: rf" \{found[1]} "),
+    (re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|ln)(?=[A-Za-df-su-zα-ω](?![a-z]))"), lambda found: rf" \{found[1]} "),
     (re.compile(r"√\[([^\[\]]*)\](?!\s?[{(])"), lambda found: f"√({found[1]})"),
     (re.compile(r"(?<![A-Za-z])\|([a-z])\|(?=[²^])"), lambda found: found[1]),  # |a|² is a²
 )
