@@ -12,6 +12,7 @@ import typer
 
 from factory.cli.printing import console, print_fields, print_table
 from factory.errors import DataError
+from factory.words import amount
 
 templates = typer.Typer(no_args_is_help=True, help="The template library, for people.")
 MATCHED = 4  # terms that are shown of a hit
@@ -108,4 +109,4 @@ def templates_build(
     if target.exists() and not is_duckdb(target):
         raise DataError(f"{target} exists and is no DuckDB file: name another with --out")
     count = build_library(source, target)
-    console().print(f"{count:,} templates in {target}: factory templates search … --library {target}", markup=False)
+    console().print(f"{amount(count, 'template')} in {target}: factory templates search … --library {target}", markup=False)
